@@ -49,6 +49,7 @@ def from_json(text: str, *, source: str = "JSON text") -> Record | list[Record]:
         raise FileError(
             source, str(wrong), remedy="use the version of microjoule that wrote it, or write it again"
         ) from wrong
+    return record
 
 
 def records_from_json(text: str, *, source: str = "JSON text") -> list[Record]:
