@@ -1,0 +1,93 @@
+"""What is in the zoo: one card a model."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from microjoule.errors import SettingError
+from microjoule.zoo.mobilenet_v1 import MobileNetV1, PersonMobileNetV1
+from microjoule.zoo.mobilenet_v2 import MobileNetV2
+from microjoule.zoo.preprocessing import TENSORFLOW, UNIT, Normalisation
+
+APACHE = "Apache-2.0"
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One model.
+
+    Args:
+        name: what `load` takes; with weights, also the name of their file.
+        build: makes the module, weights still random.
+        input_shape: of one sample, without the batch.
+        prepare: from stored values to an input.
+        input_range: the smallest and the largest value an input can hold.
+        licence: of the weights; None for a model that comes with random ones.
+        dataset: a set it can be judged on; None if there is none.
+        metric: how it is judged there.
+        rename: from a name in the weights' file to a name in the module; None if they are the same.
+    """
+
+    name: str
+    build: Callable[[], nn.Module]
+    input_shape: tuple[int, ...]
+    prepare: Callable[[Tensor], Tensor]
+    input_range: tuple[float, float]
+    licence: str | None = None
+    dataset: str | None = None
+    metric: str | None = None
+    rename: Callable[[str], str] | None = None
+
+
+def _image(
+    name: str,
+    build: Callable[[], nn.Module],
+    shape: tuple[int, int, int],
+    normalisation: Normalisation,
+    **rest: str | None,
+) -> Card:
+    return Card(name, build, shape, normalisation, normalisation.value_range, **rest)
+
+
+IMAGENET_VAL = "imagenet_val650_dev"
+
+CARDS = (
+    _image(
+        "mobilenet_v2_1.0_224_tf",
+        MobileNetV2,
+        (3, 224, 224),
+        TENSORFLOW,
+        licence=APACHE,
+        dataset=IMAGENET_VAL,
+        metric="top1",
+    ),
+    _image(
+        "mobilenet_v1_0.25_224_keras",
+        MobileNetV1,
+        (3, 224, 224),
+        TENSORFLOW,
+        licence=APACHE,
+        dataset=IMAGENET_VAL,
+        metric="top1",
+    ),
+    _image("vww_mobilenetv1_0.25_96", PersonMobileNetV1, (3, 96, 96), UNIT, licence=APACHE),
+)
+
+_BY_NAME = {entry.name: entry for entry in CARDS}
+
+
+def names() -> tuple[str, ...]:
+    """The models of the zoo."""
+    return tuple(_BY_NAME)
+
+
+def card(name: str) -> Card:
+    """The card of a model.
+
+    Raises:
+        SettingError: there is no such model.
+    """
+    if name not in _BY_NAME:
+        raise SettingError("model", f"there is no {name!r} in the zoo", remedy=f"choose one of {', '.join(_BY_NAME)}")
+    return _BY_NAME[name]
