@@ -1,0 +1,1 @@
+"""What microjoule claims, as commands that measure it: `python -m benchmarks --list`."""
