@@ -1,15 +1,30 @@
 """What is in the zoo: one card a model."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 from torch import Tensor, nn
 
 from microjoule.errors import SettingError
+from microjoule.zoo.deeplab import DeepLabV3
+from microjoule.zoo.ds_cnn import DsCnn
 from microjoule.zoo.mobilenet_v1 import MobileNetV1, PersonMobileNetV1
 from microjoule.zoo.mobilenet_v2 import MobileNetV2
-from microjoule.zoo.preprocessing import TENSORFLOW, UNIT, Normalisation
+from microjoule.zoo.preprocessing import (
+    IMAGENET,
+    KEYWORD_RANGE,
+    RAW,
+    TENSORFLOW,
+    UNIT,
+    Normalisation,
+    keyword_features,
+)
+from microjoule.zoo.resnet8 import ResNet8
+from microjoule.zoo.resnet_cifar import CifarResNet
+from microjoule.zoo.squeezenet import SqueezeNet
 
+BSD = "BSD-2-Clause"
 APACHE = "Apache-2.0"
 
 
@@ -40,38 +55,30 @@ class Card:
     rename: Callable[[str], str] | None = None
 
 
-def _image(
-    name: str,
-    build: Callable[[], nn.Module],
-    shape: tuple[int, int, int],
-    normalisation: Normalisation,
-    **rest: str | None,
-) -> Card:
-    return Card(name, build, shape, normalisation, normalisation.value_range, **rest)
+def _image(name: str, build: Callable[[], nn.Module], shape: tuple[int, int, int], prepare: Normalisation) -> Card:
+    return Card(name, build, shape, prepare, prepare.value_range)
 
 
-IMAGENET_VAL = "imagenet_val650_dev"
+def _judged(plain: Card, licence: str, dataset: str, metric: str) -> Card:
+    return replace(plain, licence=licence, dataset=dataset, metric=metric)
+
+
+VAL = "imagenet_val650_dev"
+CIFAR = "cifar10_jpeg"
+COCO = "coco128_val"
+KWS = "kws01_dev"
 
 CARDS = (
-    _image(
-        "mobilenet_v2_1.0_224_tf",
-        MobileNetV2,
-        (3, 224, 224),
-        TENSORFLOW,
-        licence=APACHE,
-        dataset=IMAGENET_VAL,
-        metric="top1",
-    ),
-    _image(
-        "mobilenet_v1_0.25_224_keras",
-        MobileNetV1,
-        (3, 224, 224),
-        TENSORFLOW,
-        licence=APACHE,
-        dataset=IMAGENET_VAL,
-        metric="top1",
-    ),
-    _image("vww_mobilenetv1_0.25_96", PersonMobileNetV1, (3, 96, 96), UNIT, licence=APACHE),
+    _judged(_image("mobilenet_v2_1.0_224_tf", MobileNetV2, (3, 224, 224), TENSORFLOW), APACHE, VAL, "top1"),
+    _judged(_image("mobilenet_v1_0.25_224_keras", MobileNetV1, (3, 224, 224), TENSORFLOW), APACHE, VAL, "top1"),
+    _judged(_image("squeezenet1_1", SqueezeNet, (3, 224, 224), IMAGENET), APACHE, VAL, "top1"),
+    _judged(_image("resnet20_cifar10", partial(CifarResNet, 3), (3, 32, 32), IMAGENET), BSD, CIFAR, "top1"),
+    _judged(_image("resnet32_cifar10", partial(CifarResNet, 5), (3, 32, 32), IMAGENET), BSD, CIFAR, "top1"),
+    _judged(_image("resnet56_cifar10", partial(CifarResNet, 9), (3, 32, 32), IMAGENET), BSD, CIFAR, "top1"),
+    _judged(_image("resnet8_cifar10_mlperftiny", ResNet8, (3, 32, 32), RAW), APACHE, CIFAR, "top1"),
+    _judged(Card("kws_dscnn", DsCnn, (1, 49, 10), keyword_features, KEYWORD_RANGE), APACHE, KWS, "top1"),
+    _judged(_image("vww_mobilenetv1_0.25_96", PersonMobileNetV1, (3, 96, 96), UNIT), APACHE, f"{COCO}/person", "top1"),
+    _judged(_image("deeplabv3_mnv2_pascal_tf", DeepLabV3, (3, 513, 513), TENSORFLOW), APACHE, f"{COCO}/masks", "miou"),
 )
 
 _BY_NAME = {entry.name: entry for entry in CARDS}

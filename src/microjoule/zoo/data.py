@@ -6,7 +6,7 @@ from typing import Any
 from torch.utils.data import Dataset
 
 from microjoule.errors import DataError, SettingError
-from microjoule.zoo import image_sets
+from microjoule.zoo import coco, image_sets
 from microjoule.zoo.cards import card
 from microjoule.zoo.folders import part_of, set_folder
 from microjoule.zoo.weights import data_folder
@@ -36,6 +36,12 @@ def dataset(
         if entry is None:
             raise image_sets.model_needed(name)
         return image_sets.from_zip(folder, entry, limit)
+    if (folder / "coco.zip").is_file():
+        if entry is None:
+            raise image_sets.model_needed(name)
+        return coco.of_part(folder, part, entry, limit)
     if any(folder.glob("*.npz")):
         return image_sets.from_npz(part_of(folder, part), entry, limit)
-    raise DataError(str(folder), "holds no images.zip and no *.npz", remedy="give a folder of one of these layouts")
+    raise DataError(
+        str(folder), "holds no images.zip, coco.zip or *.npz", remedy="give a folder of one of these layouts"
+    )
