@@ -1,0 +1,229 @@
+"""A PyTorch module to a Network: torch.export, then lift, canonicalize, and verify against the source."""
+
+import inspect
+import time
+import traceback
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+from torch.fx import GraphModule
+from torch.utils import _pytree as pytree
+
+from microjoule.capture.canonical import canonicalize
+from microjoule.capture.lift import lift
+from microjoule.errors import CaptureError
+from microjoule.graph.network import Example, Network
+from microjoule.graph.ops import kind
+from microjoule.records.facts import Captured, Skipped
+
+LARGEST_RELATIVE_DIFFERENCE = 1e-6
+"""What replacing an operator by an equal one may cost in float32; untouched operators differ by 0.0."""
+
+
+def capture(module: nn.Module, example_inputs: Any, example_kwargs: dict[str, Any] | None = None) -> Network:
+    """Capture a module, as it is, in evaluation mode; the module itself is left alone.
+
+    Args:
+        module: any module that torch.export can trace.
+        example_inputs: a tensor, or a tuple of positional inputs; tensors may be nested in tuples, lists and dicts.
+        example_kwargs: inputs by keyword.
+
+    Returns:
+        The network; its batch is dynamic where the module allows it. It shares the module's parameters' values,
+        not their storage.
+
+    Raises:
+        CaptureError: if the module cannot be traced (the message names the line of the user's code), or if the
+            network's outputs differ from the module's.
+    """
+    started = time.perf_counter()
+    args = example_inputs if isinstance(example_inputs, tuple) else (example_inputs,)
+    example = Example(args, example_kwargs or {})
+    _check_example(module, example)
+    with _evaluating(module):
+        expected = _run(module, example)
+        program = _export(module, example)
+    network, functional = network_of(program, example)
+    difference = _difference(network, module, expected)
+    network.history.append(
+        Captured(
+            source=type(module).__name__,
+            operators=dict(Counter(filter(None, (kind(network.module, n) for n in network.graph.nodes)))),
+            functional_layers=tuple(functional),
+            unknown_operators=unknown_operators(network.module),
+            largest_difference=difference,
+            dynamic_batch=network.dynamic_batch,
+            seconds=time.perf_counter() - started,
+        )
+    )
+    return network
+
+
+def network_of(program: ExportedProgram, example: Example) -> tuple[Network, list[Skipped]]:
+    """Lift and canonicalize an exported program; also says which operators with weights stayed functional, and why."""
+    batch = any(
+        isinstance(size, torch.SymInt)
+        for node in program.graph.nodes
+        if node.op == "placeholder" and isinstance(node.meta.get("val"), Tensor)
+        for size in node.meta["val"].shape[:1]
+    )
+    module, functional = lift(canonicalize(program.module(check_guards=False)), program)
+    network = Network(module, example, dynamic_batch=batch).eval()
+    network.recompile()
+    return network, functional
+
+
+def unknown_operators(module: GraphModule) -> tuple[str, ...]:
+    """The operators of a graph that are not on the written list, which techniques therefore leave alone."""
+    return tuple(sorted({str(node.target) for node in module.graph.nodes if kind(module, node) is None}))
+
+
+def _check_example(module: nn.Module, example: Example) -> None:
+    if not isinstance(module, nn.Module):
+        raise CaptureError(type(module).__name__, "is no nn.Module", remedy="pass the model itself, with its weights")
+    for name, tensor in module.state_dict().items():
+        if isinstance(tensor, Tensor) and tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise CaptureError(name, "holds NaN or infinite values", remedy="load weights that are whole")
+    if not example.tensors:
+        raise CaptureError("example_inputs", "hold no tensor", remedy="pass inputs as the model takes them")
+    for tensor in example.tensors:
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise CaptureError("example_inputs", "hold NaN or infinite values", remedy="pass ordinary inputs")
+
+
+@contextmanager
+def _evaluating(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode, and each submodule's own mode again afterwards."""
+    modes = [(m, m.training) for m in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for submodule, training in modes:
+            submodule.training = training
+
+
+def _run(module: nn.Module, example: Example) -> Any:
+    fused_attention = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # another kernel than the operators that torch.export sees
+    try:
+        with torch.no_grad():
+            return module(*example.args, **example.kwargs)
+    except Exception as error:
+        raise CaptureError(
+            users_line(error), f"the model does not run on the example inputs: {first_line(error)}",
+            remedy="pass inputs of the shapes and types that the model takes",
+        ) from error
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused_attention)
+
+
+def _export(module: nn.Module, example: Example) -> ExportedProgram:
+    """Export with a dynamic batch, or with the example's own shapes where the model does not allow that."""
+    try:
+        widened = _widened(example)
+        return _export_quietly(module, widened, _dynamic_shapes(module, widened))
+    except Exception:
+        try:
+            return _export_quietly(module, example, None)
+        except Exception as error:
+            raise CaptureError(
+                users_line(error), f"torch.export cannot trace it: {first_line(error)}",
+                remedy="make control flow independent of tensor values (torch.where, torch.cond), or capture the part of "
+                "the model before that line",
+            ) from error
+
+
+def _export_quietly(module: nn.Module, example: Example, dynamic_shapes: Any) -> ExportedProgram:
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        return torch.export.export(module, example.args, example.kwargs, dynamic_shapes=dynamic_shapes, strict=False)
+
+
+def _batch_size(example: Example) -> int | None:
+    sizes = [tensor.shape[0] for tensor in example.tensors if tensor.dim() > 0]
+    return sizes[0] if sizes else None
+
+
+def _widened(example: Example) -> Example:
+    """The example with two samples where it has one: torch.export takes a size of 1 for a constant."""
+    if _batch_size(example) != 1:
+        return example
+
+    def widen(tensor: Tensor) -> Tensor:
+        return tensor.repeat(2, *[1] * (tensor.dim() - 1)) if tensor.dim() > 0 and tensor.shape[0] == 1 else tensor
+
+    args, kwargs = pytree.tree_map_only(Tensor, widen, (example.args, example.kwargs))
+    return Example(args, kwargs)
+
+
+def _dynamic_shapes(module: nn.Module, example: Example) -> dict[str, Any]:
+    """The first dimension of every tensor that has the batch's size there is dynamic."""
+    size = _batch_size(example)
+
+    def spec(leaf: Any) -> dict[int, Any] | None:
+        return {0: Dim.AUTO} if isinstance(leaf, Tensor) and leaf.dim() > 0 and leaf.shape[0] == size else None
+
+    bound = inspect.signature(module.forward).bind(*example.args, **example.kwargs).arguments
+    return {name: pytree.tree_map(spec, value) for name, value in bound.items()}
+
+
+def _difference(network: Network, module: nn.Module, expected: Any) -> float:
+    """The largest difference between network and module, relative to the module's largest output.
+
+    Raises:
+        CaptureError: if it is more than replacing an operator may cost.
+    """
+    with torch.no_grad():
+        got = network(*network.example.args, **network.example.kwargs)
+    pairs = zip(pytree.tree_leaves(got), pytree.tree_leaves(expected), strict=True)
+    difference = max((relative_difference(a, b) for a, b in pairs if isinstance(b, Tensor)), default=0.0)
+    if not difference <= LARGEST_RELATIVE_DIFFERENCE:
+        raise CaptureError(
+            type(module).__name__,
+            f"the captured network's output differs from the model's by {difference:.3g} of its largest value",
+            remedy="a model must give the same output for the same input in evaluation mode; look for random numbers",
+        )
+    return difference
+
+
+def relative_difference(value: Tensor, reference: Tensor) -> float:
+    """The largest absolute difference over the largest absolute reference; 0.0 only for equal tensors.
+
+    Args:
+        value: any shape.
+        reference: the same shape.
+    """
+    if value.shape != reference.shape:
+        return float("inf")
+    if reference.numel() == 0 or torch.equal(value, reference):
+        return 0.0
+    largest = reference.double().abs().max().item()
+    return (value.double() - reference.double()).abs().max().item() / (largest or 1.0)
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message that says something."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def users_line(error: BaseException) -> str:
+    """File and line of the user's code at which an error arose: the last frame outside torch and microjoule."""
+    ours = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]))
+    chain: BaseException | None = error
+    found = "the model"
+    while chain is not None:
+        for frame in traceback.extract_tb(chain.__traceback__):
+            if not frame.filename.startswith((*ours, "<")) and "contextlib" not in frame.filename:
+                found = f"{frame.filename}:{frame.lineno} ({(frame.line or '').strip()})"
+        if found != "the model":
+            return found
+        chain = chain.__cause__ or chain.__context__
+    return found

@@ -1,0 +1,45 @@
+"""The one family of errors: each gives the place, the fact and the remedy."""
+
+
+class MicrojouleError(Exception):
+    """Something that the user can mend.
+
+    Args:
+        place: where it happened: a file, a layer, an argument, a line of the user's code.
+        fact: what is wrong there; lower case, with what was got and what was expected.
+        remedy: what to do about it.
+    """
+
+    def __init__(self, place: str, fact: str, *, remedy: str) -> None:
+        super().__init__(f"{place}: {fact}\n  {remedy}")
+        self.place = place
+        self.fact = fact
+        self.remedy = remedy
+
+
+class SettingError(MicrojouleError, ValueError):
+    """An argument has a value that it cannot have."""
+
+
+class FileError(MicrojouleError):
+    """A file is missing, damaged, or cannot be written."""
+
+
+class DataError(MicrojouleError):
+    """The data is empty, not finite, or has the wrong shape."""
+
+
+class CaptureError(MicrojouleError):
+    """A model cannot be captured as a network."""
+
+
+class GraphError(MicrojouleError):
+    """A network does not have what an edit needs."""
+
+
+class ExportError(MicrojouleError):
+    """A network cannot be written for a runtime."""
+
+
+class TargetError(MicrojouleError):
+    """A target's description is wrong, or the network has what the target lacks."""

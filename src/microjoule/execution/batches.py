@@ -1,0 +1,131 @@
+"""Data in whatever form people have it, as batches of inputs and targets that can be gone through again."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+from torch.utils.data import DataLoader, Dataset, TensorDataset
+
+from microjoule.errors import DataError
+
+Batch = tuple[tuple[Any, ...], Any]
+"""Positional inputs of a network for several samples, and their targets (None where there are none)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batches:
+    """Batches that can be gone through several times.
+
+    Args:
+        start: gives an iterator from the first batch on.
+        name: where the data came from, for records.
+        samples: how many samples there are, or None if that is not known beforehand.
+    """
+
+    start: Callable[[], Iterator[Any]]
+    name: str
+    samples: int | None
+    labelled: bool
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Each batch, checked.
+
+        Raises:
+            DataError: if there is no batch, or inputs are not finite.
+        """
+        empty = True
+        for item in self.start():
+            empty = False
+            inputs, targets = item if self.labelled else (item, None)
+            yield self._inputs(inputs), targets
+        if empty:
+            raise DataError(self.name, "holds no sample", remedy="give at least one")
+
+    def _inputs(self, inputs: Any) -> tuple[Any, ...]:
+        inputs = tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)
+        for tensor in pytree.tree_leaves(inputs):
+            if not isinstance(tensor, Tensor):
+                raise DataError(self.name, f"gives a {type(tensor).__name__} as input", remedy="give tensors")
+            if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+                raise DataError(self.name, "holds NaN or infinite inputs", remedy="check how the data is loaded")
+        return inputs
+
+
+def batches(data: Any, *, batch_size: int = 32, name: str | None = None) -> Batches:
+    """Bring data into the form of batches.
+
+    Args:
+        data: inputs as a tensor or array (n, ...); a pair (inputs, targets) of these; a map-style dataset of (input,
+            target) pairs, which may have a `collate`; a DataLoader of such pairs; or a list of batches of inputs.
+        batch_size: samples a batch, where the data does not come in batches.
+        name: what to call the data in records; by default its own `name`, or its type.
+
+    Raises:
+        DataError: for data of another kind, or without any sample.
+    """
+    if isinstance(data, Batches):
+        return data
+    called = name or str(getattr(data, "name", type(data).__name__))
+    if isinstance(data, tuple) and len(data) == 2 and all(isinstance(part, Tensor | np.ndarray) for part in data):
+        return _of_pairs(*data, batch_size=batch_size, name=called)
+    if isinstance(data, Tensor | np.ndarray):
+        inputs = _tensor(data, called)
+        _check_some(len(inputs), called)
+        return Batches(lambda: iter(inputs.split(batch_size)), called, len(inputs), labelled=False)
+    if isinstance(data, DataLoader):
+        return Batches(lambda: iter(data), called, None, labelled=True)
+    if isinstance(data, list) and data:
+        return Batches(lambda: iter(data), called, None, labelled=False)
+    if isinstance(data, Dataset) or (hasattr(data, "__getitem__") and hasattr(data, "__len__")):
+        _check_some(len(data), called)  # type: ignore[arg-type]
+        loader = DataLoader(data, batch_size=batch_size, collate_fn=getattr(data, "collate", None))
+        return Batches(lambda: iter(loader), called, len(data), labelled=True)  # type: ignore[arg-type]
+    raise DataError(
+        called, "is no data that microjoule can read",
+        remedy="give a tensor of inputs, (inputs, targets), a map-style dataset, a DataLoader or a list of batches",
+    )
+
+
+def _of_pairs(inputs: Any, targets: Any, *, batch_size: int, name: str) -> Batches:
+    x, y = _tensor(inputs, name), _tensor(targets, name)
+    if len(x) != len(y):
+        raise DataError(name, f"has {len(x)} inputs and {len(y)} targets", remedy="give one target for each input")
+    _check_some(len(x), name)
+    loader = DataLoader(TensorDataset(x, y), batch_size=batch_size)
+    return Batches(lambda: iter(loader), name, len(x), labelled=True)
+
+
+def _tensor(values: Any, name: str) -> Tensor:
+    if isinstance(values, np.ndarray) and values.dtype.kind not in "fiub":
+        raise DataError(name, f"holds values of type {values.dtype}", remedy="give numbers")
+    tensor = torch.as_tensor(values)
+    if tensor.dim() == 0:
+        raise DataError(name, "is a single number", remedy="give inputs of shape (n, ...)")
+    return tensor.float() if tensor.dtype == torch.float64 else tensor
+
+
+def _check_some(count: int, name: str) -> None:
+    if count == 0:
+        raise DataError(name, "holds no sample", remedy="give at least one")
+
+
+def first(data: Batches, samples: int) -> Batches:
+    """The first samples of some data."""
+
+    def start() -> Iterator[Any]:
+        left = samples
+        for item in data.start():
+            inputs, targets = item if data.labelled else (item, None)
+            size = next(t.shape[0] for t in pytree.tree_leaves(inputs) if isinstance(t, Tensor))
+            cut = pytree.tree_map_only(Tensor, lambda t: t[:left], (inputs, targets))  # noqa: B023
+            yield cut if data.labelled else cut[0]
+            left -= size
+            if left <= 0:
+                return
+
+    known = samples if data.samples is None else min(samples, data.samples)
+    return Batches(start, data.name, known, labelled=data.labelled)

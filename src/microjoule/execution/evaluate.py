@@ -1,0 +1,70 @@
+"""A metric of a network (or a plain module) on labelled data."""
+
+import time
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from microjoule.errors import DataError
+from microjoule.execution.batches import batches
+from microjoule.execution.progress import track
+from microjoule.execution.run import count, run, to_device
+from microjoule.graph.network import Network
+from microjoule.records.facts import Evaluated
+
+
+class Metric(Protocol):
+    """What a metric must offer; it gathers batch after batch."""
+
+    name: str
+    unit: str
+
+    def update(self, outputs: Any, targets: Any) -> None:
+        """Take in one batch."""
+
+    def compute(self) -> float:
+        """The metric of all that was taken in."""
+
+    def reset(self) -> None:
+        """Forget all."""
+
+
+def evaluate(model: Network | nn.Module, data: Any, metric: Metric, *, stage: str = "fp32", batch_size: int = 32) -> Evaluated:
+    """Run a model on labelled data and score its outputs.
+
+    Args:
+        model: a network or a module (in the mode that it is in).
+        data: labelled data, in any form that `batches` takes.
+        metric: the score; it is reset first.
+        stage: which network this is, for the report.
+        batch_size: samples a batch.
+
+    Returns:
+        The record; a network keeps it in its history as well.
+
+    Raises:
+        DataError: if the data has no labels, or does not fit.
+    """
+    source = batches(data, batch_size=batch_size)
+    if not source.labelled:
+        raise DataError(source.name, "has no targets", remedy="give (inputs, targets), or a dataset of such pairs")
+    metric.reset()
+    started, samples = time.perf_counter(), 0
+    for inputs, targets in track(source, f"evaluate {stage}", total=source.samples):
+        metric.update(_outputs(model, inputs), targets)
+        samples += count(inputs)
+    record = Evaluated(
+        stage, metric.name, metric.compute(), metric.unit, samples, source.name, time.perf_counter() - started
+    )
+    if isinstance(model, Network):
+        model.history.append(record)
+    return record
+
+
+def _outputs(model: Network | nn.Module, inputs: tuple[Any, ...]) -> Any:
+    if isinstance(model, Network):
+        return run(model, inputs)
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    with torch.no_grad():
+        return model(*to_device(inputs, device))

@@ -1,0 +1,102 @@
+"""Running a network on data, one batch after another, with a look at the values inside it."""
+
+from collections.abc import Callable, Collection, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.fx import Interpreter, Node
+from torch.utils import _pytree as pytree
+
+from microjoule.errors import DataError, MicrojouleError
+from microjoule.execution.batches import Batches
+from microjoule.graph.network import Network
+
+Visitor = Callable[[Node, Tensor], Tensor | None]
+"""(node, its value for one batch) -> the value to go on with, or None to leave it."""
+
+
+class _Visiting(Interpreter):
+    """Runs the graph and shows chosen nodes' values on the way; every value is freed after its last use."""
+
+    def __init__(self, network: Network, nodes: Collection[Node], visitor: Visitor) -> None:
+        super().__init__(network.module, garbage_collect_values=True)
+        self.chosen = set(nodes)
+        self.visitor = visitor
+
+    def run_node(self, n: Node) -> Any:
+        """Run one node, and let the visitor see what it gives."""
+        result = super().run_node(n)
+        if n in self.chosen and isinstance(result, Tensor):
+            changed = self.visitor(n, result)
+            return result if changed is None else changed
+        return result
+
+
+def run(network: Network, inputs: tuple[Any, ...]) -> Any:
+    """The network's outputs for one batch, without gradients, on the network's device.
+
+    Raises:
+        DataError: if the inputs do not fit the network.
+    """
+    moved = to_device(inputs, network.device)
+    try:
+        with torch.no_grad():
+            return network(*moved)
+    except MicrojouleError:
+        raise
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise misfit(network, moved, error) from error
+
+
+def visit(network: Network, inputs: tuple[Any, ...], nodes: Collection[Node], visitor: Visitor) -> None:
+    """Run one batch and show the values of some nodes, in the order of the network.
+
+    Raises:
+        DataError: if the inputs do not fit the network.
+    """
+    moved = to_device(inputs, network.device)
+    try:
+        with torch.no_grad():
+            _Visiting(network, nodes, visitor).run(*moved)
+    except MicrojouleError:
+        raise
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise misfit(network, moved, error) from error
+
+
+def visit_all(network: Network, data: Batches, nodes: Collection[Node], visitor: Visitor) -> int:
+    """`visit` for every batch; returns how many samples there were."""
+    samples = 0
+    for inputs, _ in data:
+        visit(network, inputs, nodes, visitor)
+        samples += count(inputs)
+    return samples
+
+
+def outputs(network: Network, data: Batches) -> Iterator[tuple[Any, Any]]:
+    """The network's outputs and the targets, batch by batch."""
+    for inputs, targets in data:
+        yield run(network, inputs), targets
+
+
+def count(inputs: Any) -> int:
+    """How many samples a batch holds."""
+    return int(next(leaf.shape[0] for leaf in pytree.tree_leaves(inputs) if isinstance(leaf, Tensor)))
+
+
+def to_device(inputs: tuple[Any, ...], device: torch.device) -> tuple[Any, ...]:
+    """Inputs on a device."""
+    moved: tuple[Any, ...] = pytree.tree_map_only(Tensor, lambda t: t.to(device), inputs)
+    return moved
+
+
+def misfit(network: Network, inputs: tuple[Any, ...], error: Exception) -> DataError:
+    """The error for inputs that a network cannot take."""
+    got = [tuple(t.shape) for t in pytree.tree_leaves(inputs) if isinstance(t, Tensor)]
+    expected = [("n", *t.shape[1:]) for t in network.example.tensors]
+    reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return DataError(
+        "data", f"inputs of shape {got} do not go through a network that takes {expected}: {reason}",
+        remedy="give inputs of the example's shape and type",
+    )

@@ -1,0 +1,177 @@
+"""Edits that every technique needs: change a layer's weight, bias and channels' scales, put a quantizer somewhere."""
+
+import torch
+from torch import Tensor, nn
+from torch.fx import Node
+from torch.nn.utils import parametrize
+
+from microjoule.graph.network import Network, set_submodule
+from microjoule.graph.ops import Activation, Layer, aten
+from microjoule.graph.quantizer import Quantizer
+from microjoule.numerics.gaussian import Gaussian
+
+
+def set_weight(layer: Layer, weight: Tensor) -> None:
+    """Store a weight; a quantizer on it stays.
+
+    Args:
+        layer: the layer.
+        weight: of the stored weight's shape.
+    """
+    with torch.no_grad():
+        layer.stored_weight.copy_(weight)
+
+
+def set_bias(network: Network, layer: Layer, bias: Tensor) -> None:
+    """Store a bias, which the layer gets if it has none.
+
+    Args:
+        network: the network that the layer is in.
+        layer: the layer.
+        bias: (out_channels,).
+    """
+    if layer.bias is not None:
+        with torch.no_grad():
+            layer.bias.copy_(bias)
+        return
+    parameter = nn.Parameter(bias.detach().clone().to(layer.stored_weight.dtype))
+    if layer.node.op == "call_module":
+        layer.owner.register_parameter("bias", parameter)
+        return
+    name = f"{layer.weight_name}_bias"
+    layer.owner.register_parameter(name, parameter)
+    with network.graph.inserting_before(layer.node):
+        stored = network.graph.get_attr(f"{layer.path.rpartition('.')[0]}.{name}".lstrip("."))
+    weighted, weight, *rest = layer.node.args
+    layer.node.args = (weighted, weight, stored, *rest[1:])
+
+
+def bias_of(layer: Layer) -> Tensor:
+    """(out_channels,): the layer's bias, or zeros if it has none."""
+    bias = layer.bias
+    return layer.stored_weight.new_zeros(layer.out_channels) if bias is None else bias.detach()
+
+
+def scale_outputs(network: Network, layer: Layer, scale: Tensor) -> None:
+    """Multiply what a layer gives, channel by channel, and what is known about it.
+
+    Args:
+        network: the network that the layer is in.
+        layer: the layer.
+        scale: (out_channels,), > 0.
+    """
+    weight = layer.by_output(layer.stored_weight.detach())
+    set_weight(layer, layer.in_layout(weight * _column(scale, weight)))
+    if layer.bias is not None:
+        set_bias(network, layer, bias_of(layer) * scale)
+    if layer.path in network.preactivations:
+        known = network.preactivations[layer.path]
+        network.preactivations[layer.path] = Gaussian(known.mean * scale, known.std * scale)
+
+
+def scale_inputs(layer: Layer, scale: Tensor) -> None:
+    """Multiply the weights that read each input channel.
+
+    Args:
+        layer: the layer.
+        scale: (in_channels,), > 0.
+    """
+    weight = layer.by_output(layer.stored_weight.detach())
+    set_weight(layer, layer.in_layout(weight * per_input(layer, scale)))
+
+
+def per_input(layer: Layer, values: Tensor) -> Tensor:
+    """One value an input channel, shaped to broadcast against the weight by output.
+
+    Args:
+        layer: the layer.
+        values: (in_channels,).
+
+    Returns:
+        (out_channels, in_channels / groups, 1, ...).
+    """
+    rows = values.reshape(layer.groups, 1, -1).expand(-1, layer.out_channels // layer.groups, -1).flatten(0, 1)
+    return rows.reshape(*rows.shape, *[1] * (layer.stored_weight.dim() - 2))
+
+
+def by_input(layer: Layer, weight: Tensor) -> Tensor:
+    """Per input channel, all weights that read it.
+
+    Args:
+        layer: the layer.
+        weight: (out_channels, in_channels / groups, *kernel).
+
+    Returns:
+        (in_channels, out_channels / groups * kernel size).
+    """
+    grouped = weight.unflatten(0, (layer.groups, -1))
+    return grouped.transpose(1, 2).flatten(0, 1).flatten(1)
+
+
+def _column(values: Tensor, weight: Tensor) -> Tensor:
+    return values.reshape(-1, *[1] * (weight.dim() - 1))
+
+
+def clamp_channels(network: Network, node: Node, low: Tensor, high: Tensor) -> Node:
+    """Replace an activation by a clamp with bounds of its own for each channel; both are stored with the network.
+
+    Args:
+        network: the network.
+        node: a node that `Activation.at` reads.
+        low: broadcasts against the value.
+        high: as `low`.
+
+    Returns:
+        The node that stands there now.
+    """
+    if node.target is aten.clamp.Tensor:
+        holder = network.module.get_submodule(str(node.args[1].target).rpartition(".")[0])  # type: ignore[union-attr]
+        holder.low, holder.high = low.detach().clone(), high.detach().clone()
+        return node
+    holder = nn.Module()
+    holder.register_buffer("low", low.detach().clone())
+    holder.register_buffer("high", high.detach().clone())
+    set_submodule(network.module, f"clamps.{node.name}", holder)
+    with network.graph.inserting_before(node):
+        bounds = [network.graph.get_attr(f"clamps.{node.name}.{name}") for name in ("low", "high")]
+        clamp = network.graph.call_function(aten.clamp.Tensor, (node.args[0], *bounds))
+    clamp.meta = dict(node.meta)
+    node.replace_all_uses_with(clamp)
+    network.graph.erase_node(node)
+    return clamp
+
+
+def bounds_of(network: Network, node: Node, like: Tensor, dims: int) -> tuple[Tensor, Tensor]:
+    """An activation's bounds as tensors, one number a channel.
+
+    Args:
+        network: the network.
+        node: a node that `Activation.at` reads.
+        like: (channels,), for size, device and type.
+        dims: how many dimensions the value has after its channels.
+
+    Returns:
+        low and high, (channels, 1, ...) with `dims` ones.
+    """
+    activation = Activation.at(network.module, node)
+    assert activation is not None
+    shape = (like.shape[0], *[1] * dims)
+    low, high = (torch.as_tensor(bound, dtype=like.dtype, device=like.device) for bound in (activation.low, activation.high))
+    return low.expand(shape).clone(), high.expand(shape).clone()
+
+
+def insert_quantizer(network: Network, node: Node, quantizer: Quantizer) -> Node:
+    """Put a quantizer on a value; everyone who read the value reads the quantized one."""
+    set_submodule(network.module, f"quantizers.{node.name}", quantizer)
+    with network.graph.inserting_after(node):
+        quantized = network.graph.call_module(f"quantizers.{node.name}", (node,))
+    quantized.meta = dict(node.meta)
+    node.replace_all_uses_with(quantized, delete_user_cb=lambda user: user is not quantized)
+    return quantized
+
+
+def quantize_weight(layer: Layer, quantizer: Quantizer) -> None:
+    """Put a quantizer on a layer's weight, in place of one that may be there."""
+    if layer.quantizer is not None:
+        parametrize.remove_parametrizations(layer.owner, layer.weight_name, leave_parametrized=False)
+    parametrize.register_parametrization(layer.owner, layer.weight_name, quantizer)

@@ -1,0 +1,171 @@
+"""The one representation: a captured, lifted, canonical graph, what fed it, and what was done to it."""
+
+import copy
+import difflib
+import warnings
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.fx import Graph, GraphModule, Node
+from torch.utils import _pytree as pytree
+
+from microjoule.errors import GraphError
+from microjoule.graph.ops import Layer, layers
+from microjoule.graph.quantizer import Quantizer
+from microjoule.numerics.gaussian import Gaussian
+from microjoule.records.facts import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """Inputs of the kind that the network takes; tensors may be nested in tuples, lists and dicts."""
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """Every tensor in it, in the order of the network's placeholders."""
+        return [leaf for leaf in pytree.tree_leaves((self.args, self.kwargs)) if isinstance(leaf, Tensor)]
+
+
+class Network:
+    """A network as a graph that techniques edit and exporters read.
+
+    Args:
+        module: the graph, with layers as modules at their original paths.
+        example: inputs of the kind that it takes.
+        dynamic_batch: whether any number of samples goes through it.
+    """
+
+    def __init__(self, module: GraphModule, example: Example, *, dynamic_batch: bool = True) -> None:
+        self.module = module
+        self.example = example
+        self.dynamic_batch = dynamic_batch
+        self.preactivations: dict[str, Gaussian] = {}
+        self.history: list[Record] = []
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the network."""
+        return self.module(*args, **kwargs)
+
+    @property
+    def graph(self) -> Graph:
+        """The graph of nodes."""
+        return self.module.graph
+
+    @property
+    def device(self) -> torch.device:
+        """Where its tensors are."""
+        return next((t.device for t in self.module.state_dict().values()), torch.device("cpu"))
+
+    @property
+    def layers(self) -> list[Layer]:
+        """Its convolutions and linear layers, in order, each once."""
+        return layers(self.module)
+
+    def layer(self, path: str) -> Layer:
+        """The layer at a path.
+
+        Raises:
+            GraphError: if there is none; the message names the nearest paths.
+        """
+        found = {layer.path: layer for layer in self.layers}
+        if path not in found:
+            raise unknown_layer(path, list(found))
+        return found[path]
+
+    @property
+    def quantizers(self) -> dict[str, Quantizer]:
+        """The activations' quantizers by the value that they stand on, in order."""
+        nodes = (node for node in self.graph.nodes if node.op == "call_module")
+        called = ((str(node.target), self.module.get_submodule(str(node.target))) for node in nodes)
+        return {path.removeprefix("quantizers."): q for path, q in called if isinstance(q, Quantizer)}
+
+    def node(self, name: str) -> Node:
+        """The node of a name.
+
+        Raises:
+            GraphError: if there is none.
+        """
+        for node in self.graph.nodes:
+            if node.name == name:
+                return node
+        raise GraphError(name, "is no node of this network", remedy="print(network.graph) names all of them")
+
+    def recompile(self) -> None:
+        """Check the graph after an edit, drop what nobody reads, and make its code anew."""
+        self.graph.eliminate_dead_code(is_impure_node=lambda node: node.op in ("placeholder", "output"))
+        self.graph.lint()
+        self.module.recompile()
+
+    def copy(self) -> "Network":
+        """A network that shares nothing with this one but its (immutable) records and example."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # torch's own copying of an input tree
+            module = copy.deepcopy(self.module)
+        other = Network(module, self.example, dynamic_batch=self.dynamic_batch)
+        other.preactivations = dict(self.preactivations)
+        other.history = list(self.history)
+        return other
+
+    def to(self, device: torch.device | str) -> "Network":
+        """Move it, in place."""
+        self.module.to(device)
+        args, kwargs = pytree.tree_map_only(Tensor, lambda t: t.to(device), (self.example.args, self.example.kwargs))
+        self.example = Example(args, kwargs)
+        self.preactivations = {path: g.to(device) for path, g in self.preactivations.items()}
+        return self
+
+    def eval(self) -> "Network":
+        """Set every layer to evaluation, in place."""
+        self.module.eval()
+        return self
+
+    def train(self) -> "Network":
+        """Set every layer to training, in place."""
+        self.module.train()
+        return self
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Parameters and buffers under the original's keys."""
+        return self.module.state_dict()
+
+    def __repr__(self) -> str:
+        """A line that says what it is."""
+        parameters = sum(p.numel() for p in self.module.parameters())
+        return f"Network({len(self.graph.nodes)} nodes, {len(self.layers)} layers, {parameters:,} parameters)"
+
+
+def unknown_layer(path: str, known: list[str]) -> GraphError:
+    """The error for a path at which there is no layer."""
+    near = difflib.get_close_matches(path, known, n=3, cutoff=0.3) or known[:3]
+    return GraphError(path, "is no layer of this network", remedy=f"nearest: {', '.join(near) or 'it has no layers'}")
+
+
+def set_submodule(root: nn.Module, path: str, module: nn.Module) -> None:
+    """Put a module at a path, keeping the children that a plain container there already holds."""
+    parent = root
+    *above, name = path.split(".")
+    for part in above:
+        if not hasattr(parent, part):
+            parent.add_module(part, nn.Module())
+        parent = parent.get_submodule(part)
+    before = parent._modules.get(name)
+    parent.add_module(name, module)
+    for child_name, child in before.named_children() if before is not None else ():
+        module.add_module(child_name, child)
+
+
+def graph_module(root: nn.Module, graph: Graph) -> GraphModule:
+    """A GraphModule with everything that its root stores, not only what the graph reads."""
+    made = GraphModule(root, graph)
+    for name, child in root.named_children():
+        made.add_module(name, child)
+    for name, parameter in root._parameters.items():
+        made.register_parameter(name, parameter)
+    for name, buffer in root._buffers.items():
+        made.register_buffer(name, buffer, persistent=name not in root._non_persistent_buffers_set)
+    return made

@@ -1,0 +1,49 @@
+"""Finding one's way in a graph: who reads a value, and which layers follow which."""
+
+from collections.abc import Iterator
+
+from torch.fx import Node
+
+from microjoule.graph.network import Network
+from microjoule.graph.ops import Layer, kind
+
+
+def calls(network: Network, path: str) -> list[Node]:
+    """The nodes that call the module at a path."""
+    return [node for node in network.graph.nodes if node.op == "call_module" and node.target == path]
+
+
+def is_private(network: Network, layer: Layer) -> bool:
+    """Whether exactly one node uses a layer's weights, so that changing them changes nothing else."""
+    if layer.node.op == "call_module":
+        shared = sum(p is layer.stored_weight for m in network.module.modules() for p in m._parameters.values())
+        return len(calls(network, layer.path)) == 1 and shared <= 1
+    return len([n for n in network.graph.nodes if n.op == "get_attr" and n.target == layer.path and n.users]) == 1
+
+
+def only_user(node: Node) -> Node | None:
+    """The one node that reads a value, or None if there are none or several."""
+    return next(iter(node.users)) if len(node.users) == 1 else None
+
+
+def through_quantizers(network: Network, node: Node) -> Node:
+    """The value under any quantizers that stand on it."""
+    while node.op == "call_module" and kind(network.module, node) == "quantizer":
+        node = node.all_input_nodes[0]
+    return node
+
+
+def readers(network: Network, node: Node) -> Iterator[Node]:
+    """The nodes that read a value, quantizers looked through."""
+    for user in node.users:
+        if kind(network.module, user) == "quantizer":
+            yield from readers(network, user)
+        else:
+            yield user
+
+
+def quantized(network: Network, node: Node) -> Node:
+    """The quantizer on a value, or the value itself if it has none."""
+    return next((user for user in node.users if kind(network.module, user) == "quantizer"), node)
+
+

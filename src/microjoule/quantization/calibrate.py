@@ -1,0 +1,101 @@
+"""Activation ranges from data: one streamed pass that keeps statistics only, then a rule."""
+
+from typing import Any
+
+from torch import Tensor
+from torch.fx import Node
+
+from microjoule.errors import GraphError
+from microjoule.execution.batches import batches, first
+from microjoule.execution.progress import track
+from microjoule.execution.run import count, visit
+from microjoule.graph.network import Network
+from microjoule.graph.ops import kind
+from microjoule.graph.quantizer import Quantizer
+from microjoule.numerics.ranges import RangeRule, min_max
+from microjoule.numerics.statistics import Histogram
+from microjoule.records.facts import Calibrated, RangeFound
+
+
+def calibrate(
+    network: Network, data: Any, *, rule: RangeRule = min_max, samples: int | None = None, source: str | None = None
+) -> Calibrated:
+    """Set the range of every activation quantizer from what the unquantized network computes on data.
+
+    Quantizers pass values through until they have a range, so a second calibration starts from floating point, too.
+
+    Args:
+        network: a network with quantizers.
+        data: inputs, in any form that `batches` takes; labels are not read.
+        rule: how a range is chosen from the statistics of a value.
+        samples: how many samples to use; None for all.
+        source: what to call the data in the record.
+
+    Raises:
+        GraphError: if the network has no activation quantizer.
+        DataError: if the data is empty, not finite, or does not fit.
+    """
+    places = quantizer_nodes(network)
+    if not places:
+        raise GraphError("network", "has no activation quantizer", remedy="call mj.quantize(network, ...) first")
+    modes = {quantizer: quantizer.enabled for quantizer in places.values()}
+    statistics = {quantizer: Histogram() for quantizer in modes}
+
+    def look(node: Node, value: Tensor) -> None:
+        statistics[places[node]].update(value)
+
+    found = batches(data) if samples is None else first(batches(data), samples)
+    seen = 0
+    with unquantized(network):
+        for inputs, _ in track(found, "calibrate", total=found.samples):
+            visit(network, inputs, places, look)
+            seen += count(inputs)
+    ranges: dict[Quantizer, RangeFound] = {}
+    for node, quantizer in places.items():
+        if quantizer not in ranges:
+            ranges[quantizer] = _set(quantizer, statistics[quantizer], rule, str(node.target).removeprefix("quantizers."))
+    record = Calibrated(source or found.name, rule_name(rule), seen, tuple(ranges.values()))
+    network.history.append(record)
+    return record
+
+
+def _set(quantizer: Quantizer, seen: Histogram, rule: RangeRule, name: str) -> RangeFound:
+    distribution = seen.distribution()
+    low, high = (bound.squeeze(0).float() for bound in rule(distribution, quantizer.scheme))
+    quantizer.set_range(low, high)
+    return RangeFound(name, low.item(), high.item(), distribution.low.item(), distribution.high.item())
+
+
+def quantizer_nodes(network: Network) -> dict[Node, Quantizer]:
+    """Every node that calls an activation quantizer, with it."""
+    found = {}
+    for node in network.graph.nodes:
+        if kind(network.module, node) == "quantizer":
+            module = network.module.get_submodule(str(node.target))
+            assert isinstance(module, Quantizer)
+            found[node] = module
+    return found
+
+
+class unquantized:  # noqa: N801
+    """A context in which a network computes in floating point: every quantizer passes values through."""
+
+    def __init__(self, network: Network) -> None:
+        self.modes = {m: m.enabled for m in network.module.modules() if isinstance(m, Quantizer)}
+
+    def __enter__(self) -> None:
+        """Switch every quantizer off."""
+        for quantizer in self.modes:
+            quantizer.enabled = False
+
+    def __exit__(self, *_: object) -> None:
+        """Set each as it was."""
+        for quantizer, enabled in self.modes.items():
+            quantizer.enabled = enabled
+
+
+def rule_name(rule: RangeRule) -> str:
+    """What to call a rule in a record."""
+    return str(getattr(rule, "__name__", type(rule).__name__))
+
+

@@ -1,0 +1,126 @@
+"""Put quantizers on a network: weights get their ranges at once, activations when they are calibrated."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from microjoule.costs.target import Target
+from microjoule.costs.target import target as find_target
+from microjoule.errors import GraphError
+from microjoule.graph.edit import insert_quantizer, quantize_weight
+from microjoule.graph.network import Network, unknown_layer
+from microjoule.graph.ops import Layer
+from microjoule.graph.quantizer import Quantizer
+from microjoule.numerics.distribution import Distribution
+from microjoule.numerics.ranges import RangeRule, min_max
+from microjoule.quantization.placement import find_places
+from microjoule.records.facts import GridPlaced, Placed, Skipped
+
+Bits = int | tuple[int | None, int | None] | None
+"""Bits of a layer: of its weights, or (weights, outputs), where None is floating point."""
+
+
+def quantize(
+    network: Network,
+    *,
+    target: str | Path | Target = "onnxruntime",
+    weights: int | None = None,
+    activations: int | None = None,
+    layers: Mapping[str, Bits] | None = None,
+    weight_rule: RangeRule = min_max,
+) -> Placed:
+    """Insert quantizers in place, where the target's rules want them.
+
+    Args:
+        network: a network without quantizers; fold batch norms first, so that the simulation is that of the target.
+        target: a target's name, a TOML file, or a Target.
+        weights: bits of weights; None for the target's default.
+        activations: bits of activations; None for the target's default.
+        layers: exceptions by layer path: None leaves a layer in floating point, a number is its weights' bits, a pair
+            is (weights, outputs).
+        weight_rule: how weights' ranges are chosen.
+
+    Returns:
+        Where quantizers stand now, and what got none, with the reason.
+
+    Raises:
+        GraphError: if the network has quantizers already, or a layer named in `layers` is not there.
+        SettingError, TargetError: for bits that a grid or the target does not have.
+    """
+    rules, chosen = find_target(target), dict(layers or {})
+    if network.quantizers or any(layer.quantizer for layer in network.layers):
+        raise GraphError("network", "has quantizers already", remedy="start from the network before it was quantized")
+    known = [layer.path for layer in network.layers]
+    for path in chosen:
+        if path not in known:
+            raise unknown_layer(path, known)
+    excluded = frozenset(path for path, bits in chosen.items() if bits is None)
+    weight_schemes = {
+        layer.path: rules.weight_scheme(_bits(chosen.get(layer.path, weights), 0, weights), layer.out_axis)
+        for layer in network.layers
+        if layer.path not in excluded and layer.kind in rules.integer
+    }
+    places = find_places(network, rules, excluded)
+    activation_schemes = {
+        place.node: rules.activation_scheme(_bits(chosen.get(place.layer or ""), 1, activations)) for place in places
+    }
+    grids, skipped = [], [Skipped(path, "excluded by the caller") for path in excluded]
+    for layer in network.layers:
+        if layer.path not in weight_schemes:
+            if layer.path not in excluded:
+                skipped.append(Skipped(layer.path, f"{rules.name} does not run {layer.kind} in integer"))
+            continue
+        quantizer = Quantizer(weight_schemes[layer.path]).to(layer.stored_weight.device)
+        set_range_by(quantizer, layer, weight_rule)
+        quantize_weight(layer, quantizer)
+        grids.append(_grid(layer.path, "weight", layer.path, quantizer))
+    made: dict[str, Quantizer] = {}
+    for place in places:
+        first = place.shares.name
+        quantizer = made.setdefault(first, Quantizer(activation_schemes[place.shares]).to(network.device))
+        insert_quantizer(network, place.node, quantizer)
+        kind = "input" if place.node.op == "placeholder" else "activation"
+        grids.append(_grid(place.node.name, kind, place.layer or place.node.name, quantizer))
+    network.recompile()
+    record = Placed(rules.name, tuple(grids), tuple(skipped))
+    network.history.append(record)
+    return record
+
+
+def set_range_by(quantizer: Quantizer, layer: Layer, rule: RangeRule) -> None:
+    """Choose a weight quantizer's range from the layer's stored weight."""
+    distribution = Distribution.of(layer.stored_weight.detach(), quantizer.scheme)
+    low, high = rule(distribution, quantizer.scheme)
+    one = quantizer.scheme.axis is None
+    quantizer.set_range(low.squeeze(0) if one else low, high.squeeze(0) if one else high)
+
+
+def freeze(network: Network) -> None:
+    """Hold every layer's quantized weights, so that a forward pass does not quantize them again.
+
+    Call it when the weights will not change any more; `unfreeze` undoes it.
+    """
+    for layer in network.layers:
+        if layer.quantizer is not None:
+            layer.quantizer.hold(layer.stored_weight)
+
+
+def unfreeze(network: Network) -> None:
+    """Quantize weights anew at each forward pass."""
+    for layer in network.layers:
+        if layer.quantizer is not None:
+            layer.quantizer.held = None
+
+
+def _bits(chosen: Bits, index: int, default: int | None = None) -> int | None:
+    """The bits of weights (0) or outputs (1) in an exception, or the default."""
+    if isinstance(chosen, tuple):
+        return chosen[index] if chosen[index] is not None else default
+    return chosen if index == 0 and chosen is not None else default
+
+
+def _grid(name: str, kind: str, value: str, quantizer: Quantizer) -> GridPlaced:
+    scheme = quantizer.scheme
+    scales = 1 if quantizer.scale is None or quantizer.scale.dim() == 0 else len(quantizer.scale)
+    return GridPlaced(name, value, kind, scheme.grid.bits, scheme.grid.signed, scheme.symmetric, scales)
+
+
