@@ -8,10 +8,16 @@ from torch import Tensor, nn
 
 from microjoule.errors import SettingError
 from microjoule.zoo.deeplab import DeepLabV3
+from microjoule.zoo.digits_mobilenet import DigitsMobileNet
 from microjoule.zoo.ds_cnn import DsCnn
+from microjoule.zoo.efficientnet_lite import EfficientNetLite0
+from microjoule.zoo.lstm_keywords import LstmKeywords
 from microjoule.zoo.mobilenet_v1 import MobileNetV1, PersonMobileNetV1
 from microjoule.zoo.mobilenet_v2 import MobileNetV2
+from microjoule.zoo.mobilenet_v3 import MobileNetV3Small
 from microjoule.zoo.preprocessing import (
+    DIGITS,
+    GREY,
     IMAGENET,
     KEYWORD_RANGE,
     RAW,
@@ -20,9 +26,14 @@ from microjoule.zoo.preprocessing import (
     Normalisation,
     keyword_features,
 )
+from microjoule.zoo.resnet import ResNet18
 from microjoule.zoo.resnet8 import ResNet8
 from microjoule.zoo.resnet_cifar import CifarResNet
 from microjoule.zoo.squeezenet import SqueezeNet
+from microjoule.zoo.ssd import Ssd
+from microjoule.zoo.super_resolution import Espcn, Fsrcnn, espcn_name, fsrcnn_name
+from microjoule.zoo.unet import UNet
+from microjoule.zoo.vit import VisionTransformer
 
 BSD = "BSD-2-Clause"
 APACHE = "Apache-2.0"
@@ -59,6 +70,10 @@ def _image(name: str, build: Callable[[], nn.Module], shape: tuple[int, int, int
     return Card(name, build, shape, prepare, prepare.value_range)
 
 
+def _luma(name: str, build: Callable[[], nn.Module], rename: Callable[[str], str]) -> Card:
+    return Card(name, build, (1, 128, 128), GREY, GREY.value_range, rename=rename)
+
+
 def _judged(plain: Card, licence: str, dataset: str, metric: str) -> Card:
     return replace(plain, licence=licence, dataset=dataset, metric=metric)
 
@@ -67,6 +82,8 @@ VAL = "imagenet_val650_dev"
 CIFAR = "cifar10_jpeg"
 COCO = "coco128_val"
 KWS = "kws01_dev"
+SET5 = "sr_set5_set14/Set5"
+DIGITS_MODEL = "digits_mobilenet_v2"
 
 CARDS = (
     _judged(_image("mobilenet_v2_1.0_224_tf", MobileNetV2, (3, 224, 224), TENSORFLOW), APACHE, VAL, "top1"),
@@ -79,6 +96,19 @@ CARDS = (
     _judged(Card("kws_dscnn", DsCnn, (1, 49, 10), keyword_features, KEYWORD_RANGE), APACHE, KWS, "top1"),
     _judged(_image("vww_mobilenetv1_0.25_96", PersonMobileNetV1, (3, 96, 96), UNIT), APACHE, f"{COCO}/person", "top1"),
     _judged(_image("deeplabv3_mnv2_pascal_tf", DeepLabV3, (3, 513, 513), TENSORFLOW), APACHE, f"{COCO}/masks", "miou"),
+    _judged(_luma("fsrcnn_x2", partial(Fsrcnn, 2), fsrcnn_name), APACHE, SET5, "psnr"),
+    _judged(_luma("espcn_x2", partial(Espcn, 2), espcn_name), APACHE, SET5, "psnr"),
+    replace(_luma("fsrcnn_x4", partial(Fsrcnn, 4), fsrcnn_name), licence=APACHE),
+    replace(_luma("espcn_x4", partial(Espcn, 4), espcn_name), licence=APACHE),
+    _judged(_image(DIGITS_MODEL, DigitsMobileNet, (1, 8, 8), DIGITS), APACHE, "digits_test", "top1"),
+    # Shapes to try things on, with random weights.
+    _image("resnet18", ResNet18, (3, 224, 224), IMAGENET),
+    _image("mobilenet_v3_small", MobileNetV3Small, (3, 224, 224), IMAGENET),
+    _image("efficientnet_lite0", EfficientNetLite0, (3, 224, 224), TENSORFLOW),
+    _image("vit_small", VisionTransformer, (3, 64, 64), TENSORFLOW),
+    _image("unet_small", UNet, (3, 64, 64), TENSORFLOW),
+    _image("ssd_small", Ssd, (3, 128, 128), TENSORFLOW),
+    Card("lstm_keywords", LstmKeywords, (1, 49, 10), keyword_features, KEYWORD_RANGE),
 )
 
 _BY_NAME = {entry.name: entry for entry in CARDS}

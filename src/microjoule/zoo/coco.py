@@ -1,7 +1,7 @@
 """The layout of `coco.zip`: images, boxes and masks of the COCO data set under one number each.
 
-`images/N.jpg`, `labels/N.txt` (lines of class, centre x, centre y, width, height, as shares of the image; classes 0 to 79)
-and `masks/N.png` (COCO category numbers, 255 = ignore), the last not for every image.
+`images/N.jpg`, `labels/N.txt` (lines of class, centre x, centre y, width, height, as shares of the image; classes 0
+to 79) and `masks/N.png` (COCO category numbers, 255 = ignore), the last not for every image.
 """
 
 from pathlib import Path, PurePosixPath
@@ -19,6 +19,10 @@ from microjoule.zoo.folders import Archive, decoded
 from microjoule.zoo.image_sets import pixels
 
 IGNORE = 255
+PERSON = 0
+SMALLEST_PERSON = 0.005
+"""Share of the image that a person covers at least, as in Chowdhery et al. 2019, Visual Wake Words Dataset,
+https://arxiv.org/abs/1906.05721, section 3."""
 
 GREY = (127, 127, 127)
 """Where the image does not reach: the middle of the range, about 0 after normalisation."""
@@ -42,7 +46,7 @@ def _numbers(archive: Archive, kind: str, limit: int | None) -> list[str]:
 
 
 def fitted(image: Image.Image, height: int, width: int, *, mask: bool) -> Image.Image:
-    """The image as large as it fits into the frame, at the top left; grey (or for masks: ignored) where it does not reach."""
+    """The image as large as it fits into the frame, at the top left; beyond it grey, or for masks: ignored."""
     scale = min(height / image.height, width / image.width)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     frame = Image.new("L", (width, height), IGNORE) if mask else Image.new("RGB", (width, height), GREY)
@@ -130,13 +134,33 @@ class ObjectBoxes(Dataset[tuple[Tensor, Boxes]]):
         return torch.stack(inputs), list(boxes)
 
 
-def of_part(folder: Path, part: str | None, entry: Card, limit: int | None) -> Masks | ObjectBoxes:
-    """The part "masks" (also if none is named) or "boxes" of the data set."""
+class Persons(Dataset[tuple[Tensor, Tensor]]):
+    """Images, stretched to the size of the model's input, and whether there is a person in them (1) or not (0)."""
+
+    def __init__(self, folder: Path, entry: Card, limit: int | None) -> None:
+        self.name = f"{folder.name}/person"
+        self._images = ObjectBoxes(folder, entry, limit)
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        """An input (3, height, width) and 0 or 1 as a tensor of shape ()."""
+        image, (corners, classes) = self._images[index]
+        sides = corners[:, 2:] - corners[:, :2]
+        shares = sides.prod(1) / (image.shape[1] * image.shape[2])
+        return image, ((classes == PERSON) & (shares > SMALLEST_PERSON)).any().long()
+
+
+def of_part(folder: Path, part: str | None, entry: Card, limit: int | None) -> Masks | ObjectBoxes | Persons:
+    """The part "masks" (also if none is named), "boxes" or "person" of the data set."""
     if part in (None, "masks"):
         return Masks(folder, entry, limit)
     if part == "boxes":
         return ObjectBoxes(folder, entry, limit)
-    raise SettingError(f"{folder.name}/{part}", "is not a part", remedy="choose masks or boxes")
+    if part == "person":
+        return Persons(folder, entry, limit)
+    raise SettingError(f"{folder.name}/{part}", "is not a part", remedy="choose masks, boxes or person")
 
 
 def boxes_of(text: str, place: str, *, height: int, width: int) -> Boxes:

@@ -1,7 +1,8 @@
 """DeepLabV3 over MobileNetV2 at output stride 8, batch norms folded away.
 
-Source: Chen et al. 2017, Rethinking Atrous Convolution for Semantic Image Segmentation, https://arxiv.org/abs/1706.05587,
-section 3.3 (image-level features), with the backbone of Sandler et al. 2018, https://arxiv.org/abs/1801.04381, section 6.3.
+Source: Chen et al. 2017, Rethinking Atrous Convolution for Semantic Image Segmentation,
+https://arxiv.org/abs/1706.05587, section 3.3 (image-level features), with the backbone of Sandler et al. 2018,
+https://arxiv.org/abs/1801.04381, section 6.3.
 """
 
 import torch
@@ -28,7 +29,7 @@ BLOCKS = (
 
 
 class Conv(nn.Module):
-    """A convolution named `c`, and a ReLU6 unless it is linear."""
+    """A convolution named `c`; whoever calls it knows whether a ReLU6 follows."""
 
     def __init__(
         self, ins: int, outs: int, *, kernel: int = 1, stride: int = 1, dilation: int = 1, groups: int = 1
@@ -37,7 +38,7 @@ class Conv(nn.Module):
         self.c = SameConv2d(ins, outs, kernel, stride, dilation=dilation, groups=groups)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Convolve only; the callers know where a ReLU6 follows.
+        """Convolve.
 
         Args:
             x: (n, in, height, width).
@@ -96,7 +97,8 @@ class DeepLabV3(nn.Module):
     def _features(self, x: Tensor) -> Tensor:
         first, depthwise, project = self.stem
         x = project(F.relu6(depthwise(F.relu6(first(x)))))
-        for (expand, depthwise, project), (ins, outs, stride, _) in zip(self.b, BLOCKS, strict=True):
+        for layers, (ins, outs, stride, _) in zip(self.b, BLOCKS, strict=True):
+            expand, depthwise, project = layers.children()
             projected = project(F.relu6(depthwise(F.relu6(expand(x)))))
             x = x + projected if stride == 1 and ins == outs else projected
         return x

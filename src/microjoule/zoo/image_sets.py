@@ -75,7 +75,7 @@ def model_needed(place: str) -> SettingError:
 
 
 def from_zip(folder: Path, entry: Card, limit: int | None) -> LabelledImages:
-    """A folder of `images.zip` and `labels.csv` (columns file and label): centre crops of the size of the model's input."""
+    """A folder of `images.zip` and `labels.csv` (columns file and label), cropped to the size of the model's input."""
     archive = Archive(folder / "images.zip")
     there = set(archive.names())
     rows = _rows(checked(folder / "labels.csv"))[:limit]

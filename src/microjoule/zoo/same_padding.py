@@ -20,7 +20,8 @@ def same_padding(size: int, *, kernel: int, stride: int, dilation: int = 1) -> t
 class SameConv2d(nn.Conv2d):
     """A convolution with SAME padding.
 
-    Where the padding is symmetric it is the convolution's own, so that no operator is added; otherwise the input is padded first.
+    Where the padding is symmetric it is the convolution's own, so that no operator is added; otherwise the input is
+    padded first.
     """
 
     def forward(self, x: Tensor) -> Tensor:

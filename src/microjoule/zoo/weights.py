@@ -126,7 +126,7 @@ def filled(module: nn.Module, path: Path, rename: Callable[[str], str] | None = 
 def seeded(build: Callable[[], nn.Module], seed: int = 0) -> nn.Module:
     """A module with random weights from a seed, in eval mode; the caller's random state is left alone.
 
-    Batch norms get statistics too, for with those of a fresh module (mean 0, variance 1) folding them would hardly be put to the test.
+    Batch norms get statistics too: with those of a fresh module (mean 0, variance 1) folding them would prove little.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
