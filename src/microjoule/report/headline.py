@@ -1,0 +1,120 @@
+"""The few numbers that matter, before and after."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from microjoule.records.facts import Costs, Evaluated, Exported, Measured, Record
+from microjoule.report import units
+from microjoule.report.choose import before_and_after, result_stage
+from microjoule.report.tables import change_to_float, metrics, tone
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One number of the headline.
+
+    Args:
+        label: what it is.
+        value: the result.
+        before: what it was, in words; empty if unknown.
+        change: how it changed, short; empty if unknown.
+        tone: "good", "bad" or nothing.
+        shares: before and after as parts of the larger one, for two bars; None if there is nothing to compare.
+    """
+
+    label: str
+    value: str
+    before: str = ""
+    change: str = ""
+    tone: str = ""
+    shares: tuple[float, float] | None = None
+
+
+def cards(records: Sequence[Record]) -> list[Card]:
+    """Accuracy, size, latency, energy, operations: those that the records know."""
+    found = (_accuracy(records), _size(records), _latency(records), _energy(records), _operations(records))
+    return [card for card in found if card is not None]
+
+
+def lead(records: Sequence[Record]) -> str:
+    """The headline as one sentence; empty if there is nothing to compare."""
+    by_label = {card.label: card for card in cards(records)}
+    parts = [
+        f"{by_label[label].change.removesuffix('×')} times the {noun}"
+        for label, noun in (("Size", "bytes"), ("Latency", "time"), ("Energy", "energy"))
+        if label in by_label and by_label[label].change
+    ]
+    accuracy = next((card.change for card in by_label.values() if card.change.endswith("points")), "")
+    stage = result_stage(records)
+    told = ([f"{accuracy} of accuracy"] if accuracy else []) + parts
+    return f"{stage or 'The result'} against FP32: {', '.join(told)}." if told else ""
+
+
+def _accuracy(records: Sequence[Record]) -> Card | None:
+    before, after = before_and_after(records, Evaluated)
+    record = after or before
+    if record is None:
+        return None
+    # Several metrics may have been evaluated: the comparison stays within the result's own.
+    group = next(group for group in metrics(records) if record in group)
+    change = change_to_float(record, group)
+    value = units.score(record.value, record.unit)
+    if change is None:
+        return Card(record.metric, value, before=record.stage)
+    reference = record.value - change
+    largest = max(abs(reference), abs(record.value)) or 1.0
+    return Card(
+        record.metric,
+        value,
+        before=f"{units.score(reference, record.unit)} in FP32",
+        change=units.difference(change, record.unit),
+        tone=tone(change, record),
+        shares=(abs(reference) / largest, abs(record.value) / largest),
+    )
+
+
+def _smaller_is_better(label: str, values: tuple[float | None, float | None], shown: tuple[str, str]) -> Card | None:
+    before, after = values
+    if before is None or after is None:
+        return None if before is after is None else Card(label, shown[1] or shown[0])
+    largest = max(before, after) or 1.0
+    change = units.ratio(after, before) if before else ""
+    verdict = "" if after == before else "good" if after < before else "bad"
+    return Card(label, shown[1], f"{shown[0]} in FP32", change, verdict, (before / largest, after / largest))
+
+
+def _size(records: Sequence[Record]) -> Card | None:
+    exported, measured = before_and_after(records, Exported), before_and_after(records, Measured)
+    # A file that was only exported or only measured has a size either way.
+    before, after = exported[0] or measured[0], exported[1] or measured[1]
+    values = (before.size_bytes if before else None, after.size_bytes if after else None)
+    return _smaller_is_better("Size", values, _shown(values, units.size))
+
+
+def _latency(records: Sequence[Record]) -> Card | None:
+    before, after = before_and_after(records, Measured)
+    values = (before.latency_ms if before else None, after.latency_ms if after else None)
+    return _smaller_is_better("Latency", values, _shown(values, units.latency))
+
+
+def _energy(records: Sequence[Record]) -> Card | None:
+    before, after = before_and_after(records, Costs)
+    values = (before.energy_pj if before else None, after.energy_pj if after else None)
+    return _smaller_is_better("Energy", values, _shown(values, units.energy))
+
+
+def _operations(records: Sequence[Record]) -> Card | None:
+    before, after = before_and_after(records, Costs)
+    record = after or before
+    if record is None:
+        return None
+    if before is not None and after is not None and before.macs != after.macs:
+        shown = (units.count(before.macs), units.count(after.macs))
+        return _smaller_is_better("MACs", (before.macs, after.macs), shown)
+    bits = f"{units.ratio(after.bops, before.bops)} the bit operations" if before and after else "for one sample"
+    return Card("MACs", units.count(record.macs), before=bits)
+
+
+def _shown(values: tuple[float | None, float | None], words: units.Words) -> tuple[str, str]:
+    before, after = values
+    return ("" if before is None else words(before), "" if after is None else words(after))

@@ -1,0 +1,201 @@
+"""What was done to a network, step by step, with what was skipped and why."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from microjoule.records import facts
+from microjoule.records.facts import Machine, Record, Skipped
+from microjoule.report import units
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One record in words.
+
+    Args:
+        title: what was done.
+        summary: the outcome, in a line.
+        details: (name, value) of what a reader may ask next.
+        skipped: where it did nothing, and why.
+    """
+
+    title: str
+    summary: str
+    details: tuple[tuple[str, str], ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+
+
+def history(records: Sequence[Record]) -> list[Step]:
+    """Every record in order."""
+    return [_WORDS[type(record)](record) for record in records]
+
+
+def settings(record: facts.Run) -> list[tuple[str, str]]:
+    """How a recipe was run."""
+    seed = "none" if record.seed is None else str(record.seed)
+    return [
+        ("recipe", record.recipe),
+        *record.settings.items(),
+        ("seed", seed),
+        ("time", units.duration(record.seconds)),
+    ]
+
+
+def machine(record: Machine) -> list[tuple[str, str]]:
+    """Where and with what."""
+    return [
+        ("processor", record.processor),
+        ("cores", str(record.cores)),
+        ("system", record.system),
+        ("Python", record.python),
+        *record.versions.items(),
+    ]
+
+
+def _many(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _captured(record: facts.Captured) -> Step:
+    batch = "any batch size" if record.dynamic_batch else "a fixed batch size"
+    summary = f"{_many(sum(record.operators.values()), 'operator')}, {batch}, in {units.duration(record.seconds)}"
+    details = [("source", record.source), ("largest difference", f"{record.largest_difference:.3g}")]
+    details += [(name, str(times)) for name, times in record.operators.items()]
+    if record.unknown_operators:
+        details.append(("not on our list", ", ".join(record.unknown_operators)))
+    return Step("Captured", summary, tuple(details), record.functional_layers)
+
+
+def _weight_ranges(record: facts.WeightRanges) -> Step:
+    return Step("Looked at the weights", f"{record.stage}: {_many(len(record.layers), 'layer')}")
+
+
+def _batch_norms(record: facts.BatchNormsFolded) -> Step:
+    return Step(
+        "Folded batch norms", f"{_many(len(record.folded), 'batch norm')} into layers", record.folded, record.skipped
+    )
+
+
+def _constant_channels(record: facts.ConstantChannelsFolded) -> Step:
+    summary = f"{_many(sum(record.channels.values()), 'channel')} in {_many(len(record.channels), 'layer')}"
+    details = tuple((layer, _many(number, "channel")) for layer, number in record.channels.items())
+    return Step("Folded constant channels", summary, details, record.skipped)
+
+
+def _equalized(record: facts.Equalized) -> Step:
+    summary = f"{_many(len(record.groups), 'group')} of layers in {_many(record.sweeps, 'sweep')}"
+    details = [("largest change in the last sweep", f"{record.largest_change:.2g}")]
+    details += [
+        (group, f"scales {units.digits(low)} to {units.digits(high)}") for group, (low, high) in record.groups.items()
+    ]
+    if record.capped:
+        details.append(("a cap a channel", ", ".join(record.capped)))
+    return Step("Equalized weights across layers", summary, tuple(details), record.skipped)
+
+
+def _absorbed(record: facts.HighBiasesAbsorbed) -> Step:
+    details = tuple((layer, f"largest {units.digits(bias)}") for layer, bias in record.layers.items())
+    return Step("Absorbed high biases", _many(len(record.layers), "layer"), details, record.skipped)
+
+
+def _clipped(record: facts.WeightsClipped) -> Step:
+    details = tuple((layer, f"{units.percent(kept)} of the range kept") for layer, kept in record.kept.items())
+    return Step("Clipped weights", _many(len(record.kept), "layer"), details, record.skipped)
+
+
+def _corrected(record: facts.BiasesCorrected) -> Step:
+    summary = f"{_many(len(record.shifts), 'layer')}, inputs from {record.source}"
+    return Step("Corrected biases", summary, skipped=record.skipped)
+
+
+def _placed(record: facts.Placed) -> Step:
+    kinds = {"weight": 0, "activation": 0, "input": 0}
+    for grid in record.grids:
+        kinds[grid.kind] = kinds.get(grid.kind, 0) + 1
+    details = tuple(
+        (
+            grid.value,
+            f"{grid.bits} bits, {'symmetric' if grid.symmetric else 'asymmetric'}, {_many(grid.scales, 'scale')}",
+        )
+        for grid in record.grids
+    )
+    told = ", ".join(_many(number, kind) for kind, number in kinds.items() if number)
+    return Step("Placed quantizers", f"for {record.target}: {told or 'none'}", details, record.skipped)
+
+
+def _calibrated(record: facts.Calibrated) -> Step:
+    summary = f"{_many(len(record.ranges), 'range')} by {record.rule} from {record.source}"
+    return Step("Calibrated", summary, (("samples", f"{record.samples:,}"),))
+
+
+def _errors(record: facts.ErrorsByLayer) -> Step:
+    worst = min(record.layers, key=lambda layer: layer.sqnr_db, default=None)
+    told = f"lowest {units.digits(worst.sqnr_db)} dB at {worst.name}" if worst else "no layers"
+    return Step("Measured quantization error", f"{told}, {_many(record.samples, 'sample')}")
+
+
+def _costs(record: facts.Costs) -> Step:
+    details = (
+        ("parameters", f"{record.parameters:,}"),
+        ("weights", units.size(record.weight_bytes)),
+        ("MACs", units.count(record.macs)),
+        ("bit operations", units.count(record.bops)),
+        ("activations", units.size(record.activation_bytes)),
+        ("peak of live activations", units.size(record.peak_bytes)),
+        ("energy table", record.energy_table),
+    )
+    return Step("Counted costs", f"{record.stage}: {units.energy(record.energy_pj)} for one sample", details)
+
+
+def _evaluated(record: facts.Evaluated) -> Step:
+    told = f"{record.stage}: {record.metric} {units.score(record.value, record.unit)}"
+    return Step("Evaluated", f"{told} on {_many(record.samples, 'sample')} of {record.data}")
+
+
+def _exported(record: facts.Exported) -> Step:
+    details = [(f"{times} ×", name) for name, times in record.operators.items()]
+    details += [("note", note) for note in record.notes]
+    return Step("Exported", f"{record.path}, {record.format}, {units.size(record.size_bytes)}", tuple(details))
+
+
+def _verified(record: facts.Verified) -> Step:
+    departs = "no layer departs" if record.first_departure is None else f"departs first at {record.first_departure}"
+    return Step("Verified", f"{record.runtime} on {_many(record.samples, 'sample')}: {departs}")
+
+
+def _measured(record: facts.Measured) -> Step:
+    told = f"{record.path} in {record.runtime}: {units.latency(record.latency_ms)}"
+    details = (
+        ("spread", f"{units.latency(record.latency_low_ms)} to {units.latency(record.latency_high_ms)}"),
+        ("runs", f"{record.runs:,}"),
+        ("threads", str(record.threads)),
+        ("batch", str(record.batch)),
+    )
+    return Step("Measured", told, details)
+
+
+def _run(record: facts.Run) -> Step:
+    return Step("Ran a recipe", f"{record.recipe} in {units.duration(record.seconds)}", tuple(record.settings.items()))
+
+
+_WORDS: dict[type[Any], Callable[[Any], Step]] = {
+    facts.Captured: _captured,
+    facts.WeightRanges: _weight_ranges,
+    facts.BatchNormsFolded: _batch_norms,
+    facts.ConstantChannelsFolded: _constant_channels,
+    facts.Equalized: _equalized,
+    facts.HighBiasesAbsorbed: _absorbed,
+    facts.WeightsClipped: _clipped,
+    facts.BiasesCorrected: _corrected,
+    facts.Placed: _placed,
+    facts.Calibrated: _calibrated,
+    facts.ErrorsByLayer: _errors,
+    facts.Costs: _costs,
+    facts.Evaluated: _evaluated,
+    facts.Exported: _exported,
+    facts.Verified: _verified,
+    facts.Measured: _measured,
+    facts.Run: _run,
+}
+"""Every kind of record has words; a test holds this to the union `Record`."""

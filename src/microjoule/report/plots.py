@@ -1,0 +1,218 @@
+"""Records to figures: plain dictionaries in plotly's schema, which the page draws and any plotly can.
+
+Colours are names ("@before", "@after", "@quiet" ...) that the page replaces by those of its light or dark theme.
+Plotly reads some HTML in texts, so names of layers are escaped.
+"""
+
+import html
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from microjoule.records.facts import Calibrated, ErrorsByLayer, Evaluated, Verified
+from microjoule.report.choose import is_float
+
+Figure = dict[str, Any]
+"""{"data": traces, "layout": layout}."""
+
+MOST_TICKS = 26
+"""As many names as stand beside each other on a page."""
+
+LONGEST_NAME = 22
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One figure of several that share a place."""
+
+    label: str
+    figure: Figure
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """A figure with its words, or several of which the reader chooses one.
+
+    Args:
+        name: unique in the page.
+        title: what is seen.
+        caption: how to read it.
+        choices: the figures; one is the usual case.
+        chosen: which of them is shown first.
+        chooser: what is chosen ("layer"); empty for a single figure.
+    """
+
+    name: str
+    title: str
+    caption: str
+    choices: tuple[Choice, ...]
+    chosen: int = 0
+    chooser: str = ""
+
+
+def single(name: str, title: str, caption: str, figure: Figure) -> Plot:
+    """A plot of one figure."""
+    return Plot(name, title, caption, (Choice("", figure),))
+
+
+def finite(value: float) -> float | None:
+    """Four significant digits are more than a plot shows; JSON has no infinity, and a plot shows a gap there."""
+    return float(f"{value:.4g}") if math.isfinite(value) else None
+
+
+def label(name: str) -> str:
+    """A name as plotly must get it, so that it is shown as it is."""
+    return html.escape(name, quote=False)
+
+
+def _short(name: str) -> str:
+    return label(name if len(name) <= LONGEST_NAME else "…" + name[1 - LONGEST_NAME :])
+
+
+def layer_axis(names: Sequence[str]) -> dict[str, Any]:
+    """Layers in the order of the network; where there are many, every second, third ... is named."""
+    every = max(1, math.ceil(len(names) / MOST_TICKS))
+    shown = range(0, len(names), every)
+    return {
+        "tickmode": "array",
+        "tickvals": list(shown),
+        "ticktext": [_short(names[index]) for index in shown],
+        "tickangle": -50,
+        "range": [-0.7, len(names) - 0.3],
+        "showgrid": False,
+    }
+
+
+def _points(name: str, values: Sequence[float], texts: Sequence[str], colour: str) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "markers+lines",
+        "name": label(name),
+        "x": list(range(len(values))),
+        "y": [finite(value) for value in values],
+        "text": [label(text) for text in texts],
+        "marker": {"color": colour, "size": 7},
+        "line": {"color": colour, "width": 1},
+    }
+
+
+# Accuracy --------------------------------------------------------------------
+
+
+def evaluation_bars(group: Sequence[Evaluated]) -> Figure:
+    """One bar a stage, in the order of the run from above."""
+    shown = list(reversed(group))
+    bars = {
+        "type": "bar",
+        "orientation": "h",
+        "x": [finite(record.value) for record in shown],
+        "y": list(range(len(shown))),
+        "text": [f"{record.value:.2f}" for record in shown],
+        "textposition": "outside",
+        "cliponaxis": False,
+        "marker": {"color": ["@quiet" if is_float(record.stage) else "@after" for record in shown]},
+        "customdata": [label(record.stage) for record in shown],
+        "hovertemplate": "%{customdata}: %{x}<extra></extra>",
+        "width": 0.62,
+    }
+    axis = {
+        "tickmode": "array",
+        "tickvals": list(range(len(shown))),
+        "ticktext": [_short(record.stage) for record in shown],
+        "showgrid": False,
+    }
+    top = max((record.value for record in group if math.isfinite(record.value)), default=1.0)
+    title = f"{group[0].metric} ({group[0].unit})" if group[0].unit else group[0].metric
+    layout = {
+        "xaxis": {"title": {"text": label(title)}, "range": [min(0.0, top), max(top, 0.0) * 1.1 or 1.0]},
+        "yaxis": axis,
+        "height": 90 + 38 * len(shown),
+        "showlegend": False,
+    }
+    return {"data": [bars], "layout": layout}
+
+
+# Activations -----------------------------------------------------------------
+
+
+def activation_ranges(record: Calibrated) -> Figure:
+    """A bar from low to high for each activation quantizer, and a line over what was seen there."""
+    names = [found.name for found in record.ranges]
+    bars = {
+        "type": "bar",
+        "name": "range of the grid",
+        "x": list(range(len(names))),
+        "base": [finite(found.low) for found in record.ranges],
+        "y": [finite(found.high - found.low) for found in record.ranges],
+        "customdata": [[label(found.name), finite(found.low), finite(found.high)] for found in record.ranges],
+        "hovertemplate": "%{customdata[0]}<br>%{customdata[1]} to %{customdata[2]}<extra>grid</extra>",
+        "marker": {"color": "@after-soft", "line": {"color": "@after", "width": 1}},
+        "width": 0.7,
+    }
+    middles = [(found.seen_low + found.seen_high) / 2 for found in record.ranges]
+    halves = [finite((found.seen_high - found.seen_low) / 2) for found in record.ranges]
+    seen = {
+        "type": "scatter",
+        "mode": "markers",
+        "name": "seen",
+        "x": list(range(len(names))),
+        "y": [finite(middle) for middle in middles],
+        "customdata": [[label(found.name), finite(found.seen_low), finite(found.seen_high)] for found in record.ranges],
+        "hovertemplate": "%{customdata[0]}<br>%{customdata[1]} to %{customdata[2]}<extra>seen</extra>",
+        "error_y": {"type": "data", "array": halves, "color": "@before", "thickness": 1.8, "width": 4},
+        "marker": {"color": "@before", "size": 1},
+    }
+    layout = {"xaxis": layer_axis(names), "yaxis": {"title": {"text": "value"}}, "height": 380}
+    return {"data": [bars, seen], "layout": layout}
+
+
+# Error -----------------------------------------------------------------------
+
+
+def errors_by_layer(records: Sequence[ErrorsByLayer]) -> Figure:
+    """The SQNR along the network, a line a stage; the latest is drawn in the colour of results."""
+    longest = max(records, key=lambda record: len(record.layers))
+    names = [layer.name for layer in longest.layers]
+    places = {name: index for index, name in enumerate(names)}
+    traces = []
+    for index, record in enumerate(records):
+        colour = "@after" if index == len(records) - 1 else "@before" if index == 0 else "@quiet"
+        known = [layer for layer in record.layers if layer.name in places]
+        trace = _points(
+            record.stage or "quantized", [layer.sqnr_db for layer in known], [layer.name for layer in known], colour
+        )
+        trace["x"] = [places[layer.name] for layer in known]
+        trace["hovertemplate"] = "%{text}<br>%{y:.1f} dB<extra></extra>"
+        traces.append(trace)
+    layout = {
+        "xaxis": layer_axis(names),
+        "yaxis": {"title": {"text": "SQNR (dB)"}, "rangemode": "tozero"},
+        "height": 360,
+        "showlegend": len(records) > 1,
+    }
+    return {"data": traces, "layout": layout}
+
+
+# Deployment ------------------------------------------------------------------
+
+
+def agreement_by_layer(record: Verified) -> Figure:
+    """Along the network, the share of values that are equal and that are at most one step apart."""
+    names = [layer.name for layer in record.layers]
+    equal = _points("equal", [100 * layer.equal_share for layer in record.layers], names, "@before")
+    within = _points("within one step", [100 * layer.within_one_step_share for layer in record.layers], names, "@after")
+    equal["marker"]["symbol"] = "circle-open"
+    for trace in (equal, within):
+        trace["hovertemplate"] = "%{text}<br>%{y:.4g} %<extra>%{fullData.name}</extra>"
+    shares = [share for layer in record.layers for share in (layer.equal_share, layer.within_one_step_share)]
+    lowest = min((share for share in shares if math.isfinite(share)), default=0.0)
+    # A little room above and below, so that points at 100 % are seen whole; never a range of nothing.
+    low = 100 * min(lowest, 0.99)
+    margin = (100 - low) * 0.06
+    layout = {
+        "xaxis": layer_axis(names),
+        "yaxis": {"title": {"text": "values (%)"}, "range": [low - margin, 100 + margin]},
+        "height": 340,
+    }
+    return {"data": [equal, within], "layout": layout}

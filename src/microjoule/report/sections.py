@@ -1,0 +1,193 @@
+"""The page's sections, each only if its records are there."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from microjoule.records.facts import (
+    BiasesCorrected,
+    Calibrated,
+    ErrorsByLayer,
+    Machine,
+    Measured,
+    Record,
+    Run,
+    Verified,
+    WeightRanges,
+)
+from microjoule.report import units
+from microjoule.report.bias_plots import Shifts, bias_histogram, root_mean_square
+from microjoule.report.choose import every, last
+from microjoule.report.history import Step, history, machine, settings
+from microjoule.report.layers import layers
+from microjoule.report.plots import (
+    Plot,
+    activation_ranges,
+    agreement_by_layer,
+    errors_by_layer,
+    evaluation_bars,
+    single,
+)
+from microjoule.report.tables import Table, agreements, evaluations, files, measurements, metrics
+from microjoule.report.weight_plots import imbalance, imbalance_by_layer, weights_by_layer
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of the page.
+
+    Args:
+        name: unique in the page, for links.
+        title: the heading, also in the navigation.
+        text: what it tells, in one or two sentences.
+        lists: tables of (name, value) under a heading each.
+    """
+
+    name: str
+    title: str
+    text: str
+    plots: tuple[Plot, ...] = ()
+    tables: tuple[Table, ...] = ()
+    steps: tuple[Step, ...] = ()
+    lists: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
+
+
+def sections(records: Sequence[Record]) -> list[Section]:
+    """All that the records have something for, in the order of the page."""
+    makers = (_accuracy, _deployment, _by_layer, _weights, _biases, _activations, _errors, _files, _steps, _settings)
+    return [section for make in makers if (section := make(records)) is not None]
+
+
+def _accuracy(records: Sequence[Record]) -> Section | None:
+    groups = metrics(records)
+    if not groups:
+        return None
+    plots = tuple(
+        single(f"metric-{index}", f"{group[0].metric} by stage", f"On {group[0].data}.", evaluation_bars(group))
+        for index, group in enumerate(groups)
+    )
+    text = "Every stage that was evaluated, against the network before quantization."
+    return Section("accuracy", "Accuracy", text, plots, tuple(evaluations(group) for group in groups))
+
+
+def _deployment(records: Sequence[Record]) -> Section | None:
+    verified = every(records, Verified)
+    if not verified:
+        return None
+    departures = [(record.runtime, record.first_departure) for record in verified if record.first_departure is not None]
+    told = "No layer departs from the simulation in any runtime."
+    if departures:
+        told = " ".join(f"In {runtime}, {layer} is the first layer that departs." for runtime, layer in departures)
+    plots = tuple(
+        single(
+            f"verified-{index}",
+            f"Values that agree, {record.runtime}",
+            "Share of each layer's outputs that are the same integer as in the simulation, and at most one apart.",
+            agreement_by_layer(record),
+        )
+        for index, record in enumerate(verified)
+        if record.layers
+    )
+    text = f"The integers that the simulation predicts against those that the deployed file computes. {told}"
+    return Section("deployed", "Simulated against deployed", text, plots, (agreements(records),))
+
+
+def _by_layer(records: Sequence[Record]) -> Section | None:
+    table = layers(records)
+    text = "What each layer costs for one sample, and how exact it is. Click a heading to sort."
+    return Section("layers", "Layers", text, tables=(table,)) if table else None
+
+
+def _weights(records: Sequence[Record]) -> Section | None:
+    stages = every(records, WeightRanges)
+    if not stages:
+        return None
+    before, after = stages[0], stages[-1]
+    chosen = weights_by_layer(before, after)
+    if chosen is None:
+        return None
+    overview = single(
+        "imbalance",
+        "Widest against median channel, all layers",
+        "How many times further the widest channel reaches than the median one. At 1× all channels use the whole "
+        "grid; at 100× half of the channels keep two or three of 256 steps.",
+        imbalance_by_layer(before, after),
+    )
+    ratios = {layer: ratio for layer, channels in before.layers.items() if (ratio := imbalance(channels)) is not None}
+    text = (
+        "With one scale a tensor, a layer whose channels differ widely in range loses its narrow channels to rounding."
+    )
+    if ratios:
+        worst = max(ratios, key=lambda layer: ratios[layer])
+        later = imbalance(after.layers.get(worst, ()))
+        now = f", {units.digits(later)}× {after.stage}" if later is not None and after is not before else ""
+        text += f" The worst is {worst}: {units.digits(ratios[worst])}× {before.stage}{now}."
+    return Section("weights", "Weight ranges", text, (chosen, overview))
+
+
+def _biases(records: Sequence[Record]) -> Section | None:
+    record = last(records, BiasesCorrected)
+    if record is None or not record.shifts:
+        return None
+    shifts = Shifts.of(record)
+    sizes = tuple(units.digits(root_mean_square(values)) for values in (shifts.before, shifts.after))
+    plot = single(
+        "biases",
+        "Shift of the mean of each output channel",
+        "All channels of all layers. The outermost bars hold what lies beyond.",
+        bias_histogram(record),
+    )
+    text = (
+        "Rounding weights moves the mean of what a channel computes; the bias takes it back. Expected inputs are "
+        f"from {record.source}. Root mean square over {len(shifts.before):,} channels: {sizes[0]} standard deviations "
+        f"before, {sizes[1]} after."
+    )
+    return Section("biases", "Rounding bias", text, (plot,))
+
+
+def _activations(records: Sequence[Record]) -> Section | None:
+    record = last(records, Calibrated)
+    if record is None or not record.ranges:
+        return None
+    seen = f", {record.samples:,} samples" if record.samples else ""
+    text = f"The range that each activation's grid covers, found by {record.rule} from {record.source}{seen}."
+    caption = "Bars are the grid's range, lines what was seen. A line that leaves its bar is clipped there."
+    plot = single("activations", "Range of each activation", caption, activation_ranges(record))
+    return Section("activations", "Activation ranges", text, (plot,))
+
+
+def _errors(records: Sequence[Record]) -> Section | None:
+    found = [record for record in every(records, ErrorsByLayer) if record.layers]
+    if not found:
+        return None
+    worst = min(found[-1].layers, key=lambda layer: layer.sqnr_db)
+    text = (
+        "Signal against quantization noise along the network, on the same inputs as FP32; 6 dB more is one bit more. "
+        f"Lowest: {units.digits(worst.sqnr_db)} dB at {worst.name}."
+    )
+    plot = single("errors", "SQNR at each quantizer", "Higher is better.", errors_by_layer(found))
+    return Section("errors", "Quantization error", text, (plot,))
+
+
+def _files(records: Sequence[Record]) -> Section | None:
+    tables = tuple(table for table in (measurements(records), files(records)) if table.rows)
+    text = "Each file was measured in a process of its own; latency is the median of its runs."
+    if not every(records, Measured):
+        text = "What was written."
+    return Section("files", "Files and measurements", text, tables=tables) if tables else None
+
+
+def _steps(records: Sequence[Record]) -> Section | None:
+    done = tuple(history(records))
+    text = "Every step in order. Open one for its details and for where it did nothing, and why."
+    return Section("history", "What was done", text, steps=done) if done else None
+
+
+def _settings(records: Sequence[Record]) -> Section | None:
+    found = [(f"Run: {run.recipe}", tuple(settings(run))) for run in every(records, Run)]
+    machines: list[Machine] = []
+    for record in records:
+        if isinstance(record, Run | Measured) and record.machine not in machines:
+            machines.append(record.machine)
+    found += [("Machine", tuple(machine(one))) for one in machines]
+    text = "What is needed to run this again."
+    return Section("settings", "Settings and machine", text, lists=tuple(found)) if found else None

@@ -1,0 +1,207 @@
+"""Records to rows: what the page and the terminal both show."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from microjoule.records.facts import Evaluated, Exported, Measured, Record, Verified
+from microjoule.report import units
+from microjoule.report.choose import every, is_float, stage_of
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column's head; `unit` stands under it, numeric columns are flush right."""
+
+    title: str
+    numeric: bool = False
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A text, and what it is sorted by; None sorts last.
+
+    Args:
+        share: part of the column's largest value, drawn as a bar; None for no bar.
+        tone: "good", "bad" or nothing.
+    """
+
+    text: str
+    value: float | str | None
+    share: float | None = None
+    tone: str = ""
+
+
+MISSING = Cell(units.NONE, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of cells, one a column."""
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+
+def word(text: str) -> Cell:
+    """A cell that is sorted by its text."""
+    return Cell(text, text.lower())
+
+
+def number(value: float | None, text: str) -> Cell:
+    """A cell that is sorted by a number."""
+    return MISSING if value is None else Cell(text, value)
+
+
+def amounts(values: Sequence[float | None], unit: str, *, bars: bool = False) -> tuple[str, list[Cell]]:
+    """A column of amounts under one prefix, that of the largest: the unit with its prefix, and the cells."""
+    largest = max((abs(value) for value in values if value is not None), default=0.0)
+    power = units.exponent(largest)
+    cells = [
+        MISSING
+        if value is None
+        else Cell(units.digits(value / 10.0**power), value, share=value / largest if bars and largest else None)
+        for value in values
+    ]
+    return units.PREFIXES[power] + unit, cells
+
+
+# Accuracy --------------------------------------------------------------------
+
+
+def metrics(records: Sequence[Record]) -> list[list[Evaluated]]:
+    """Evaluations that can be compared, together: the same metric on the same data."""
+    groups: dict[tuple[str, str], list[Evaluated]] = {}
+    for record in every(records, Evaluated):
+        groups.setdefault((record.metric, record.data), []).append(record)
+    return list(groups.values())
+
+
+def change_to_float(record: Evaluated, group: Sequence[Evaluated]) -> float | None:
+    """How much a stage differs from FP32 in the same metric on the same data; None for FP32 itself."""
+    reference = [other.value for other in group if is_float(other.stage)]
+    return record.value - reference[-1] if reference and not is_float(record.stage) else None
+
+
+def tone(change: float | None, record: Evaluated) -> str:
+    """Whether a change matters: over a point of percent (or of another unit, a hundredth) worse is bad."""
+    if change is None:
+        return ""
+    worse = -change if record.higher_is_better else change
+    limit = 1.0 if record.unit == "%" else abs(record.value) / 100
+    return "bad" if worse > limit else "good"
+
+
+def evaluations(group: Sequence[Evaluated]) -> Table:
+    """The stages of one metric on one data set."""
+    rows = []
+    for record in group:
+        change = change_to_float(record, group)
+        shown = (
+            MISSING
+            if change is None
+            else Cell(units.difference(change, record.unit), change, tone=tone(change, record))
+        )
+        rows.append(
+            (
+                word(record.stage),
+                number(record.value, units.score(record.value, record.unit)),
+                shown,
+                number(record.samples, f"{record.samples:,}"),
+                number(record.seconds, units.duration(record.seconds)),
+            )
+        )
+    columns = ("stage", group[0].metric, "to FP32", "samples", "time")
+    return Table(
+        f"{group[0].metric} on {group[0].data}",
+        tuple(Column(title, numeric=index > 0) for index, title in enumerate(columns)),
+        tuple(rows),
+    )
+
+
+# Files -----------------------------------------------------------------------
+
+
+def files(records: Sequence[Record]) -> Table:
+    """The files that were written."""
+    rows = tuple(
+        (
+            word(record.path),
+            word(stage_of(record)),
+            word(record.format),
+            number(record.size_bytes, units.size(record.size_bytes)),
+            number(sum(record.operators.values()), f"{sum(record.operators.values()):,}"),
+        )
+        for record in every(records, Exported)
+    )
+    return Table(
+        "Files",
+        (
+            Column("file"),
+            Column("stage"),
+            Column("format"),
+            Column("size", numeric=True),
+            Column("operators", numeric=True),
+        ),
+        rows,
+    )
+
+
+def measurements(records: Sequence[Record]) -> Table:
+    """Latency, size and memory of the files that were run."""
+    rows = tuple(
+        (
+            word(record.path),
+            word(record.runtime),
+            number(record.latency_ms, units.latency(record.latency_ms)),
+            number(
+                record.latency_high_ms - record.latency_low_ms,
+                f"{units.latency(record.latency_low_ms)} to {units.latency(record.latency_high_ms)}",
+            ),
+            number(record.size_bytes, units.size(record.size_bytes)),
+            number(record.peak_memory_bytes, units.size(record.peak_memory_bytes)),
+            number(record.batch, f"{record.batch}"),
+            number(record.threads, f"{record.threads}"),
+            number(record.runs, f"{record.runs:,}"),
+        )
+        for record in every(records, Measured)
+    )
+    titles = ("file", "runtime", "latency", "spread", "size", "peak memory", "batch", "threads", "runs")
+    return Table("Measured", tuple(Column(title, numeric=index > 1) for index, title in enumerate(titles)), rows)
+
+
+# Deployment ------------------------------------------------------------------
+
+
+def agreements(records: Sequence[Record]) -> Table:
+    """Each runtime against the simulation, in one line."""
+    rows = []
+    for record in every(records, Verified):
+        steps = max((layer.largest_steps for layer in record.layers), default=None)
+        within = min((layer.within_one_step_share for layer in record.layers), default=None)
+        top1 = record.top1_agreement
+        rows.append(
+            (
+                word(record.runtime),
+                word(record.path),
+                number(record.samples, f"{record.samples:,}"),
+                MISSING if top1 is None else Cell(units.percent(top1), top1),
+                MISSING if steps is None else Cell(f"{steps:,}", steps),
+                MISSING if within is None else Cell(units.percent(within), within),
+                Cell(record.first_departure, record.first_departure.lower(), tone="bad")
+                if record.first_departure is not None
+                else Cell("none", None, tone="good"),
+            )
+        )
+    titles = (
+        "runtime",
+        "file",
+        "samples",
+        "same top-1",
+        "most steps apart",
+        "least within one step",
+        "first departure",
+    )
+    numeric = ("samples", "same top-1", "most steps apart", "least within one step")
+    return Table("Simulated against deployed", tuple(Column(t, numeric=t in numeric) for t in titles), tuple(rows))

@@ -1,0 +1,170 @@
+"""A record set as a run on a MobileNetV2-like network leaves it: made up, but with the shapes and habits of real ones."""
+
+import math
+import random
+import statistics
+
+from microjoule.records.facts import (
+    BatchNormsFolded,
+    BiasesCorrected,
+    BiasShift,
+    Calibrated,
+    Captured,
+    ConstantChannelsFolded,
+    Costs,
+    Equalized,
+    ErrorsByLayer,
+    Evaluated,
+    Exported,
+    GridPlaced,
+    HighBiasesAbsorbed,
+    LayerAgreement,
+    LayerCost,
+    LayerError,
+    Machine,
+    Measured,
+    Placed,
+    RangeFound,
+    Record,
+    Run,
+    Skipped,
+    Spread,
+    Verified,
+    WeightRanges,
+    WeightsClipped,
+)
+
+MACHINE = Machine(
+    "AMD EPYC 9B14", 2, "Linux-6.1.0-x86_64-with-glibc2.36", "3.11.9", {"torch": "2.13.0", "onnxruntime": "1.31.1"}
+)
+
+
+def layer_names() -> list[tuple[str, str, int]]:
+    """(path, kind, output channels) of twenty layers."""
+    names = [("stem.conv", "conv", 32)]
+    for block, channels in enumerate((16, 24, 24, 32, 64, 96), start=1):
+        names.append((f"blocks.{block}.expand.conv", "conv", channels * 4))
+        names.append((f"blocks.{block}.depthwise.conv", "depthwise conv", channels * 4))
+        names.append((f"blocks.{block}.project.conv", "conv", channels))
+    return [*names, ("classifier", "linear", 100)]
+
+
+def spreads(rng: random.Random, channels: int, imbalance: float) -> tuple[Spread, ...]:
+    """Channels whose ranges are spread log-normally."""
+    found = []
+    for _ in range(channels):
+        scale = 0.2 * math.exp(rng.gauss(0, imbalance))
+        values = sorted(rng.gauss(rng.gauss(0, 0.2), 1) * scale for _ in range(9))
+        quartiles = statistics.quantiles(values, n=4)
+        found.append(Spread(values[0], quartiles[0], quartiles[1], quartiles[2], values[-1]))
+    return tuple(found)
+
+
+def costs(stage: str, bits: int) -> Costs:
+    """Costs that shrink with the number of bits."""
+    rng = random.Random(3)
+    layers = []
+    for index, (path, kind, channels) in enumerate(layer_names()):
+        macs = int(rng.uniform(2e6, 3e7) / (8 if "depth" in kind else 1))
+        parameters = channels * (9 if "depth" in kind else 60 + 12 * index)
+        side = 112 >> (index // 5)
+        energy = macs * (0.23 if bits == 8 else 4.6) + parameters * bits / 8 * 20
+        shape = (channels,) if kind == "linear" else (channels, side, side)
+        held = math.prod(shape) * bits // 8
+        layers.append(
+            LayerCost(path, kind, shape, parameters, parameters * bits // 8, macs, macs * bits * bits, held, energy)
+        )
+
+    def total(name: str) -> int:
+        return sum(getattr(layer, name) for layer in layers)
+
+    energy = math.fsum(layer.energy_pj for layer in layers)
+    sums = [total(name) for name in ("parameters", "weight_bytes", "macs", "bops", "activation_bytes")]
+    return Costs(stage, tuple(layers), *sums, max(layer.activation_bytes for layer in layers), energy, "horowitz-45nm")
+
+
+def placed() -> Placed:
+    """A weight grid and an activation grid for each layer."""
+    grids = [GridPlaced("quantizers.input", "input", "input", 8, False, False, 1)]
+    for path, _, channels in layer_names():
+        value = path.replace(".", "_")
+        grids.append(GridPlaced(f"{path}.weight", f"{path}.weight", "weight", 8, True, True, channels, path))
+        grids.append(GridPlaced(f"quantizers.{value}", value, "activation", 8, False, False, 1, path))
+    return Placed("onnxruntime", tuple(grids), (Skipped("softmax", "the target computes it in floating point"),))
+
+
+def steps_taken() -> list[Record]:
+    """What data-free quantization did."""
+    rng = random.Random(5)
+    names = layer_names()
+    raw = {path: spreads(rng, n, 1.25 if "depth" in kind else 0.55) for path, kind, n in names}
+    even = {path: spreads(rng, n, 0.12) for path, kind, n in names}
+    shifts = tuple(
+        BiasShift(
+            path,
+            tuple(rng.gauss(0, 0.3 if "depth" in kind else 0.1) for _ in range(n)),
+            tuple(rng.gauss(0, 0.012) for _ in range(n)),
+        )
+        for path, kind, n in names
+    )
+    groups = {f"{names[i][0]} -> {names[i + 1][0]} -> {names[i + 2][0]}": (0.031 * i, 11.0 / i) for i in range(1, 19, 3)}
+    lows = [(rng.uniform(-3, 0) if "project" in path else 0.0, rng.uniform(2, 6)) for path, _, _ in names]
+    ranges = tuple(
+        RangeFound(f"quantizers.{path.replace('.', '_')}", low, high, low * 1.1, high * rng.uniform(0.8, 1.25))
+        for (path, _, _), (low, high) in zip(names, lows, strict=True)
+    )
+    relu6 = Skipped("blocks.6.project.conv -> classifier", "a mean over positions is between them, and a dropout")
+    return [
+        Captured("tests.MobileNet", {"conv": 19, "linear": 1, "relu6": 13}, (), ("aten.bucketize",), 0.0, True, 1.3),
+        BatchNormsFolded(tuple((p.replace("conv", "bn"), p) for p, _, _ in names[:-1]), ()),
+        ConstantChannelsFolded({"blocks.1.expand.conv": 7, "blocks.2.expand.conv": 3}, ()),
+        WeightRanges("before equalization", raw),
+        Equalized(groups, 14, 8.2e-5, ("stem.conv",), (relu6,)),
+        HighBiasesAbsorbed({"blocks.1.expand.conv": 0.83}, (Skipped("stem.conv", "no bias over three deviations"),)),
+        WeightsClipped({"classifier": 0.91}, ()),
+        WeightRanges("after equalization", even),
+        placed(),
+        BiasesCorrected("batch-norm statistics", shifts, ()),
+        Calibrated("batch-norm statistics", "mean ± 6 deviations", 0, ranges),
+    ]
+
+
+def found() -> list[Record]:
+    """What evaluation, export and measurement found."""
+    rng = random.Random(7)
+    values = [f"quantizers.{path.replace('.', '_')}" for path, _, _ in layer_names()]
+    naive = tuple(LayerError(name, max(0.4, 24 - 2.1 * i + rng.gauss(0, 1))) for i, name in enumerate(values))
+    good = tuple(LayerError(name, 33 - 0.4 * i + rng.gauss(0, 1.2)) for i, name in enumerate(values))
+    agreement = tuple(
+        LayerAgreement(name, 1, 0.9995 - 0.0008 * i * rng.random(), 1 - 2e-5 * rng.random(), 58.0)
+        for i, name in enumerate(values)
+    )
+    data = "imagenet_val650_dev"
+    return [
+        ErrorsByLayer(64, naive, "naive W8A8"),
+        ErrorsByLayer(64, good, "data-free W8A8"),
+        costs("fp32", 32),
+        costs("data-free W8A8", 8),
+        Evaluated("fp32", "Top-1 accuracy", 79.69, "%", 650, data, 24.1),
+        Evaluated("naive W8A8", "Top-1 accuracy", 1.69, "%", 650, data, 31.0),
+        Evaluated("data-free W8A8", "Top-1 accuracy", 79.23, "%", 650, data, 31.4),
+        Evaluated("data-free W4A8", "Top-1 accuracy", 71.54, "%", 650, data, 31.2),
+        Exported("model.fp32.onnx", "ONNX", 13_960_120, {"Conv": 19, "Gemm": 1, "Clip": 13}, (), "fp32"),
+        Exported(
+            "model.int8.onnx",
+            "ONNX QDQ",
+            3_655_204,
+            {"QuantizeLinear": 34, "DequantizeLinear": 74, "Conv": 19, "Gemm": 1},
+            ("int32 biases",),
+            "data-free W8A8",
+        ),
+        Verified("onnxruntime 1.31.1", "model.int8.onnx", 64, agreement, None, 0.9985),
+        Measured("model.fp32.onnx", "onnxruntime", 2, 1, 200, 11.32, 11.1, 12.05, 13_960_120, 96_000_000, MACHINE, "fp32"),
+        Measured("model.int8.onnx", "onnxruntime", 2, 1, 200, 4.87, 4.8, 5.2, 3_655_204, 61_000_000, MACHINE),
+        Run("data_free", {"target": "onnxruntime", "weights": "8", "activations": "8"}, 0, 12.4, MACHINE),
+    ]
+
+
+def records() -> list[Record]:
+    """The whole history."""
+    return [*steps_taken(), *found()]
