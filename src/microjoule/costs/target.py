@@ -12,14 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from microjoule.errors import TargetError
+from microjoule.graph.ops import FUNCTION_KINDS, MODULE_KINDS
 from microjoule.numerics.grid import IntGrid, Scheme
 
-WORDS = frozenset(
-    "conv conv_transpose linear batch_norm layer_norm group_norm embedding prelu lstm gru rnn relu relu6 clamp leaky_relu "
-    "sigmoid hardsigmoid hardswish silu gelu tanh elu mish softplus exp sqrt rsqrt pow neg softmax log_softmax add sub mul "
-    "div matmul attention concat stack max_pool avg_pool mean sum reshape transpose expand slice split flip pad "
-    "pixel_shuffle upsample_nearest upsample_bilinear dropout identity getitem".split()
-)
+WORDS = frozenset({name for _, name in MODULE_KINDS} | set(FUNCTION_KINDS.values())) - {"size", "constant", "quantizer"}
 """Names of operators that a target may use (those of microjoule.graph.ops)."""
 
 
@@ -63,7 +59,9 @@ class Target:
         Raises:
             TargetError: if the target does not take that width.
         """
-        return self._scheme(self.weights, bits, self.weight_bits, None if self.weights.axis is None else axis, "weights")
+        return self._scheme(
+            self.weights, bits, self.weight_bits, None if self.weights.axis is None else axis, "weights"
+        )
 
     def activation_scheme(self, bits: int | None) -> Scheme:
         """How activations are quantized at a width.
@@ -78,7 +76,8 @@ class Target:
         grid = IntGrid(width, signed=like.grid.signed, narrow=like.grid.narrow)
         if width not in allowed:
             raise TargetError(
-                f"target {self.name}", f"takes {what} of {', '.join(map(str, allowed))} bits, got {width}",
+                f"target {self.name}",
+                f"takes {what} of {', '.join(map(str, allowed))} bits, got {width}",
                 remedy="choose one of these, or write a target file of your own (docs/add/a_target.md)",
             )
         return Scheme(grid, symmetric=like.symmetric, axis=axis, power_of_two=like.power_of_two)
@@ -101,7 +100,9 @@ def target(name: str | Path | Target) -> Target:
         return parse(_folder().joinpath(f"{name}.toml").read_text("utf-8"), str(name))
     path = Path(name)
     if path.suffix != ".toml":
-        raise TargetError(str(name), "is no target", remedy=f"use one of {', '.join(names())}, or the path of a .toml file")
+        raise TargetError(
+            str(name), "is no target", remedy=f"use one of {', '.join(names())}, or the path of a .toml file"
+        )
     try:
         return parse(path.read_text("utf-8"), str(path))
     except (OSError, UnicodeDecodeError) as error:
@@ -123,8 +124,8 @@ def parse(text: str, place: str) -> Target:
         made = Target(
             name=entries["name"],
             description=entries["description"],
-            weight_bits=tuple(entries["weights"]["bits"]),
-            activation_bits=tuple(entries["activations"]["bits"]),
+            weight_bits=_widths(entries["weights"]),
+            activation_bits=_widths(entries["activations"]),
             weights=_scheme(entries["weights"]),
             activations=_scheme(entries["activations"]),
             integer=_words(entries, "integer", place),
@@ -137,15 +138,25 @@ def parse(text: str, place: str) -> Target:
         )
     except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
         raise TargetError(
-            place, f"does not describe a target: {error!r}", remedy="compare it with the files in microjoule/costs/targets"
+            place,
+            f"does not describe a target: {error!r}",
+            remedy="compare it with the files in microjoule/costs/targets",
         ) from error
     return made
+
+
+def _widths(entry: dict[str, Any]) -> tuple[int, ...]:
+    if not entry["bits"]:
+        raise ValueError("bits names no width")
+    return tuple(IntGrid(bits).bits for bits in entry["bits"])
 
 
 def _scheme(entry: dict[str, Any]) -> Scheme:
     grid = IntGrid(entry["bits"][0], signed=entry["signed"], narrow=entry.get("narrow", False))
     return Scheme(
-        grid, symmetric=entry["symmetric"], axis=0 if entry.get("per_channel", False) else None,
+        grid,
+        symmetric=entry["symmetric"],
+        axis=0 if entry.get("per_channel", False) else None,
         power_of_two=entry.get("power_of_two", False),
     )
 
@@ -154,7 +165,8 @@ def _words(entries: dict[str, Any], key: str, place: str) -> frozenset[str]:
     words = frozenset(entries["operators"][key])
     if words - WORDS:
         raise TargetError(
-            place, f"operators.{key} names {', '.join(sorted(words - WORDS))}",
+            place,
+            f"operators.{key} names {', '.join(sorted(words - WORDS))}",
             remedy="use the names of operators that `microjoule inspect` prints",
         )
     return words
