@@ -1,0 +1,2 @@
+"""Encodings."""
+def encodings_text(network): return ""

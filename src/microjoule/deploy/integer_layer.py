@@ -1,0 +1,98 @@
+"""A layer's weight and bias as the integers that a target stores.
+
+    x = s_x (q_x - z_x),  w = s_w (q_w - z_w):    w x + b  =  s_x s_w ( sum (q_w - z_w)(q_x - z_x)  +  b / (s_x s_w) )
+
+so the bias is added to the sum as an integer of 32 bits, with the scale s_x s_w and the zero point 0.
+
+Source: Jacob et al. 2018, https://arxiv.org/abs/1712.05877, section 2.4.
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from microjoule.graph.ops import Layer
+from microjoule.numerics.affine import Affine, along, quantize
+
+LARGEST_BIAS = 2**30
+"""Half of what 32 bits hold: the other half is left to the sum."""
+
+
+@dataclass(frozen=True, slots=True)
+class IntegerLayer:
+    """What a target stores of a layer.
+
+    Args:
+        weight: int32, in the layer's own layout.
+        affine: of the weight.
+        bias: (out_channels,), int32, or None.
+        scale: (out_channels,) or (), float64, of the sum and of the bias.
+        coarsened: channels whose weights got a larger scale, as their bias would not fit into 32 bits otherwise.
+    """
+
+    weight: Tensor
+    affine: Affine
+    bias: Tensor | None
+    scale: Tensor
+    coarsened: int = 0
+
+
+def integer_weight(layer: Layer) -> tuple[Tensor, Affine]:
+    """A quantized layer's weight as int32 in its own layout, and its grid with one scale a tensor or a channel."""
+    assert layer.quantizer is not None
+    affine = layer.quantizer.affine
+    weight = quantize(layer.weight.detach(), affine)
+    if affine.scheme.block is None:
+        return weight, affine
+    scheme = replace(affine.scheme, block=None)
+    per_channel = [along(v, weight, affine.scheme).flatten() for v in (affine.scale, affine.zero_point)]
+    return weight, Affine(scheme, *per_channel)
+
+
+def integer_layer(layer: Layer, input_scale: Tensor) -> IntegerLayer:
+    """A quantized layer as integers.
+
+    Args:
+        layer: a layer with a quantizer on its weight.
+        input_scale: (), of what it reads.
+    """
+    weight, affine = integer_weight(layer)
+    bias = None if layer.bias is None else layer.bias.detach().double()
+    coarsened = 0
+    if bias is not None:
+        needed = bias.abs() / (input_scale.double() * LARGEST_BIAS)
+        if bool((needed > sum_scale(layer, affine, torch.ones(()))).any()):
+            affine = _coarser(layer, affine, needed)
+            weight = quantize(layer.weight.detach(), affine)
+            coarsened = int((needed > sum_scale(layer, affine, torch.ones(())) * (1 - 1e-6)).sum())
+    scale = sum_scale(layer, affine, input_scale)
+    integers = None if bias is None else torch.round(bias / scale).to(torch.int32)
+    return IntegerLayer(weight, affine, integers, scale, coarsened)
+
+
+def sum_scale(layer: Layer, affine: Affine, input_scale: Tensor) -> Tensor:
+    """The scale of the integer sum: (), or (out_channels,) for a weight with a scale for each channel.
+
+    Args:
+        layer: the layer.
+        affine: of its weight.
+        input_scale: ().
+    """
+    scale = affine.scale.double() * input_scale.double()
+    return scale.repeat(layer.groups) if layer.kind == "conv_transpose" and scale.dim() == 1 else scale
+
+
+def _coarser(layer: Layer, affine: Affine, needed: Tensor) -> Affine:
+    """A grid whose scales are at least `needed` (out_channels,).
+
+    A scale is that small only where the weights are next to nothing beside the bias, so what is lost is below
+    2^-30 of the bias for each step of the input.
+    """
+    if affine.scale.dim() == 0:
+        scale = torch.maximum(affine.scale, needed.max().float())
+    elif layer.kind == "conv_transpose":
+        scale = torch.maximum(affine.scale, needed.unflatten(0, (layer.groups, -1)).amax(0).float())
+    else:
+        scale = torch.maximum(affine.scale, needed.float())
+    return replace(affine, scale=scale)
