@@ -80,7 +80,7 @@ def mean_of_clipped(mean: Tensor, std: Tensor, *, low: Tensor | float, high: Ten
         high: () or (channels,), may be inf.
     """
     a, b, spread = _standardized(mean, std, low, high)
-    nearest = torch.clamp(mean.double(), spread.new_tensor(low), spread.new_tensor(high))
+    nearest = torch.clamp(mean.double(), _exact(low, mean), _exact(high, mean))
     return (nearest + spread * (_excess(a.abs()) - _excess(b.abs()))).to(mean.dtype)
 
 
@@ -105,15 +105,19 @@ def _standardized(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """(low - mean) / std, (high - mean) / std, std in float64; a std of 0 is stood in for by 1, its spread stays 0."""
     mean, std = mean.double(), std.double()
-    low, high = torch.as_tensor(low).to(mean), torch.as_tensor(high).to(mean)
+    low, high = _exact(low, mean), _exact(high, mean)
     if not bool((low <= high).all()):
         raise SettingError("clip", "has a low above its high, or NaN", remedy="give low <= high")
     unit = torch.where(std > 0, std, 1.0)
     return (low - mean) / unit, (high - mean) / unit, std
 
 
+def _exact(bound: Tensor | float, like: Tensor) -> Tensor:
+    return torch.as_tensor(bound, dtype=torch.float64, device=like.device)
+
+
 def _tail(t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """phi(t) without its factor exp(-t^2 / 2), Phi(-t) likewise, and that factor, so that far tails keep their digits."""
+    """phi(t) and Phi(-t) without their factor exp(-t^2 / 2), and that factor: far tails keep their digits."""
     return torch.full_like(t, 1 / math.sqrt(2 * math.pi)), torch.special.erfcx(t / math.sqrt(2)) / 2, (-t * t / 2).exp()
 
 

@@ -39,12 +39,12 @@ class IntGrid:
     @property
     def qmin(self) -> int:
         """The smallest integer."""
-        return -(2 ** (self.bits - 1)) + self.narrow if self.signed else 0
+        return -(1 << self.bits - 1) + self.narrow if self.signed else 0
 
     @property
     def qmax(self) -> int:
         """The largest integer."""
-        return 2 ** (self.bits - 1) - 1 if self.signed else 2**self.bits - 1
+        return (1 << self.bits - 1) - 1 if self.signed else (1 << self.bits) - 1
 
     @property
     def steps(self) -> int:

@@ -6,7 +6,7 @@ Variances; `RunningRange`: the exponential average of Jacob et al. 2018, https:/
 """
 
 import math
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -43,7 +43,8 @@ def _other_dimensions(x: Tensor, axis: int | None) -> list[int]:
 # Moments -----------------------------------------------------------------------------------------
 
 
-class MomentSums(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class MomentSums:
     """A count, and per channel the mean and the sum of squared distances from it, both (channels,) in float64."""
 
     count: int
@@ -159,16 +160,13 @@ def sample_stride(count: int) -> int:
     return stride
 
 
-def strided_sample(x: Tensor, stride: int) -> Tensor:
-    """Every stride-th value in row-major order, (n,), whatever the layout in memory.
+def in_memory_order(x: Tensor) -> Tensor:
+    """All values, (n,), in the order in which they lie in memory; without a copy if there are no gaps.
 
     Args:
         x: any shape.
-        stride: how many values to go on.
     """
-    if x.is_contiguous():
-        return x.view(-1)[::stride]
-    return x[torch.unravel_index(torch.arange(0, x.numel(), stride, device=x.device), x.shape)]
+    return x.permute(sorted(range(x.dim()), key=x.stride, reverse=True)).reshape(-1)
 
 
 def rebinned(counts: Tensor, start: int, *, shift: int, new_start: int) -> Tensor:
@@ -209,13 +207,13 @@ class Histogram:
             x: any shape.
         """
         _check_not_empty(x)
-        x = x.detach()
+        x = in_memory_order(x.detach())
         low, high = torch.stack(torch.aminmax(x)).tolist()
         if not (math.isfinite(low) and math.isfinite(high)):
             raise _not_finite()
         counts = self._widen(float(low), float(high), x)
         stride = sample_stride(x.numel())
-        at = torch.floor(strided_sample(x, stride).double() * 2.0**-self.exponent).long() - self._start
+        at = torch.floor(x[::stride].double() * 2.0**-self.exponent).long() - self._start
         counts += torch.bincount(at, minlength=BINS) * stride
         self.seen += x.numel()
 
