@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch.fx import GraphModule, Node
 
+from microjoule.graph.ops import arguments
+
 aten = torch.ops.aten
 
 ASSERTIONS = (
@@ -28,8 +30,8 @@ END = sys.maxsize
 
 def _whole_slice(node: Node) -> bool:
     """x[:] along some dimension."""
-    _, _, start, stop, *step = (*node.args, *[None] * (4 - len(node.args)))
-    return start in (0, None) and (stop is None or stop == END) and (not step or step[0] in (1, None))
+    args = arguments(node)
+    return args["start"] in (0, None) and args["end"] in (END, None) and args["step"] in (1, None)
 
 
 NO_OPS: dict[Any, Callable[[Node], bool]] = {

@@ -16,8 +16,8 @@ from torch.export import Dim, ExportedProgram
 from torch.fx import GraphModule
 from torch.utils import _pytree as pytree
 
-from microjoule.capture.canonical import canonicalize
-from microjoule.capture.lift import lift
+from microjoule.capture.canonical import ASSERTIONS, NO_OPS, canonicalize
+from microjoule.capture.lift import DROPOUTS, LIFTED, lift
 from microjoule.errors import CaptureError
 from microjoule.graph.network import Example, Network
 from microjoule.graph.ops import kind
@@ -50,20 +50,53 @@ def capture(module: nn.Module, example_inputs: Any, example_kwargs: dict[str, An
     with _evaluating(module):
         expected = _run(module, example)
         program = _export(module, example)
-    network, functional = network_of(program, example)
-    difference = _difference(network, module, expected)
+    return verified(program, example, expected, source=type(module).__name__, started=started)
+
+
+def verified(program: ExportedProgram, example: Example, expected: Any, *, source: str, started: float) -> Network:
+    """Make a network of an exported program, check that it gives what is expected, and record how it was made.
+
+    Args:
+        program: what torch.export gave.
+        example: inputs.
+        expected: what the source gives for them, nested as the source nests it.
+        source: the source's name.
+        started: when the capture began, by `time.perf_counter`.
+
+    Raises:
+        CaptureError: if the network's outputs differ by more than replacing an operator may cost.
+    """
+    with quietly():
+        network, functional = network_of(program, example)
+        difference = _difference(network, expected, source)
     network.history.append(
         Captured(
-            source=type(module).__name__,
+            source=source,
             operators=dict(Counter(filter(None, (kind(network.module, n) for n in network.graph.nodes)))),
             functional_layers=tuple(functional),
             unknown_operators=unknown_operators(network.module),
             largest_difference=difference,
             dynamic_batch=network.dynamic_batch,
             seconds=time.perf_counter() - started,
+            replaced=replaced_operators(program, network.module) if difference else (),
         )
     )
     return network
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Without the warnings that torch gives about itself."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def replaced_operators(program: ExportedProgram, module: GraphModule) -> tuple[str, ...]:
+    """The operators of a program that the network computes by others (or by a module that calls another kernel)."""
+    kept = {node.target for node in module.graph.nodes} | set(ASSERTIONS) | set(NO_OPS) | set(LIFTED) | set(DROPOUTS)
+    used = {node.target for node in program.graph.nodes if node.op == "call_function"}
+    return tuple(sorted(str(target) for target in used - kept))
 
 
 def network_of(program: ExportedProgram, example: Example) -> tuple[Network, list[Skipped]]:
@@ -118,7 +151,8 @@ def _run(module: nn.Module, example: Example) -> Any:
             return module(*example.args, **example.kwargs)
     except Exception as error:
         raise CaptureError(
-            users_line(error), f"the model does not run on the example inputs: {first_line(error)}",
+            users_line(error),
+            f"the model does not run on the example inputs: {first_line(error)}",
             remedy="pass inputs of the shapes and types that the model takes",
         ) from error
     finally:
@@ -135,15 +169,14 @@ def _export(module: nn.Module, example: Example) -> ExportedProgram:
             return _export_quietly(module, example, None)
         except Exception as error:
             raise CaptureError(
-                users_line(error), f"torch.export cannot trace it: {first_line(error)}",
-                remedy="make control flow independent of tensor values (torch.where, torch.cond), or capture the part of "
-                "the model before that line",
+                users_line(error),
+                f"torch.export cannot trace it: {first_line(error)}",
+                remedy="make control flow independent of tensor values (torch.where), or capture the part before that line",
             ) from error
 
 
 def _export_quietly(module: nn.Module, example: Example, dynamic_shapes: Any) -> ExportedProgram:
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")
+    with quietly(), torch.no_grad():
         return torch.export.export(module, example.args, example.kwargs, dynamic_shapes=dynamic_shapes, strict=False)
 
 
@@ -175,8 +208,8 @@ def _dynamic_shapes(module: nn.Module, example: Example) -> dict[str, Any]:
     return {name: pytree.tree_map(spec, value) for name, value in bound.items()}
 
 
-def _difference(network: Network, module: nn.Module, expected: Any) -> float:
-    """The largest difference between network and module, relative to the module's largest output.
+def _difference(network: Network, expected: Any, source: str) -> float:
+    """The largest difference between a network's outputs and the expected ones, relative to the largest of these.
 
     Raises:
         CaptureError: if it is more than replacing an operator may cost.
@@ -187,7 +220,7 @@ def _difference(network: Network, module: nn.Module, expected: Any) -> float:
     difference = max((relative_difference(a, b) for a, b in pairs if isinstance(b, Tensor)), default=0.0)
     if not difference <= LARGEST_RELATIVE_DIFFERENCE:
         raise CaptureError(
-            type(module).__name__,
+            source,
             f"the captured network's output differs from the model's by {difference:.3g} of its largest value",
             remedy="a model must give the same output for the same input in evaluation mode; look for random numbers",
         )

@@ -15,8 +15,9 @@ from torch.export import ExportedProgram
 from torch.fx import GraphModule, Node
 
 from microjoule.capture.canonical import canonicalize, needs_functionalization
+from microjoule.capture.naming import renamed
 from microjoule.graph.network import graph_module, set_submodule
-from microjoule.graph.ops import WEIGHTED, FUNCTION_KINDS, arguments
+from microjoule.graph.ops import FUNCTION_KINDS, WEIGHTED, arguments
 from microjoule.records.facts import Skipped
 
 aten = torch.ops.aten
@@ -45,12 +46,22 @@ def _conv(types: dict[int, type[nn.Module]], args: dict[str, Any]) -> nn.Module:
     weight = _value(args["weight"])
     transposed = "output_padding" in args
     groups = args["groups"]
-    outs, ins = (weight.shape[1] * groups, weight.shape[0]) if transposed else (weight.shape[0], weight.shape[1] * groups)
+    outs, ins = (
+        (weight.shape[1] * groups, weight.shape[0]) if transposed else (weight.shape[0], weight.shape[1] * groups)
+    )
     extra = {"output_padding": _tuple(args["output_padding"], weight)} if transposed else {}
     padding = args["padding"] if isinstance(args["padding"], str) else _tuple(args["padding"], weight)
     return types[weight.dim()](
-        ins, outs, tuple(weight.shape[2:]), stride=_tuple(args["stride"], weight), padding=padding,
-        dilation=_tuple(args["dilation"], weight), groups=groups, bias=args["bias"] is not None, device="meta", **extra,
+        ins,
+        outs,
+        tuple(weight.shape[2:]),
+        stride=_tuple(args["stride"], weight),
+        padding=padding,
+        dilation=_tuple(args["dilation"], weight),
+        groups=groups,
+        bias=args["bias"] is not None,
+        device="meta",
+        **extra,
     )
 
 
@@ -77,15 +88,22 @@ def _batch_norm(args: dict[str, Any]) -> nn.Module:
     types = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}
     value = _value(args["input"])
     return types[value.dim()](
-        value.shape[1], eps=args["eps"], momentum=args["momentum"], affine=args["weight"] is not None,
-        track_running_stats=args["running_mean"] is not None, device="meta",
+        value.shape[1],
+        eps=args["eps"],
+        momentum=args["momentum"],
+        affine=args["weight"] is not None,
+        track_running_stats=args["running_mean"] is not None,
+        device="meta",
     )
 
 
 def _layer_norm(args: dict[str, Any]) -> nn.Module:
     return nn.LayerNorm(
-        tuple(args["normalized_shape"]), eps=args["eps"], elementwise_affine=args["weight"] is not None,
-        bias=args["bias"] is not None, device="meta",
+        tuple(args["normalized_shape"]),
+        eps=args["eps"],
+        elementwise_affine=args["weight"] is not None,
+        bias=args["bias"] is not None,
+        device="meta",
     )
 
 
@@ -96,7 +114,8 @@ def _group_norm(args: dict[str, Any]) -> nn.Module:
 
 def _embedding(args: dict[str, Any]) -> nn.Module:
     padding = args["padding_idx"] if args["padding_idx"] >= 0 else None
-    return nn.Embedding(*_value(args["weight"]).shape, padding_idx=padding, device="meta")
+    count, features = _value(args["weight"]).shape
+    return nn.Embedding(count, features, padding_idx=padding, device="meta")
 
 
 AFFINE = {"weight": "weight", "bias": "bias"}
@@ -117,7 +136,9 @@ LIFTED: dict[Any, Lifted] = {
     aten.layer_norm.default: Lifted(_layer_norm, AFFINE),
     aten.group_norm.default: Lifted(_group_norm, AFFINE),
     aten.embedding.default: Lifted(_embedding, {"weight": "weight"}, ("indices",)),
-    aten.prelu.default: Lifted(lambda a: nn.PReLU(_value(a["weight"]).numel(), device="meta"), {"weight": "weight"}, ("self",)),
+    aten.prelu.default: Lifted(
+        lambda a: nn.PReLU(_value(a["weight"]).numel(), device="meta"), {"weight": "weight"}, ("self",)
+    ),
 }
 """Operators with stored tensors, and the modules that they become."""
 
@@ -217,8 +238,14 @@ def _lift_recurrent(module: GraphModule, node: Node, lifted: dict[str, nn.Module
     projection = {"proj_size": hidden} if any(name.endswith("weight_hr_l0") for name in names) else {}
     hidden = _value(args["params"][0]).shape[0] // (4 if node.target is aten.lstm.input else 3)
     made = RECURRENT[node.target](
-        ins, hidden, args["num_layers"], bias=args["has_biases"], batch_first=args["batch_first"],
-        dropout=args["dropout"], bidirectional=args["bidirectional"], **projection,
+        ins,
+        hidden,
+        args["num_layers"],
+        bias=args["has_biases"],
+        batch_first=args["batch_first"],
+        dropout=args["dropout"],
+        bidirectional=args["bidirectional"],
+        **projection,
     )
     for name in names:
         _share(made, name.rpartition(".")[2], module, name)
@@ -270,7 +297,7 @@ def _assemble(module: GraphModule, program: ExportedProgram, lifted: dict[str, n
         owner = root.get_submodule(path)
         if attribute not in owner._parameters or owner._parameters[attribute] is None:
             _place(owner, attribute, value, persistent=name in program.state_dict)
-    return graph_module(root, module.graph)
+    return graph_module(root, renamed(module.graph))
 
 
 def _stored_tensors(module: GraphModule, program: ExportedProgram) -> Iterator[tuple[str, Tensor]]:

@@ -4,6 +4,7 @@ import copy
 import difflib
 import warnings
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from torch.utils import _pytree as pytree
 from microjoule.errors import GraphError
 from microjoule.graph.ops import Layer, layers
 from microjoule.graph.quantizer import Quantizer
+from microjoule.graph.write import write
 from microjoule.numerics.gaussian import Gaussian
 from microjoule.records.facts import Record
 
@@ -90,9 +92,9 @@ class Network:
         Raises:
             GraphError: if there is none.
         """
-        for node in self.graph.nodes:
-            if node.name == name:
-                return node
+        found: Node | None = next((node for node in self.graph.nodes if node.name == name), None)
+        if found is not None:
+            return found
         raise GraphError(name, "is no node of this network", remedy="print(network.graph) names all of them")
 
     def recompile(self) -> None:
@@ -116,7 +118,8 @@ class Network:
         self.module.to(device)
         args, kwargs = pytree.tree_map_only(Tensor, lambda t: t.to(device), (self.example.args, self.example.kwargs))
         self.example = Example(args, kwargs)
-        self.preactivations = {path: g.to(device) for path, g in self.preactivations.items()}
+        known = self.preactivations.items()
+        self.preactivations = {path: Gaussian(g.mean.to(device), g.std.to(device)) for path, g in known}
         return self
 
     def eval(self) -> "Network":
@@ -132,6 +135,14 @@ class Network:
     def state_dict(self) -> dict[str, Tensor]:
         """Parameters and buffers under the original's keys."""
         return self.module.state_dict()
+
+    def save(self, path: str | Path) -> None:
+        """Write it to a file, whole or not at all; `mj.load(path)` reads it back.
+
+        Raises:
+            FileError: if it cannot be written, or holds something that cannot be stored.
+        """
+        write(self, path)
 
     def __repr__(self) -> str:
         """A line that says what it is."""

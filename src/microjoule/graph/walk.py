@@ -45,5 +45,3 @@ def readers(network: Network, node: Node) -> Iterator[Node]:
 def quantized(network: Network, node: Node) -> Node:
     """The quantizer on a value, or the value itself if it has none."""
     return next((user for user in node.users if kind(network.module, user) == "quantizer"), node)
-
-

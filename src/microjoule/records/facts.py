@@ -16,7 +16,12 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Captured:
-    """How a model became a network."""
+    """How a model became a network.
+
+    Args:
+        largest_difference: between the network's outputs and the model's, relative to the largest of these.
+        replaced: where they differ, the model's operators that the network computes by others.
+    """
 
     source: str
     operators: dict[str, int]
@@ -25,6 +30,7 @@ class Captured:
     largest_difference: float
     dynamic_batch: bool
     seconds: float
+    replaced: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
