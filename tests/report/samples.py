@@ -1,4 +1,4 @@
-"""A record set as a run on a MobileNetV2-like network leaves it: made up, but with the shapes and habits of real ones."""
+"""A record set as a run on a MobileNetV2-like network leaves it: made up, with the shapes and habits of real ones."""
 
 import math
 import random
@@ -107,7 +107,9 @@ def steps_taken() -> list[Record]:
         )
         for path, kind, n in names
     )
-    groups = {f"{names[i][0]} -> {names[i + 1][0]} -> {names[i + 2][0]}": (0.031 * i, 11.0 / i) for i in range(1, 19, 3)}
+    groups = {
+        f"{names[i][0]} -> {names[i + 1][0]} -> {names[i + 2][0]}": (0.031 * i, 11.0 / i) for i in range(1, 19, 3)
+    }
     lows = [(rng.uniform(-3, 0) if "project" in path else 0.0, rng.uniform(2, 6)) for path, _, _ in names]
     ranges = tuple(
         RangeFound(f"quantizers.{path.replace('.', '_')}", low, high, low * 1.1, high * rng.uniform(0.8, 1.25))
@@ -159,7 +161,9 @@ def found() -> list[Record]:
             "data-free W8A8",
         ),
         Verified("onnxruntime 1.31.1", "model.int8.onnx", 64, agreement, None, 0.9985),
-        Measured("model.fp32.onnx", "onnxruntime", 2, 1, 200, 11.32, 11.1, 12.05, 13_960_120, 96_000_000, MACHINE, "fp32"),
+        Measured(
+            "model.fp32.onnx", "onnxruntime", 2, 1, 200, 11.32, 11.1, 12.05, 13_960_120, 96_000_000, MACHINE, "fp32"
+        ),
         Measured("model.int8.onnx", "onnxruntime", 2, 1, 200, 4.87, 4.8, 5.2, 3_655_204, 61_000_000, MACHINE),
         Run("data_free", {"target": "onnxruntime", "weights": "8", "activations": "8"}, 0, 12.4, MACHINE),
     ]

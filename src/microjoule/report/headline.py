@@ -38,16 +38,20 @@ def cards(records: Sequence[Record]) -> list[Card]:
 
 def lead(records: Sequence[Record]) -> str:
     """The headline as one sentence; empty if there is nothing to compare."""
-    by_label = {card.label: card for card in cards(records)}
+    nouns = ((_size, "bytes"), (_latency, "time"), (_energy, "energy"))
+    found = [(card.shares, noun) for make, noun in nouns if (card := make(records)) is not None]
     parts = [
-        f"{by_label[label].change.removesuffix('×')} times the {noun}"
-        for label, noun in (("Size", "bytes"), ("Latency", "time"), ("Energy", "energy"))
-        if label in by_label and by_label[label].change
+        f"{units.rounded_percent(shares[1] / shares[0])} of the {noun}"
+        for shares, noun in found
+        if shares and shares[0]
     ]
-    accuracy = next((card.change for card in by_label.values() if card.change.endswith("points")), "")
-    stage = result_stage(records)
-    told = ([f"{accuracy} of accuracy"] if accuracy else []) + parts
-    return f"{stage or 'The result'} against FP32: {', '.join(told)}." if told else ""
+    accuracy = _accuracy(records)
+    if accuracy is not None and accuracy.change:
+        parts.append(f"a change of {accuracy.change} in {accuracy.label}")
+    if not parts:
+        return ""
+    told = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+    return f"{result_stage(records) or 'The result'} against FP32: {told}."
 
 
 def _accuracy(records: Sequence[Record]) -> Card | None:

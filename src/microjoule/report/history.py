@@ -131,7 +131,7 @@ def _calibrated(record: facts.Calibrated) -> Step:
 
 def _errors(record: facts.ErrorsByLayer) -> Step:
     worst = min(record.layers, key=lambda layer: layer.sqnr_db, default=None)
-    told = f"lowest {units.digits(worst.sqnr_db)} dB at {worst.name}" if worst else "no layers"
+    told = f"lowest {units.decibel(worst.sqnr_db)} dB at {worst.name}" if worst else "no layers"
     return Step("Measured quantization error", f"{told}, {_many(record.samples, 'sample')}")
 
 

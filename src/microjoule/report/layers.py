@@ -8,6 +8,9 @@ from microjoule.report import units
 from microjoule.report.choose import before_and_after, every, last
 from microjoule.report.tables import MISSING, Cell, Column, Table, amounts, number, word
 
+PREFIX = "quantizers."
+"""Where a network keeps its activation quantizers."""
+
 
 @dataclass(frozen=True, slots=True)
 class Names:
@@ -33,9 +36,13 @@ class Names:
         """The layer's path, or the name itself if no layer has it."""
         return self.layers.get(name) or self.layers.get(_plain(name), name)
 
+    def shown(self, name: str) -> str:
+        """How a reader should see a quantizer: as its layer, else without our own prefix."""
+        return self.layer(name).removeprefix(PREFIX)
+
 
 def _plain(name: str) -> str:
-    name = name.removeprefix("quantizers.").split(".parametrizations.")[0].removesuffix(".weight")
+    name = name.removeprefix(PREFIX).split(".parametrizations.")[0].removesuffix(".weight")
     return name.replace(".", "_")
 
 
@@ -97,7 +104,7 @@ def _bits(records: Sequence[Record]) -> dict[str, Cell]:
 def _sqnr(records: Sequence[Record], names: Names) -> dict[str, Cell]:
     errors = last(records, ErrorsByLayer)
     return {
-        names.layer(error.name): Cell(units.digits(error.sqnr_db), error.sqnr_db)
+        names.layer(error.name): Cell(units.decibel(error.sqnr_db), error.sqnr_db)
         for error in (errors.layers if errors else ())
     }
 

@@ -6,7 +6,8 @@ Plotly reads some HTML in texts, so names of layers are escaped.
 
 import html
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,9 @@ MOST_TICKS = 26
 """As many names as stand beside each other on a page."""
 
 LONGEST_NAME = 22
+
+Show = Callable[[str], str]
+"""A quantizer's name to what a reader sees."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,12 @@ def label(name: str) -> str:
 
 
 def _short(name: str) -> str:
-    return label(name if len(name) <= LONGEST_NAME else "…" + name[1 - LONGEST_NAME :])
+    if len(name) <= LONGEST_NAME:
+        return label(name)
+    # The end of a path tells layers apart; it is cut where a word begins, if one begins soon.
+    end = name[1 - LONGEST_NAME :]
+    word = re.search(r"^\w{0,8}?[._/]", end)
+    return label("…" + end[word.end() if word else 0 :])
 
 
 def layer_axis(names: Sequence[str]) -> dict[str, Any]:
@@ -100,8 +109,8 @@ def _points(name: str, values: Sequence[float], texts: Sequence[str], colour: st
 # Accuracy --------------------------------------------------------------------
 
 
-def evaluation_bars(group: Sequence[Evaluated]) -> Figure:
-    """One bar a stage, in the order of the run from above."""
+def evaluation_bars(group: Sequence[Evaluated], result: str | None) -> Figure:
+    """One bar a stage, in the order of the run from above; the result's stage stands out."""
     shown = list(reversed(group))
     bars = {
         "type": "bar",
@@ -111,7 +120,7 @@ def evaluation_bars(group: Sequence[Evaluated]) -> Figure:
         "text": [f"{record.value:.2f}" for record in shown],
         "textposition": "outside",
         "cliponaxis": False,
-        "marker": {"color": ["@quiet" if is_float(record.stage) else "@after" for record in shown]},
+        "marker": {"color": [_stage_colour(record.stage, result) for record in shown]},
         "customdata": [label(record.stage) for record in shown],
         "hovertemplate": "%{customdata}: %{x}<extra></extra>",
         "width": 0.62,
@@ -125,7 +134,7 @@ def evaluation_bars(group: Sequence[Evaluated]) -> Figure:
     top = max((record.value for record in group if math.isfinite(record.value)), default=1.0)
     title = f"{group[0].metric} ({group[0].unit})" if group[0].unit else group[0].metric
     layout = {
-        "xaxis": {"title": {"text": label(title)}, "range": [min(0.0, top), max(top, 0.0) * 1.1 or 1.0]},
+        "xaxis": {"title": {"text": label(title)}, "range": [min(0.0, top), max(top, 0.0) * 1.14 or 1.0]},
         "yaxis": axis,
         "height": 90 + 38 * len(shown),
         "showlegend": False,
@@ -133,44 +142,53 @@ def evaluation_bars(group: Sequence[Evaluated]) -> Figure:
     return {"data": [bars], "layout": layout}
 
 
+def _stage_colour(stage: str, result: str | None) -> str:
+    if is_float(stage):
+        return "@quiet"
+    return "@after" if result in (stage, None) else "@after-soft"
+
+
 # Activations -----------------------------------------------------------------
 
 
-def activation_ranges(record: Calibrated) -> Figure:
+def activation_ranges(record: Calibrated, show: Show) -> Figure:
     """A bar from low to high for each activation quantizer, and a line over what was seen there."""
-    names = [found.name for found in record.ranges]
-    bars = {
+    names = [show(found.name) for found in record.ranges]
+    sides = (
+        ("range of the grid", [(found.low, found.high) for found in record.ranges], "@after", 0.72),
+        ("seen", [(found.seen_low, found.seen_high) for found in record.ranges], "@before", 0.16),
+    )
+    layout = {
+        "xaxis": layer_axis(names),
+        "yaxis": {"title": {"text": "value"}, "zeroline": True},
+        "barmode": "overlay",
+        "height": 440,
+    }
+    return {"data": [_floating_bars(names, *side) for side in sides], "layout": layout}
+
+
+def _floating_bars(
+    names: Sequence[str], title: str, ranges: Sequence[tuple[float, float]], colour: str, width: float
+) -> dict[str, Any]:
+    return {
         "type": "bar",
-        "name": "range of the grid",
+        "name": title,
         "x": list(range(len(names))),
-        "base": [finite(found.low) for found in record.ranges],
-        "y": [finite(found.high - found.low) for found in record.ranges],
-        "customdata": [[label(found.name), finite(found.low), finite(found.high)] for found in record.ranges],
-        "hovertemplate": "%{customdata[0]}<br>%{customdata[1]} to %{customdata[2]}<extra>grid</extra>",
-        "marker": {"color": "@after-soft", "line": {"color": "@after", "width": 1}},
-        "width": 0.7,
+        "base": [finite(low) for low, _ in ranges],
+        "y": [finite(high - low) for low, high in ranges],
+        "customdata": [
+            [label(name), finite(low), finite(high)] for name, (low, high) in zip(names, ranges, strict=True)
+        ],
+        "hovertemplate": "%{customdata[0]}<br>%{customdata[1]} to %{customdata[2]}<extra>%{fullData.name}</extra>",
+        "marker": {"color": f"{colour}-soft" if width > 0.5 else colour, "line": {"color": colour, "width": 1}},
+        "width": width,
     }
-    middles = [(found.seen_low + found.seen_high) / 2 for found in record.ranges]
-    halves = [finite((found.seen_high - found.seen_low) / 2) for found in record.ranges]
-    seen = {
-        "type": "scatter",
-        "mode": "markers",
-        "name": "seen",
-        "x": list(range(len(names))),
-        "y": [finite(middle) for middle in middles],
-        "customdata": [[label(found.name), finite(found.seen_low), finite(found.seen_high)] for found in record.ranges],
-        "hovertemplate": "%{customdata[0]}<br>%{customdata[1]} to %{customdata[2]}<extra>seen</extra>",
-        "error_y": {"type": "data", "array": halves, "color": "@before", "thickness": 1.8, "width": 4},
-        "marker": {"color": "@before", "size": 1},
-    }
-    layout = {"xaxis": layer_axis(names), "yaxis": {"title": {"text": "value"}}, "height": 380}
-    return {"data": [bars, seen], "layout": layout}
 
 
 # Error -----------------------------------------------------------------------
 
 
-def errors_by_layer(records: Sequence[ErrorsByLayer]) -> Figure:
+def errors_by_layer(records: Sequence[ErrorsByLayer], show: Show) -> Figure:
     """The SQNR along the network, a line a stage; the latest is drawn in the colour of results."""
     longest = max(records, key=lambda record: len(record.layers))
     names = [layer.name for layer in longest.layers]
@@ -180,15 +198,18 @@ def errors_by_layer(records: Sequence[ErrorsByLayer]) -> Figure:
         colour = "@after" if index == len(records) - 1 else "@before" if index == 0 else "@quiet"
         known = [layer for layer in record.layers if layer.name in places]
         trace = _points(
-            record.stage or "quantized", [layer.sqnr_db for layer in known], [layer.name for layer in known], colour
+            record.stage or "quantized",
+            [layer.sqnr_db for layer in known],
+            [show(layer.name) for layer in known],
+            colour,
         )
         trace["x"] = [places[layer.name] for layer in known]
         trace["hovertemplate"] = "%{text}<br>%{y:.1f} dB<extra></extra>"
         traces.append(trace)
     layout = {
-        "xaxis": layer_axis(names),
+        "xaxis": layer_axis([show(name) for name in names]),
         "yaxis": {"title": {"text": "SQNR (dB)"}, "rangemode": "tozero"},
-        "height": 360,
+        "height": 420,
         "showlegend": len(records) > 1,
     }
     return {"data": traces, "layout": layout}
@@ -197,9 +218,9 @@ def errors_by_layer(records: Sequence[ErrorsByLayer]) -> Figure:
 # Deployment ------------------------------------------------------------------
 
 
-def agreement_by_layer(record: Verified) -> Figure:
+def agreement_by_layer(record: Verified, show: Show) -> Figure:
     """Along the network, the share of values that are equal and that are at most one step apart."""
-    names = [layer.name for layer in record.layers]
+    names = [show(layer.name) for layer in record.layers]
     equal = _points("equal", [100 * layer.equal_share for layer in record.layers], names, "@before")
     within = _points("within one step", [100 * layer.within_one_step_share for layer in record.layers], names, "@after")
     equal["marker"]["symbol"] = "circle-open"
@@ -213,6 +234,6 @@ def agreement_by_layer(record: Verified) -> Figure:
     layout = {
         "xaxis": layer_axis(names),
         "yaxis": {"title": {"text": "values (%)"}, "range": [low - margin, 100 + margin]},
-        "height": 340,
+        "height": 420,
     }
     return {"data": [equal, within], "layout": layout}

@@ -16,9 +16,9 @@ from microjoule.records.facts import (
 )
 from microjoule.report import units
 from microjoule.report.bias_plots import Shifts, bias_histogram, root_mean_square
-from microjoule.report.choose import every, last
+from microjoule.report.choose import every, last, result_stage
 from microjoule.report.history import Step, history, machine, settings
-from microjoule.report.layers import layers
+from microjoule.report.layers import Names, layers
 from microjoule.report.plots import (
     Plot,
     activation_ranges,
@@ -62,7 +62,12 @@ def _accuracy(records: Sequence[Record]) -> Section | None:
     if not groups:
         return None
     plots = tuple(
-        single(f"metric-{index}", f"{group[0].metric} by stage", f"On {group[0].data}.", evaluation_bars(group))
+        single(
+            f"metric-{index}",
+            f"{group[0].metric} by stage",
+            f"On {group[0].data}.",
+            evaluation_bars(group, result_stage(records)),
+        )
         for index, group in enumerate(groups)
     )
     text = "Every stage that was evaluated, against the network before quantization."
@@ -77,12 +82,13 @@ def _deployment(records: Sequence[Record]) -> Section | None:
     told = "No layer departs from the simulation in any runtime."
     if departures:
         told = " ".join(f"In {runtime}, {layer} is the first layer that departs." for runtime, layer in departures)
+    show = Names.of(records).shown
     plots = tuple(
         single(
             f"verified-{index}",
             f"Values that agree, {record.runtime}",
             "Share of each layer's outputs that are the same integer as in the simulation, and at most one apart.",
-            agreement_by_layer(record),
+            agreement_by_layer(record, show),
         )
         for index, record in enumerate(verified)
         if record.layers
@@ -119,8 +125,8 @@ def _weights(records: Sequence[Record]) -> Section | None:
     if ratios:
         worst = max(ratios, key=lambda layer: ratios[layer])
         later = imbalance(after.layers.get(worst, ()))
-        now = f", {units.digits(later)}× {after.stage}" if later is not None and after is not before else ""
-        text += f" The worst is {worst}: {units.digits(ratios[worst])}× {before.stage}{now}."
+        now = f", {units.times(later)} {after.stage}" if later is not None and after is not before else ""
+        text += f" The worst is {worst}: {units.times(ratios[worst])} {before.stage}{now}."
     return Section("weights", "Weight ranges", text, (chosen, overview))
 
 
@@ -151,7 +157,9 @@ def _activations(records: Sequence[Record]) -> Section | None:
     seen = f", {record.samples:,} samples" if record.samples else ""
     text = f"The range that each activation's grid covers, found by {record.rule} from {record.source}{seen}."
     caption = "Bars are the grid's range, lines what was seen. A line that leaves its bar is clipped there."
-    plot = single("activations", "Range of each activation", caption, activation_ranges(record))
+    plot = single(
+        "activations", "Range of each activation", caption, activation_ranges(record, Names.of(records).shown)
+    )
     return Section("activations", "Activation ranges", text, (plot,))
 
 
@@ -159,12 +167,13 @@ def _errors(records: Sequence[Record]) -> Section | None:
     found = [record for record in every(records, ErrorsByLayer) if record.layers]
     if not found:
         return None
+    show = Names.of(records).shown
     worst = min(found[-1].layers, key=lambda layer: layer.sqnr_db)
     text = (
         "Signal against quantization noise along the network, on the same inputs as FP32; 6 dB more is one bit more. "
-        f"Lowest: {units.digits(worst.sqnr_db)} dB at {worst.name}."
+        f"Lowest: {units.decibel(worst.sqnr_db)} dB at {show(worst.name)}."
     )
-    plot = single("errors", "SQNR at each quantizer", "Higher is better.", errors_by_layer(found))
+    plot = single("errors", "SQNR at each quantizer", "Higher is better.", errors_by_layer(found, show))
     return Section("errors", "Quantization error", text, (plot,))
 
 

@@ -58,10 +58,13 @@ def amounts(values: Sequence[float | None], unit: str, *, bars: bool = False) ->
     """A column of amounts under one prefix, that of the largest: the unit with its prefix, and the cells."""
     largest = max((abs(value) for value in values if value is not None), default=0.0)
     power = units.exponent(largest)
+    scale = 10.0**power
     cells = [
         MISSING
         if value is None
-        else Cell(units.digits(value / 10.0**power), value, share=value / largest if bars and largest else None)
+        else Cell(
+            units.fixed(value / scale, largest / scale), value, share=value / largest if bars and largest else None
+        )
         for value in values
     ]
     return units.PREFIXES[power] + unit, cells
@@ -85,12 +88,12 @@ def change_to_float(record: Evaluated, group: Sequence[Evaluated]) -> float | No
 
 
 def tone(change: float | None, record: Evaluated) -> str:
-    """Whether a change matters: over a point of percent (or of another unit, a hundredth) worse is bad."""
+    """What to think of a change: better is good, and over a point (without percent: a hundredth) worse is bad."""
     if change is None:
         return ""
     worse = -change if record.higher_is_better else change
     limit = 1.0 if record.unit == "%" else abs(record.value) / 100
-    return "bad" if worse > limit else "good"
+    return "bad" if worse > limit else "good" if worse < 0 else ""
 
 
 def evaluations(group: Sequence[Evaluated]) -> Table:

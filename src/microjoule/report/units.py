@@ -64,8 +64,28 @@ def duration(seconds: float) -> str:
 
 
 def ratio(after: float, before: float) -> str:
-    """How many times: "0.26×"; a dash where there is nothing to divide by."""
-    return f"{digits(after / before)}×" if before else NONE
+    """How many times: "0.26×", "51×"; a dash where there is nothing to divide by."""
+    return times(after / before) if before else NONE
+
+
+def times(factor: float) -> str:
+    """A factor with two digits that matter."""
+    if not math.isfinite(factor) or factor >= 9.95:
+        return f"{digits(factor) if not math.isfinite(factor) else format(factor, ',.0f')}×"
+    return f"{factor:.1f}×" if factor >= 0.995 else f"{factor:.2g}×"
+
+
+def decibel(ratio_db: float) -> str:
+    """A ratio in dB with one decimal."""
+    return f"{ratio_db:.1f}".replace("-", MINUS) if math.isfinite(ratio_db) else digits(ratio_db)
+
+
+def fixed(value: float, largest: float) -> str:
+    """A value with as many decimals as the largest of its column needs for three digits, so that columns line up."""
+    places = 0 if abs(largest) >= 99.95 else 1 if abs(largest) >= 9.995 else 2
+    if value != 0 and abs(value) < 0.5 * 10.0**-places:
+        return f"< {10.0**-places:.{places}f}"
+    return f"{value:,.{places}f}".replace("-", MINUS)
 
 
 def percent(share: float) -> str:
@@ -75,6 +95,11 @@ def percent(share: float) -> str:
     if share > 0 and round(share * 100, 2) <= 0:
         return "< 0.01 %"
     return f"{share * 100:.2f} %" if 0 < share < 1 else f"{share * 100:.0f} %"
+
+
+def rounded_percent(share: float) -> str:
+    """A share in a sentence, two digits that matter: "26 %", "5.4 %"."""
+    return f"{share * 100:.0f} %" if share >= 0.0995 else f"{share * 100:.2g} %"
 
 
 def score(value: float, unit: str) -> str:

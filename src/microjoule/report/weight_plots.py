@@ -36,7 +36,7 @@ def weights_by_layer(before: WeightRanges, after: WeightRanges) -> Plot | None:
     ratios = [imbalance(before.layers[layer]) or 0.0 for layer in known]
     choices = [
         Choice(
-            f"{layer} ({len(before.layers[layer])} channels, {units.digits(ratio)}×)",
+            f"{layer} ({len(before.layers[layer])} channels, {units.times(ratio)})",
             channels_at_both(before, after, layer),
         )
         for layer, ratio in zip(known, ratios, strict=True)
@@ -85,14 +85,24 @@ def imbalance_by_layer(before: WeightRanges, after: WeightRanges) -> Figure:
             ((before.stage, "@before", "circle-open"), (after.stage, "@after", "circle"))
         )
     ]
-    axis = {"title": {"text": "widest / median channel"}, "type": "log", "dtick": "D2", "ticksuffix": "×"}
-    return {"data": [lines, *dots], "layout": {"xaxis": layer_axis(names), "yaxis": axis, "height": 380}}
+    axis = {"title": {"text": "widest / median channel"}, "type": "log", **_factors()}
+    return {"data": [lines, *dots], "layout": {"xaxis": layer_axis(names), "yaxis": axis, "height": 460}}
+
+
+def _factors() -> dict[str, Any]:
+    values = [digit * 10**power for power in range(6) for digit in (1, 2, 5)]
+    return {"tickmode": "array", "tickvals": values, "ticktext": [f"{value:g}×" for value in values]}
 
 
 def channels_at_both(before: WeightRanges, after: WeightRanges, layer: str) -> Figure:
     """One layer's channels, before on the left and after on the right, each with its own axis."""
     traces: list[dict[str, Any]] = []
-    layout: dict[str, Any] = {"height": 380, "showlegend": False, "annotations": []}
+    layout: dict[str, Any] = {
+        "height": 430,
+        "margin": {"l": 56, "r": 16, "t": 48, "b": 48},
+        "showlegend": False,
+        "annotations": [],
+    }
     for side, (stage, colour) in enumerate(((before, "@before"), (after, "@after"))):
         number = "" if side == 0 else "2"
         channels = stage.layers[layer]
@@ -103,6 +113,7 @@ def channels_at_both(before: WeightRanges, after: WeightRanges, layer: str) -> F
             "anchor": f"y{number}",
             "title": {"text": "output channel"},
             "showgrid": False,
+            "range": [-0.6, len(channels) - 0.4],
         }
         layout[f"yaxis{number}"] = {"anchor": f"x{number}", "zeroline": True}
         layout["annotations"].append(_heading(stage.stage, DOMAINS[side][0], imbalance(channels)))
@@ -111,9 +122,9 @@ def channels_at_both(before: WeightRanges, after: WeightRanges, layer: str) -> F
 
 
 def _heading(stage: str, left: float, ratio: float | None) -> dict[str, Any]:
-    told = "all zero" if ratio is None else f"widest channel {units.digits(ratio)}× the median"
+    told = "all zero" if ratio is None else f"widest / median {units.times(ratio)}"
     return {
-        "text": f"<b>{label(stage)}</b>  {told}",
+        "text": f"<b>{label(stage)}</b><br>{told}",
         "x": left,
         "y": 1.02,
         "xref": "paper",
@@ -121,6 +132,7 @@ def _heading(stage: str, left: float, ratio: float | None) -> dict[str, Any]:
         "xanchor": "left",
         "yanchor": "bottom",
         "showarrow": False,
+        "align": "left",
     }
 
 

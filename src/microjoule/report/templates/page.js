@@ -36,7 +36,6 @@
 
   const axis = { gridcolor: "@grid", zerolinecolor: "@line", linecolor: "@line", tickcolor: "@line", automargin: true, zeroline: false };
   const base = {
-    autosize: true,
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
     margin: { l: 56, r: 16, t: 34, b: 48 },
@@ -45,23 +44,40 @@
     legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { color: "@text" } },
   };
 
-  const layoutOf = (figure) => {
+  // Slanted names need this many pixels each; in a narrow window every second, third ... is shown.
+  const nameWidth = 24;
+  const thinned = (names, width) => {
+    const every = Math.max(1, Math.ceil((names.ticktext.length * nameWidth) / Math.max(width - 90, nameWidth)));
+    const kept = (list) => list.filter((_, index) => index % every === 0);
+    return { ...names, tickvals: kept(names.tickvals), ticktext: kept(names.ticktext) };
+  };
+
+  const layoutOf = (figure, width) => {
     const layout = { ...base, ...figure.layout };
     for (const key of Object.keys(figure.layout)) {
       if (/^[xy]axis/.test(key)) layout[key] = { ...axis, ...figure.layout[key] };
+      if (/^xaxis/.test(key) && layout[key].ticktext) layout[key] = thinned(layout[key], width);
     }
     return layout;
   };
 
+  let paperWidth = null;
   const draw = (place) => {
     const figure = figures[place.dataset.plot][Number(place.dataset.chosen)];
-    const look = painted({ data: figure.data, layout: layoutOf(figure) }, getComputedStyle(root));
-    if (place.dataset.width) look.layout.width = Number(place.dataset.width);
-    Plotly.react(place, look.data, look.layout, { displayModeBar: false, responsive: true });
+    const width = paperWidth ?? place.clientWidth;
+    const layout = { ...layoutOf(figure, width), width };
+    const look = painted({ data: figure.data, layout }, getComputedStyle(root));
+    Plotly.react(place, look.data, look.layout, { displayModeBar: false });
   };
 
   const places = [...document.querySelectorAll(".plot")];
   const drawAll = () => places.forEach(draw);
+
+  let resized = 0;
+  addEventListener("resize", () => {
+    cancelAnimationFrame(resized);
+    if (!paperWidth) resized = requestAnimationFrame(drawAll);
+  });
 
   for (const select of document.querySelectorAll("select[data-plot]")) {
     const place = document.getElementById("plot-" + select.dataset.plot);
@@ -107,15 +123,15 @@
 
   // Printing ------------------------------------------------------------------
 
-  // Paper is white and as wide as the style sheet says; details are opened, since nobody can click on paper.
+  // Paper is white and as wide as the style sheet says; what was skipped is opened, since nobody can click on paper.
   let before = null;
   addEventListener("beforeprint", () => {
     if (before) return;
-    const closed = [...document.querySelectorAll("details:not([open])")];
+    const closed = [...document.querySelectorAll("details.skips:not([open])")];
     before = { theme: root.dataset.theme, closed };
     root.dataset.theme = "light";
     closed.forEach((details) => { details.open = true; });
-    places.forEach((place) => { place.dataset.width = "690"; });
+    paperWidth = 680;
     drawAll();
   });
   addEventListener("afterprint", () => {
@@ -123,7 +139,7 @@
     before.closed.forEach((details) => { details.open = false; });
     if (before.theme) root.dataset.theme = before.theme;
     else delete root.dataset.theme;
-    places.forEach((place) => { delete place.dataset.width; });
+    paperWidth = null;
     before = null;
     drawAll();
   });

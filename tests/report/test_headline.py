@@ -1,0 +1,53 @@
+from microjoule.records.facts import Costs, Evaluated
+from microjoule.report.headline import cards, lead
+from tests.report.samples import costs, records
+
+
+def by_label(history):
+    return {card.label: card for card in cards(history)}
+
+
+def test_the_sample_run_in_five_numbers():
+    found = by_label(records())
+    assert list(found) == ["Top-1 accuracy", "Size", "Latency", "Energy", "MACs"]
+    accuracy = found["Top-1 accuracy"]
+    assert (accuracy.value, accuracy.change, accuracy.tone) == ("79.23 %", "\N{MINUS SIGN}0.46 points", "")
+    assert (found["Size"].value, found["Size"].change, found["Size"].before) == ("3.66 MB", "0.26×", "14.0 MB in FP32")
+    assert (found["Latency"].value, found["Latency"].tone) == ("4.87 ms", "good")
+    assert found["MACs"].before == "0.062× the bit operations"
+
+
+def test_the_sentence_says_what_was_gained_and_what_it_cost():
+    told = lead(records())
+    assert told.startswith("data-free W8A8 against FP32: 26 % of the bytes, 43 % of the time, ")
+    assert told.endswith("a change of \N{MINUS SIGN}0.46 points in Top-1 accuracy.")
+
+
+def test_with_nothing_to_compare_there_is_no_sentence():
+    history = [Evaluated("int8", "mIoU", 60.0, "%", 1, "photos", 1.0)]
+    assert lead(history) == lead([]) == ""
+    assert cards([]) == []
+    assert by_label(history)["mIoU"].value == "60.00 %"
+    assert by_label(history)["mIoU"].shares is None
+
+
+def test_one_side_alone_is_shown_without_a_change():
+    found = by_label([costs("fp32", 32)])
+    assert found["Energy"].change == ""
+    assert found["Energy"].value.endswith("mJ")
+    assert found["MACs"].before == "for one sample"
+
+
+def test_fewer_macs_are_compared():
+    before, after = (
+        Costs(stage, (), 1, 1, macs, 1, 1, 1, 1.0, "x") for stage, macs in (("fp32", 4000), ("pruned", 1000))
+    )
+    assert by_label([before, after])["MACs"].change == "0.25×"
+
+
+def test_more_is_worse_and_zero_before_is_no_ratio():
+    before, after = (Costs(stage, (), 1, 1, 1, 1, 1, 1, pj, "x") for stage, pj in (("fp32", 1.0), ("W8", 2.0)))
+    assert by_label([before, after])["Energy"].tone == "bad"
+    empty = Costs("fp32", (), 1, 1, 1, 1, 1, 1, 0.0, "x")
+    assert by_label([empty, after])["Energy"].change == ""
+    assert lead([empty, after]) == ""

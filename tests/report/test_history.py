@@ -1,0 +1,42 @@
+from typing import get_args
+
+import pytest
+
+from microjoule.records.facts import Equalized, Record, Run, Skipped, Verified
+from microjoule.report.history import history, machine, settings
+from tests.report.samples import MACHINE, records
+
+
+@pytest.mark.parametrize("kind", get_args(Record), ids=lambda kind: kind.__name__)
+def test_every_kind_of_record_has_words(kind):
+    record = next(record for record in records() if isinstance(record, kind))
+    (step,) = history([record])
+    assert step.title
+    assert step.summary
+
+
+def test_the_steps_keep_their_order_and_say_what_was_skipped():
+    steps = history(records())
+    assert [step.title for step in steps][:3] == ["Captured", "Folded batch norms", "Folded constant channels"]
+    equalized = next(step for step in steps if step.title.startswith("Equalized"))
+    assert equalized.summary == "6 groups of layers in 14 sweeps"
+    assert [place.place for place in equalized.skipped] == ["blocks.6.project.conv -> classifier"]
+    assert ("a cap a channel", "stem.conv") in equalized.details
+
+
+def test_one_is_singular():
+    (step,) = history([Equalized({"a -> b": (0.5, 2.0)}, 1, 0.0, (), (Skipped("c", "why"),))])
+    assert step.summary == "1 group of layers in 1 sweep"
+    assert ("a -> b", "scales 0.500 to 2.00") in step.details
+
+
+def test_a_departure_is_named():
+    (step,) = history([Verified("integer runner", "x", 2, (), "conv", None)])
+    assert step.summary == "integer runner on 2 samples: departs first at conv"
+
+
+def test_settings_and_machine_are_told_whole():
+    run = Run("data_free", {"target": "onnxruntime"}, None, 3.0, MACHINE)
+    assert settings(run) == [("recipe", "data_free"), ("target", "onnxruntime"), ("seed", "none"), ("time", "3.00 s")]
+    assert ("cores", "2") in machine(MACHINE)
+    assert ("torch", "2.13.0") in machine(MACHINE)

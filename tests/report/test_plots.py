@@ -1,0 +1,104 @@
+import json
+import math
+
+import pytest
+from plotly import graph_objects
+
+from microjoule.records.facts import (
+    Calibrated,
+    ErrorsByLayer,
+    Evaluated,
+    LayerAgreement,
+    LayerError,
+    RangeFound,
+    Verified,
+)
+from microjoule.report.plots import (
+    MOST_TICKS,
+    activation_ranges,
+    agreement_by_layer,
+    errors_by_layer,
+    evaluation_bars,
+    finite,
+    label,
+    layer_axis,
+)
+from microjoule.report.sections import sections
+from tests.report.samples import records
+
+
+def coloured(part):
+    """A figure with a real colour in place of each name of one, as plotly's own check needs it."""
+    if isinstance(part, str):
+        return "#123456" if part.startswith("@") else part
+    if isinstance(part, dict):
+        return {key: coloured(value) for key, value in part.items()}
+    return [coloured(item) for item in part] if isinstance(part, list) else part
+
+
+PLOTS = [plot for section in sections(records()) for plot in section.plots]
+
+
+@pytest.mark.parametrize("plot", PLOTS, ids=lambda plot: plot.name)
+def test_every_figure_is_valid_plotly_and_valid_json(plot):
+    for choice in plot.choices:
+        graph_objects.Figure(coloured(choice.figure))
+        json.dumps(choice.figure, allow_nan=False)
+        assert choice.figure["layout"]["height"] > 0
+
+
+def test_names_of_plots_are_unique():
+    assert len({plot.name for plot in PLOTS}) == len(PLOTS) == 7
+
+
+def test_a_value_that_is_not_finite_is_a_gap():
+    assert finite(math.inf) is finite(math.nan) is None
+    assert finite(1.23456) == 1.235
+
+
+def test_markup_in_a_name_is_shown_and_not_obeyed():
+    assert label("<a href='x'>&") == "&lt;a href='x'&gt;&amp;"
+
+
+def test_a_long_axis_names_some_layers_and_cuts_at_a_word():
+    names = [f"features.{index}.block.depthwise.conv" for index in range(3 * MOST_TICKS)]
+    axis = layer_axis(names)
+    assert len(axis["tickvals"]) == MOST_TICKS
+    assert axis["tickvals"][:3] == [0, 3, 6]
+    assert axis["ticktext"][1] == "…block.depthwise.conv"
+    assert layer_axis(["<b>"])["ticktext"] == ["&lt;b&gt;"]
+    assert layer_axis(["x" * 40])["ticktext"] == ["…" + "x" * 21]
+
+
+def test_bars_of_stages_by_hand():
+    group = [
+        Evaluated(stage, "top-1", value, "%", 1, "d", 1.0) for stage, value in (("fp32", 80.0), ("a", 1.0), ("b", 79.0))
+    ]
+    (bars,) = evaluation_bars(group, "b")["data"]
+    assert bars["x"] == [79.0, 1.0, 80.0]
+    assert bars["marker"]["color"] == ["@after", "@after-soft", "@quiet"]
+    assert evaluation_bars([Evaluated("a", "m", 0.0, "", 1, "d", 1.0)], None)["layout"]["xaxis"]["range"] == [0.0, 1.0]
+
+
+def test_ranges_stand_on_their_low_end():
+    record = Calibrated("images", "min-max", 4, (RangeFound("q", -1.0, 3.0, -0.5, 2.0),))
+    grid, seen = activation_ranges(record, str.upper)["data"]
+    assert (grid["base"], grid["y"]) == ([-1.0], [4.0])
+    assert (seen["base"], seen["y"]) == ([-0.5], [2.5])
+    assert grid["customdata"] == [["Q", -1.0, 3.0]]
+
+
+def test_stages_of_errors_meet_at_the_same_layer():
+    naive = ErrorsByLayer(1, (LayerError("b", 3.0),), "naive")
+    good = ErrorsByLayer(1, (LayerError("a", 30.0), LayerError("b", math.inf)), "good")
+    first, second = errors_by_layer([naive, good], str)["data"]
+    assert (first["x"], first["y"]) == ([1], [3.0])
+    assert (second["x"], second["y"]) == ([0, 1], [30.0, None])
+    assert (first["line"]["color"], second["line"]["color"]) == ("@before", "@after")
+
+
+@pytest.mark.parametrize(("share", "lowest"), [(1.0, 99.0), (0.5, 50.0), (math.nan, 99.0)])
+def test_the_axis_of_agreement_always_has_room(share, lowest):
+    record = Verified("r", "x", 1, (LayerAgreement("a", 1, share, 1.0, 50.0),), None, None)
+    low, high = agreement_by_layer(record, str)["layout"]["yaxis"]["range"]
+    assert low < lowest < 100 < high

@@ -1,0 +1,68 @@
+from dataclasses import replace
+
+import pytest
+
+from microjoule.records.facts import BiasesCorrected, Calibrated, ErrorsByLayer, Verified, WeightRanges
+from microjoule.report.sections import sections
+from tests.report.samples import records
+
+NAMES = ["accuracy", "deployed", "layers", "weights", "biases", "activations", "errors", "files", "history", "settings"]
+
+
+def by_name(history):
+    return {section.name: section for section in sections(history)}
+
+
+def test_the_sample_run_has_every_section():
+    assert [section.name for section in sections(records())] == NAMES
+
+
+def test_no_records_no_sections():
+    assert sections([]) == []
+
+
+@pytest.mark.parametrize("record", records(), ids=lambda record: type(record).__name__)
+def test_each_record_alone_makes_a_page(record):
+    assert "history" in by_name([record])
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        ErrorsByLayer(1, ()),
+        Calibrated("images", "mse", 1, ()),
+        BiasesCorrected("noise", (), ()),
+        WeightRanges("before", {}),
+    ],
+    ids=lambda record: type(record).__name__,
+)
+def test_an_empty_record_has_no_section_of_its_own(record):
+    assert list(by_name([record])) == ["history"]
+
+
+def test_a_verification_without_layers_is_a_row_without_a_plot():
+    section = by_name([Verified("r", "x", 1, (), None, None)])["deployed"]
+    assert section.plots == ()
+    assert len(section.tables[0].rows) == 1
+
+
+def test_the_first_departure_is_named():
+    verified = next(record for record in records() if isinstance(record, Verified))
+    assert "No layer departs" in by_name([verified])["deployed"].text
+    text = by_name([replace(verified, first_departure="blocks.2.expand.conv")])["deployed"].text
+    assert "In onnxruntime 1.31.1, blocks.2.expand.conv is the first layer that departs." in text
+
+
+def test_the_worst_layer_is_named_before_and_after():
+    text = by_name(records())["weights"].text
+    assert "The worst is blocks.4.depthwise.conv: 51× before equalization, 2.1× after equalization." in text
+
+
+def test_one_stage_of_weights_is_not_compared_with_itself():
+    stage = next(record for record in records() if isinstance(record, WeightRanges))
+    assert by_name([stage])["weights"].text.endswith("51× before equalization.")
+
+
+def test_a_machine_is_told_once():
+    lists = by_name(records())["settings"].lists
+    assert [heading for heading, _ in lists] == ["Run: data_free", "Machine"]

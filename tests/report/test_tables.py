@@ -1,0 +1,98 @@
+import pytest
+
+from microjoule.records.facts import Evaluated, Verified
+from microjoule.report.tables import (
+    MISSING,
+    agreements,
+    amounts,
+    change_to_float,
+    evaluations,
+    files,
+    measurements,
+    metrics,
+    tone,
+)
+from tests.report.samples import records
+
+
+def evaluated(stage, value, **changes):
+    settings = {"metric": "top-1", "unit": "%", "samples": 1000, "data": "photos", "seconds": 2.0, **changes}
+    return Evaluated(stage=stage, value=value, **settings)
+
+
+def texts(table):
+    return [[cell.text for cell in row] for row in table.rows]
+
+
+def test_stages_of_one_metric_by_hand():
+    table = evaluations([evaluated("fp32", 80.0), evaluated("int8", 79.25)])
+    assert table.title == "top-1 on photos"
+    assert texts(table) == [
+        ["fp32", "80.00 %", "–", "1,000", "2.00 s"],
+        ["int8", "79.25 %", "\N{MINUS SIGN}0.75 points", "1,000", "2.00 s"],
+    ]
+    assert table.rows[1][2].value == pytest.approx(-0.75)
+
+
+def test_metrics_are_compared_only_on_the_same_data():
+    history = [evaluated("fp32", 80.0), evaluated("int8", 30.0, data="other"), evaluated("int8", 9.0, metric="top-5")]
+    groups = metrics(history)
+    assert [len(group) for group in groups] == [1, 1, 1]
+    assert change_to_float(history[1], groups[1]) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "settings", "verdict"),
+    [
+        (None, {}, ""),
+        (-0.9, {}, ""),
+        (-1.1, {}, "bad"),
+        (0.1, {}, "good"),
+        (1.1, {"higher_is_better": False}, "bad"),
+        (-1.1, {"higher_is_better": False}, "good"),
+        (-0.2, {"unit": "dB"}, ""),
+        (-0.4, {"unit": "dB"}, "bad"),
+    ],
+)
+def test_more_than_a_point_worse_is_bad(change, settings, verdict):
+    assert tone(change, evaluated("int8", 30.0, **settings)) == verdict
+
+
+def test_amounts_share_the_prefix_of_the_largest():
+    unit, cells = amounts([2e-6, None, 5e-7], "J", bars=True)
+    assert unit == "µJ"
+    assert [cell.text for cell in cells] == ["2.00", "–", "0.50"]
+    assert [cell.share for cell in cells] == [1.0, None, 0.25]
+    assert cells[1] is MISSING
+
+
+def test_amounts_of_nothing_have_no_bars():
+    assert amounts([0.0, 0.0], "J", bars=True)[1][0].share is None
+    assert amounts([], "B") == ("B", [])
+
+
+def test_agreement_tells_the_worst_layer_of_each_runtime():
+    table = agreements(records())
+    assert texts(table)[0][:5] == ["onnxruntime 1.31.1", "model.int8.onnx", "64", "99.85 %", "1"]
+    assert texts(table)[0][6] == "none"
+
+
+def test_a_departure_is_named_and_an_empty_comparison_is_dashes():
+    table = agreements([Verified("integer runner", "x", 1, (), "conv", None)])
+    assert texts(table) == [["integer runner", "x", "1", "–", "–", "–", "conv"]]
+    assert table.rows[0][6].tone == "bad"
+
+
+def test_files_and_measurements_of_the_sample_run():
+    assert [row[3] for row in texts(files(records()))] == ["14.0 MB", "3.66 MB"]
+    assert [row[2:4] for row in texts(measurements(records()))] == [
+        ["11.3 ms", "11.1 ms to 12.1 ms"],
+        ["4.87 ms", "4.80 ms to 5.20 ms"],
+    ]
+    assert files([]).rows == measurements([]).rows == ()
+
+
+def test_every_row_has_a_cell_for_every_column():
+    history = records()
+    for table in (agreements(history), files(history), measurements(history), *map(evaluations, metrics(history))):
+        assert all(len(row) == len(table.columns) for row in table.rows)
