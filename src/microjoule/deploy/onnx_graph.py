@@ -104,10 +104,10 @@ class _Edit:
         assert made_by is not None
         users = list(output.uses())
         inputs: list[ir.Value | None] = [output, grid.scale, grid.zero_point]
-        quantize = ir.node("QuantizeLinear", inputs, name=f"{output.name}_QuantizeLinear")
+        quantize = ir.node("QuantizeLinear", inputs)
         integers = quantize.outputs[0]
         integers.name = f"{output.name}_integers"
-        dequantize = ir.node("DequantizeLinear", [integers, grid.scale, grid.zero_point], name=f"{output.name}_DequantizeLinear")
+        dequantize = ir.node("DequantizeLinear", [integers, grid.scale, grid.zero_point])
         dequantize.outputs[0].name = f"{output.name}_value"
         self.graph.insert_after(made_by, [quantize, dequantize])
         for user, index in users:

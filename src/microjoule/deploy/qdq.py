@@ -81,7 +81,7 @@ class Writer:
 
     def add(self, op: str, inputs: list[ir.Value | None], name: str, *, at: ir.Node, **attributes: int) -> ir.Value:
         """A node before another one, with one output of a name."""
-        node = ir.node(op, inputs, attributes=attributes or None, name=f"{name}_{op}")
+        node = ir.node(op, inputs, attributes=attributes or None)
         node.outputs[0].name = name
         self.graph.insert_before(at, node)
         return node.outputs[0]
@@ -159,8 +159,10 @@ class Writer:
             kind = ir.DataType.INT4 if affine.grid.signed else ir.DataType.UINT4
         stored = self.store(f"{name}{QUANTIZED}", integers, kind)
         scale = self.store(f"{name}_scale", affine.scale, ir.DataType.FLOAT)
-        zero_point = self.store(f"{name}_zero_point", affine.zero_point, kind)
-        inputs: list[ir.Value | None] = [stored, scale, zero_point]
+        inputs: list[ir.Value | None] = [stored, scale]
+        # ONNX lets a zero point of 0 be left out; ONNX Runtime makes an integer Conv then all the same, but no Gemm.
+        if at.op_type != "Conv" or bool((affine.zero_point != 0).any()):
+            inputs.append(self.store(f"{name}_zero_point", affine.zero_point, kind))
         return self.add("DequantizeLinear", inputs, self.free(f"{name}_value"), at=at, **_axis(affine))
 
     def bias(self, name: str, integers: Tensor, scale: Tensor, *, at: ir.Node) -> ir.Value:
@@ -174,9 +176,8 @@ class Writer:
         """
         stored = self.store(f"{name}{QUANTIZED}", integers, ir.DataType.INT32)
         stored_scale = self.store(f"{name}_scale", scale, ir.DataType.FLOAT)
-        zero_point = self.store(f"{name}_zero_point", torch.zeros_like(scale), ir.DataType.INT32)
         axis = {"axis": 0} if scale.dim() == 1 else {}
-        inputs: list[ir.Value | None] = [stored, stored_scale, zero_point]
+        inputs: list[ir.Value | None] = [stored, stored_scale]
         return self.add("DequantizeLinear", inputs, self.free(f"{name}_value"), at=at, **axis)
 
     def free(self, name: str) -> str:

@@ -1,0 +1,149 @@
+"""Sums of products of integers: convolution, transposed convolution, matrix product, exactly.
+
+Torch has no integer convolution on the CPU. A convolution is here one matrix product for each position of the kernel,
+in floating point: float32 where no partial sum can reach 2^24, else float64, which counts to 2^53. In these bounds every
+sum is exact in whatever order it is taken. (torch's own float convolution is not used: it may choose an algorithm that
+multiplies by fractions.)
+"""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from microjoule.graph.ops import Layer, arguments
+
+EXACT_FLOAT32 = 2**24
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """How a kernel moves over its input: one number an axis; padding is (before, after)."""
+
+    stride: tuple[int, ...]
+    padding: tuple[tuple[int, int], ...]
+    dilation: tuple[int, ...]
+    output_padding: tuple[int, ...]
+    groups: int
+
+
+def geometry(layer: Layer) -> Geometry:
+    """A convolution's geometry, from its module or its arguments."""
+    kernel = layer.stored_weight.shape[2:]
+    if layer.node.op == "call_module":
+        given = {name: getattr(layer.owner, name, 0) for name in ("stride", "padding", "dilation", "output_padding")}
+    else:
+        given = arguments(layer.node)
+    dilation = _per_axis(given["dilation"], len(kernel))
+    if given["padding"] == "same":
+        total = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
+        padding = tuple((t // 2, t - t // 2) for t in total)
+    else:
+        sides = (0,) * len(kernel) if given["padding"] == "valid" else _per_axis(given["padding"], len(kernel))
+        padding = tuple((side, side) for side in sides)
+    more = _per_axis(given.get("output_padding", 0), len(kernel))
+    return Geometry(_per_axis(given["stride"], len(kernel)), padding, dilation, more, layer.groups)
+
+
+def pads_with_zeros(layer: Layer) -> bool:
+    """Whether a layer's padding is zeros, not a reflection."""
+    return not isinstance(layer.owner, nn.modules.conv._ConvNd) or layer.owner.padding_mode == "zeros"
+
+
+def convolve(x: Tensor, weight: Tensor, how: Geometry) -> Tensor:
+    """The sums of a convolution.
+
+    Args:
+        x: (n, in, *size), integers.
+        weight: (out, in / groups, *kernel), integers.
+        how: the geometry.
+
+    Returns:
+        (n, out, *size), int64.
+    """
+    dtype = _exact(x, weight.flatten(1))
+    axes = x.dim() - 2
+    flat = [side for pair in reversed(how.padding) for side in pair]
+    padded = nn.functional.pad(x.to(dtype), flat).unflatten(1, (how.groups, -1))
+    rows = weight.to(dtype).unflatten(0, (how.groups, -1))
+    kernel = weight.shape[2:]
+    spans = [d * (k - 1) + 1 for d, k in zip(how.dilation, kernel, strict=True)]
+    sizes = [(padded.shape[3 + i] - spans[i]) // how.stride[i] + 1 for i in range(axes)]
+    total = torch.zeros(x.shape[0], how.groups, rows.shape[1], *sizes, dtype=dtype)
+    for tap in _taps(kernel):
+        places = [
+            slice(t * d, t * d + s * (size - 1) + 1, s)
+            for t, d, s, size in zip(tap, how.dilation, how.stride, sizes, strict=True)
+        ]
+        total += _product(rows[(..., *tap)], padded[(slice(None), slice(None), slice(None), *places)])
+    return total.flatten(1, 2).long()
+
+
+def convolve_transposed(x: Tensor, weight: Tensor, how: Geometry) -> Tensor:
+    """The sums of a transposed convolution.
+
+    Args:
+        x: (n, in, *size), integers.
+        weight: (in, out / groups, *kernel), integers.
+        how: the geometry.
+
+    Returns:
+        (n, out, *size), int64.
+    """
+    dtype = _exact(x, weight.transpose(0, 1).flatten(1))
+    grouped = x.to(dtype).unflatten(1, (how.groups, -1))
+    rows = weight.to(dtype).unflatten(0, (how.groups, -1)).transpose(1, 2)
+    kernel, size = weight.shape[2:], x.shape[2:]
+    full = [
+        (n - 1) * s + d * (k - 1) + 1 + more
+        for n, s, d, k, more in zip(size, how.stride, how.dilation, kernel, how.output_padding, strict=True)
+    ]
+    total = torch.zeros(x.shape[0], how.groups, rows.shape[1], *full, dtype=dtype)
+    for tap in _taps(kernel):
+        places = [
+            slice(t * d, t * d + s * (n - 1) + 1, s)
+            for t, d, s, n in zip(tap, how.dilation, how.stride, size, strict=True)
+        ]
+        total[(slice(None), slice(None), slice(None), *places)] += _product(rows[(..., *tap)], grouped)
+    cut = [slice(before, length - after) for (before, after), length in zip(how.padding, full, strict=True)]
+    return total[(slice(None), slice(None), slice(None), *cut)].flatten(1, 2).long()
+
+
+def multiply(x: Tensor, weight: Tensor) -> Tensor:
+    """The sums of a linear layer.
+
+    Args:
+        x: (*, in), integers.
+        weight: (out, in), integers.
+
+    Returns:
+        (*, out), int64.
+    """
+    dtype = _exact(x, weight)
+    return (x.to(dtype) @ weight.to(dtype).T).long()
+
+
+def _product(tap: Tensor, x: Tensor) -> Tensor:
+    """(groups, out, in) times (n, groups, in, *size) -> (n, groups, out, *size)."""
+    if tap.shape[2] == 1:
+        return tap.reshape(*tap.shape[:2], *[1] * (x.dim() - 3)) * x
+    if tap.shape[0] == 1:
+        return torch.matmul(tap[0], x[:, 0].flatten(2)).reshape(x.shape[0], 1, tap.shape[1], *x.shape[3:])
+    return torch.matmul(tap, x.flatten(3)).reshape(*x.shape[:2], tap.shape[1], *x.shape[3:])
+
+
+def _exact(x: Tensor, rows: Tensor) -> torch.dtype:
+    """The type in which no partial sum is rounded; rows hold at least all weights of one output each."""
+    largest = int(x.abs().max()) * int(rows.long().abs().sum(1).max())
+    return torch.float32 if largest < EXACT_FLOAT32 else torch.float64
+
+
+def _taps(kernel: torch.Size) -> Iterator[tuple[int, ...]]:
+    return itertools.product(*map(range, kernel))
+
+
+def _per_axis(value: int | list[int] | tuple[int, ...], axes: int) -> tuple[int, ...]:
+    values = (value,) if isinstance(value, int) else tuple(value)
+    return values * axes if len(values) == 1 else values
