@@ -132,5 +132,5 @@ def test_the_data_folder_is_found_by_its_variable(root: Path, monkeypatch: pytes
 
 
 def test_a_missing_data_folder_says_how_to_give_one(tmp_path: Path) -> None:
-    with pytest.raises(FileError, match="there is no such data folder\n.*MICROJOULE_DATA"):
+    with pytest.raises(FileError, match=r"there is no such data folder\n.*MICROJOULE_DATA"):
         zoo.dataset("grey", data=tmp_path / "nowhere")

@@ -4,13 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from microjoule import zoo
 from microjoule.errors import FileError, SettingError
-from microjoule.zoo.weights import filled
 
 RANDOM = [name for name in zoo.names() if zoo.card(name).licence is None]
 TRAINED = [name for name in zoo.names() if zoo.card(name).licence is not None]
@@ -72,36 +70,9 @@ def test_missing_weights_are_named(tmp_path: Path) -> None:
         zoo.load("squeezenet1_1", tmp_path)
 
 
-def test_weights_with_other_names_are_refused(tmp_path: Path) -> None:
-    save_file({"other": torch.zeros(1)}, tmp_path / "w.safetensors")
-    with pytest.raises(FileError, match="does not fit Linear"):
-        filled(nn.Linear(1, 1), tmp_path / "w.safetensors")
-
-
-def test_a_damaged_file_is_named(tmp_path: Path) -> None:
-    (tmp_path / "w.safetensors").write_bytes(b"damaged")
-    with pytest.raises(FileError, match=r"w\.safetensors: is not a safetensors file"):
-        filled(nn.Linear(1, 1), tmp_path / "w.safetensors")
-
-
-@pytest.mark.parametrize("text", ["{", "[]", '{"files_sha256": {"w.safetensors": 1}}'])
-def test_a_damaged_manifest_is_named(tmp_path: Path, text: str) -> None:
-    save_file({"other": torch.zeros(1)}, tmp_path / "w.safetensors")
-    (tmp_path / "MANIFEST.json").write_text(text)
-    with pytest.raises(FileError, match=r"MANIFEST\.json: cannot be read as a manifest"):
-        filled(nn.Linear(1, 1), tmp_path / "w.safetensors")
-
-
 def test_the_digits_need_no_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MICROJOULE_DATA", str(tmp_path / "nowhere"))
     assert judged("digits_mobilenet_v2", "digits_test", None) >= 97
-
-
-def test_the_parts_of_the_digits_share_no_sample() -> None:
-    test, train = zoo.dataset("digits_test"), zoo.dataset("digits_train")
-    assert (len(test), len(train)) == (540, 1257)
-    seen = {tuple(image.flatten().tolist()) for image, _ in train}
-    assert not any(tuple(image.flatten().tolist()) in seen for image, _ in test)
 
 
 @pytest.mark.parametrize("name", TRAINED)
