@@ -5,7 +5,7 @@ and constants that are marked as pickled; it loads compiled libraries; it evalua
 Python; and it takes operators by name from anywhere in torch, so that a graph can call `torch.hub.load`. An ordinary
 model's file needs none of that. So a file passes only if
 
-- every member of the archive is of a kind on a list, and none is a pickle but the example inputs, which can be read with
+- every member of the archive is of a kind on a list, and none is a pickle but the example inputs, to be read with
   weights_only=True;
 - every expression consists of symbols, numbers, arithmetic and a few named functions;
 - every operator is one of ATen's that cannot reach outside, or arithmetic on sizes.
@@ -90,6 +90,9 @@ def _problems(archive: zipfile.ZipFile) -> Iterator[str]:
 
 
 def _is_plain(content: bytes) -> bool:
+    """Whether torch reads example inputs without unpickling objects; a program without any has an empty member."""
+    if not content:
+        return True
     try:
         torch.load(io.BytesIO(content), weights_only=True)
     except Exception:

@@ -44,6 +44,7 @@ NO_OPS: dict[Any, Callable[[Node], bool]] = {
     aten.slice.Tensor: _whole_slice,
     aten.to.dtype: lambda node: _dtype(node) == _dtype(node.args[0]),
     aten._to_copy.default: lambda node: _dtype(node) == _dtype(node.args[0]),
+    aten.type_as.default: lambda node: _dtype(node) == _dtype(node.args[0]),
     aten.to.dtype_layout: lambda node: _dtype(node) == _dtype(node.args[0]),
 }
 """Operators that (or: when they) change nothing. Views are written as reshapes, so memory layout does not count."""
@@ -59,6 +60,10 @@ def canonicalize(module: GraphModule) -> GraphModule:
             continue
         if node.op != "call_function":
             continue
+        if node.target is aten.copy_.default and _is_stored(node.args[0]):
+            node.replace_all_uses_with(node.args[1])
+            module.graph.erase_node(node)
+            continue
         node.target = RENAMED.get(node.target, node.target)
         if is_in_place(node) and not hidden_readers(node):
             node.target = functional(node.target)
@@ -71,6 +76,11 @@ def canonicalize(module: GraphModule) -> GraphModule:
 def needs_functionalization(module: GraphModule) -> bool:
     """Whether a write into a tensor can be seen by a reader that does not read the write's own result."""
     return any(is_in_place(node) and hidden_readers(node) for node in module.graph.nodes)
+
+
+def _is_stored(value: Any) -> bool:
+    """Whether a value is an input or a stored tensor."""
+    return isinstance(value, Node) and value.op in ("placeholder", "get_attr")
 
 
 def is_in_place(node: Node) -> bool:
@@ -89,7 +99,8 @@ def hidden_readers(node: Node) -> list[Node]:
     """Later nodes that read what an in-place operator writes to, other than through its result.
 
     The written tensor may be a view of another, and others may be views of it; a node that reads any of them later
-    sees the write.
+    sees the write. The caller, who would see a write into an input, is none: a network leaves its inputs and buffers
+    alone.
     """
     written = node.args[0]
     if not isinstance(written, Node):
@@ -103,9 +114,7 @@ def hidden_readers(node: Node) -> list[Node]:
             relatives.append(member.args[0])
         todo += [relative for relative in relatives if relative not in family]
         family.update(relatives)
-    own = {written} if written.op not in ("placeholder", "get_attr") else set()
-    readers = [user for member in family for user in member.users if order[user] > order[node]]
-    return readers + [member for member in family - own if member.op in ("placeholder", "get_attr")]
+    return [user for member in family for user in member.users if order[user] > order[node]]
 
 
 def _is_view(node: Node) -> bool:

@@ -17,9 +17,10 @@ from torch.fx import GraphModule
 from torch.utils import _pytree as pytree
 
 from microjoule.capture.canonical import ASSERTIONS, NO_OPS, canonicalize
-from microjoule.capture.lift import DROPOUTS, LIFTED, lift
+from microjoule.capture.lift import lift
+from microjoule.capture.modules import DROPOUTS, LIFTED
 from microjoule.errors import CaptureError
-from microjoule.graph.network import Example, Network
+from microjoule.graph.network import Example, Network, copied
 from microjoule.graph.ops import kind
 from microjoule.records.facts import Captured, Skipped
 
@@ -102,13 +103,14 @@ def replaced_operators(program: ExportedProgram, module: GraphModule) -> tuple[s
 def network_of(program: ExportedProgram, example: Example) -> tuple[Network, list[Skipped]]:
     """Lift and canonicalize an exported program; also says which operators with weights stayed functional, and why."""
     batch = any(
-        isinstance(size, torch.SymInt)
+        isinstance(size, torch.SymInt) and size.node.maybe_as_int() is None
         for node in program.graph.nodes
         if node.op == "placeholder" and isinstance(node.meta.get("val"), Tensor)
         for size in node.meta["val"].shape[:1]
     )
     module, functional = lift(canonicalize(program.module(check_guards=False)), program)
-    network = Network(module, example, dynamic_batch=batch).eval()
+    # A copy, because the program's tensors are those of the user's model.
+    network = Network(copied(module), example, dynamic_batch=batch).eval()
     network.recompile()
     return network, functional
 
@@ -121,9 +123,12 @@ def unknown_operators(module: GraphModule) -> tuple[str, ...]:
 def _check_example(module: nn.Module, example: Example) -> None:
     if not isinstance(module, nn.Module):
         raise CaptureError(type(module).__name__, "is no nn.Module", remedy="pass the model itself, with its weights")
-    for name, tensor in module.state_dict().items():
-        if isinstance(tensor, Tensor) and tensor.is_floating_point() and not torch.isfinite(tensor).all():
+    for name, parameter in module.named_parameters():
+        if not torch.isfinite(parameter).all():
             raise CaptureError(name, "holds NaN or infinite values", remedy="load weights that are whole")
+    for name, buffer in module.named_buffers():  # an attention mask may well hold infinities
+        if torch.isnan(buffer).any():
+            raise CaptureError(name, "holds NaN", remedy="load statistics that are whole")
     if not example.tensors:
         raise CaptureError("example_inputs", "hold no tensor", remedy="pass inputs as the model takes them")
     for tensor in example.tensors:
@@ -144,11 +149,14 @@ def _evaluating(module: nn.Module) -> Iterator[None]:
 
 
 def _run(module: nn.Module, example: Example) -> Any:
+    """The model's outputs; what it writes into its inputs and buffers is undone."""
     fused_attention = torch.backends.mha.get_fastpath_enabled()
+    buffers = [(buffer, buffer.clone()) for buffer in module.buffers()]
     torch.backends.mha.set_fastpath_enabled(False)  # another kernel than the operators that torch.export sees
     try:
         with torch.no_grad():
-            return module(*example.args, **example.kwargs)
+            args, kwargs = pytree.tree_map_only(Tensor, Tensor.clone, (example.args, example.kwargs))
+            return module(*args, **kwargs)
     except Exception as error:
         raise CaptureError(
             users_line(error),
@@ -157,6 +165,8 @@ def _run(module: nn.Module, example: Example) -> Any:
         ) from error
     finally:
         torch.backends.mha.set_fastpath_enabled(fused_attention)
+        for buffer, before in buffers:
+            buffer.data = before
 
 
 def _export(module: nn.Module, example: Example) -> ExportedProgram:
@@ -171,7 +181,7 @@ def _export(module: nn.Module, example: Example) -> ExportedProgram:
             raise CaptureError(
                 users_line(error),
                 f"torch.export cannot trace it: {first_line(error)}",
-                remedy="make control flow independent of tensor values (torch.where), or capture the part before that line",
+                remedy="let no control flow depend on values (torch.where), or capture the part before that line",
             ) from error
 
 

@@ -4,146 +4,25 @@
 that the ordinary `nn.Module` gives them, the operator becomes that module again, with the same state-dict keys.
 """
 
+import copy
 import operator
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
+from torch.export.graph_signature import OutputKind
 from torch.fx import GraphModule, Node
 
 from microjoule.capture.canonical import canonicalize, needs_functionalization
+from microjoule.capture.modules import DROPOUTS, LIFTED, RECURRENT_TARGETS, recurrent
 from microjoule.capture.naming import renamed
 from microjoule.graph.network import graph_module, set_submodule
 from microjoule.graph.ops import FUNCTION_KINDS, WEIGHTED, arguments
 from microjoule.records.facts import Skipped
 
 aten = torch.ops.aten
-
-
-@dataclass(frozen=True, slots=True)
-class Lifted:
-    """The module that an operator becomes.
-
-    Args:
-        make: builds it, from the operator's arguments by name.
-        tensors: names of the operator's arguments that are stored tensors, with the module's names for them.
-        inputs: names of the arguments that the module is called with.
-    """
-
-    make: Callable[[dict[str, Any]], nn.Module]
-    tensors: dict[str, str]
-    inputs: tuple[str, ...] = ("input",)
-
-
-def _value(node: Any) -> Any:
-    return node.meta["val"] if isinstance(node, Node) else node
-
-
-def _conv(types: dict[int, type[nn.Module]], args: dict[str, Any]) -> nn.Module:
-    weight = _value(args["weight"])
-    transposed = "output_padding" in args
-    groups = args["groups"]
-    outs, ins = (
-        (weight.shape[1] * groups, weight.shape[0]) if transposed else (weight.shape[0], weight.shape[1] * groups)
-    )
-    extra = {"output_padding": _tuple(args["output_padding"], weight)} if transposed else {}
-    padding = args["padding"] if isinstance(args["padding"], str) else _tuple(args["padding"], weight)
-    return types[weight.dim()](
-        ins,
-        outs,
-        tuple(weight.shape[2:]),
-        stride=_tuple(args["stride"], weight),
-        padding=padding,
-        dilation=_tuple(args["dilation"], weight),
-        groups=groups,
-        bias=args["bias"] is not None,
-        device="meta",
-        **extra,
-    )
-
-
-def _tuple(value: Any, weight: Tensor) -> tuple[int, ...]:
-    """One number a spatial dimension."""
-    values = (value,) if isinstance(value, int) else tuple(value)
-    return values * (weight.dim() - 2) if len(values) == 1 else values
-
-
-def _conv_forward(args: dict[str, Any]) -> nn.Module:
-    return _conv({3: nn.Conv1d, 4: nn.Conv2d, 5: nn.Conv3d}, args)
-
-
-def _conv_transposed(args: dict[str, Any]) -> nn.Module:
-    return _conv({3: nn.ConvTranspose1d, 4: nn.ConvTranspose2d, 5: nn.ConvTranspose3d}, args)
-
-
-def _linear(args: dict[str, Any]) -> nn.Module:
-    out, ins = _value(args["weight"]).shape
-    return nn.Linear(ins, out, bias=args["bias"] is not None, device="meta")
-
-
-def _batch_norm(args: dict[str, Any]) -> nn.Module:
-    types = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}
-    value = _value(args["input"])
-    return types[value.dim()](
-        value.shape[1],
-        eps=args["eps"],
-        momentum=args["momentum"],
-        affine=args["weight"] is not None,
-        track_running_stats=args["running_mean"] is not None,
-        device="meta",
-    )
-
-
-def _layer_norm(args: dict[str, Any]) -> nn.Module:
-    return nn.LayerNorm(
-        tuple(args["normalized_shape"]),
-        eps=args["eps"],
-        elementwise_affine=args["weight"] is not None,
-        bias=args["bias"] is not None,
-        device="meta",
-    )
-
-
-def _group_norm(args: dict[str, Any]) -> nn.Module:
-    channels = _value(args["input"]).shape[1]
-    return nn.GroupNorm(args["num_groups"], channels, eps=args["eps"], affine=args["weight"] is not None, device="meta")
-
-
-def _embedding(args: dict[str, Any]) -> nn.Module:
-    padding = args["padding_idx"] if args["padding_idx"] >= 0 else None
-    count, features = _value(args["weight"]).shape
-    return nn.Embedding(count, features, padding_idx=padding, device="meta")
-
-
-AFFINE = {"weight": "weight", "bias": "bias"}
-STATISTICS = {**AFFINE, "running_mean": "running_mean", "running_var": "running_var"}
-LIFTED: dict[Any, Lifted] = {
-    aten.conv1d.default: Lifted(_conv_forward, AFFINE),
-    aten.conv1d.padding: Lifted(_conv_forward, AFFINE),
-    aten.conv2d.default: Lifted(_conv_forward, AFFINE),
-    aten.conv2d.padding: Lifted(_conv_forward, AFFINE),
-    aten.conv3d.default: Lifted(_conv_forward, AFFINE),
-    aten.conv3d.padding: Lifted(_conv_forward, AFFINE),
-    aten.conv_transpose1d.default: Lifted(_conv_transposed, AFFINE),
-    aten.conv_transpose2d.input: Lifted(_conv_transposed, AFFINE),
-    aten.conv_transpose3d.input: Lifted(_conv_transposed, AFFINE),
-    aten.linear.default: Lifted(_linear, AFFINE),
-    aten.batch_norm.default: Lifted(_batch_norm, STATISTICS),
-    aten._native_batch_norm_legit_no_training.default: Lifted(_batch_norm, STATISTICS),
-    aten.layer_norm.default: Lifted(_layer_norm, AFFINE),
-    aten.group_norm.default: Lifted(_group_norm, AFFINE),
-    aten.embedding.default: Lifted(_embedding, {"weight": "weight"}, ("indices",)),
-    aten.prelu.default: Lifted(
-        lambda a: nn.PReLU(_value(a["weight"]).numel(), device="meta"), {"weight": "weight"}, ("self",)
-    ),
-}
-"""Operators with stored tensors, and the modules that they become."""
-
-RECURRENT: dict[Any, type[nn.RNNBase]] = {aten.lstm.input: nn.LSTM, aten.gru.input: nn.GRU}
-DROPOUTS: dict[Any, type[nn.Module]] = {aten.dropout.default: nn.Dropout, aten.feature_dropout.default: nn.Dropout2d}
 
 
 def lift(module: GraphModule, program: ExportedProgram) -> tuple[GraphModule, list[Skipped]]:
@@ -153,7 +32,7 @@ def lift(module: GraphModule, program: ExportedProgram) -> tuple[GraphModule, li
         The module, and the operators with weights that stay functional, with the reason.
     """
     if needs_functionalization(module):
-        module = canonicalize(program.run_decompositions({}).module(check_guards=False))
+        module = canonicalize(_functionalized(program).module(check_guards=False))
     lifted: dict[str, nn.Module] = {}
     functional: list[Skipped] = []
     for node in list(module.graph.nodes):
@@ -161,11 +40,27 @@ def lift(module: GraphModule, program: ExportedProgram) -> tuple[GraphModule, li
             reason = _lift_stored(module, node, lifted)
             if reason is not None and FUNCTION_KINDS.get(node.target) in WEIGHTED:
                 functional.append(Skipped(node.name, reason))
-        elif node.target in RECURRENT:
-            _lift_recurrent(module, node, lifted)
+        elif node.target in RECURRENT_TARGETS:
+            reason = _lift_recurrent(module, node, lifted)
+            if reason is not None:
+                functional.append(Skipped(node.name, reason))
         elif node.target in DROPOUTS:
             _lift_dropout(module, node, lifted)
     return _assemble(module, program, lifted), functional
+
+
+def _functionalized(program: ExportedProgram) -> ExportedProgram:
+    """A program that writes into no tensor but, at its end, into inputs.
+
+    To make a module of it, torch copies its graph, which renames an input that is called like one of Python's builtins
+    ("input", as in nn.Sequential), but goes on looking for the old name.
+    """
+    made: ExportedProgram = program.run_decompositions({})
+    names = {old.name: new.name for old, new in zip(made.graph.nodes, copy.deepcopy(made.graph).nodes, strict=True)}
+    for spec in made.graph_signature.output_specs:
+        if spec.kind is OutputKind.USER_INPUT_MUTATION:
+            spec.target = names[str(spec.target)]
+    return made
 
 
 def _lift_stored(module: GraphModule, node: Node, lifted: dict[str, nn.Module]) -> str | None:
@@ -230,32 +125,29 @@ def _call(module: GraphModule, node: Node, path: str, inputs: tuple[Any, ...]) -
     return call
 
 
-def _lift_recurrent(module: GraphModule, node: Node, lifted: dict[str, nn.Module]) -> None:
-    args = arguments(node)
-    names = [str(weight.target) for weight in args["params"]]
-    path = names[0].rpartition(".")[0]
-    ins, hidden = _value(args["params"][0]).shape[1], _value(args["params"][1]).shape[1]
-    projection = {"proj_size": hidden} if any(name.endswith("weight_hr_l0") for name in names) else {}
-    hidden = _value(args["params"][0]).shape[0] // (4 if node.target is aten.lstm.input else 3)
-    made = RECURRENT[node.target](
-        ins,
-        hidden,
-        args["num_layers"],
-        bias=args["has_biases"],
-        batch_first=args["batch_first"],
-        dropout=args["dropout"],
-        bidirectional=args["bidirectional"],
-        **projection,
-    )
-    for name in names:
-        _share(made, name.rpartition(".")[2], module, name)
-    made._flat_weights = [getattr(made, name) for name in made._flat_weights_names]
-    lifted.setdefault(path, made)
+def _lift_recurrent(module: GraphModule, node: Node, lifted: dict[str, nn.Module]) -> str | None:
+    """Make one node call a recurrent module; returns why not, if it must stay a function."""
+    args, name = arguments(node), node.target._schema.name.partition("::")[2]  # type: ignore[union-attr]
+    stored = [weight for weight in args["params"] if weight.op == "get_attr"]
+    paths = {str(weight.target).rpartition(".")[0] for weight in stored}
+    path = next(iter(paths), "")
+    if len(stored) < len(args["params"]) or len(paths) != 1 or not path:
+        return "its weights are not stored in a module of its own"
+    made = recurrent(name, args)
+    names = [str(weight.target).rpartition(".")[2] for weight in stored]
+    if names != made._flat_weights_names:
+        return f"its weights are stored as {', '.join(names)}"
+    for weight in stored:
+        _share(made, str(weight.target).rpartition(".")[2], module, str(weight.target))
+    made._flat_weights = [getattr(made, one) for one in made._flat_weights_names]
+    if repr(lifted.setdefault(path, made)) != repr(made):
+        return f"another operator uses the weights of {path} with other settings"
     state = args["hx"]
     call = _call(module, node, path, (args["input"], tuple(state) if isinstance(state, list | tuple) else state))
     for user in list(node.users):
-        _reread(module, user, call, lstm=node.target is aten.lstm.input)
+        _reread(module, user, call, lstm=name == "lstm")
     module.graph.erase_node(node)
+    return None
 
 
 def _reread(module: GraphModule, user: Node, call: Node, *, lstm: bool) -> None:

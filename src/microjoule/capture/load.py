@@ -75,6 +75,7 @@ def _from_program(path: Path) -> Network:
 
     def source(*args: Any, **kwargs: Any) -> Any:
         with torch.no_grad():
+            args, kwargs = pytree.tree_map_only(Tensor, Tensor.clone, (args, kwargs))  # the program may write there
             return program.module(check_guards=False)(*args, **kwargs)
 
     with quietly():
@@ -84,7 +85,7 @@ def _from_program(path: Path) -> Network:
 
 def _example(path: Path, program: ExportedProgram) -> Example:
     """The inputs that the file holds; random ones would not fit every model."""
-    if program.example_inputs is None or not pytree.tree_leaves(program.example_inputs):
+    if not program.example_inputs:
         raise FileError(
             str(path), "holds no example inputs", remedy="save the program as torch.export.export gives it, with them"
         )

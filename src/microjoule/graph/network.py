@@ -105,10 +105,7 @@ class Network:
 
     def copy(self) -> "Network":
         """A network that shares nothing with this one but its (immutable) records and example."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # torch's own copying of an input tree
-            module = copy.deepcopy(self.module)
-        other = Network(module, self.example, dynamic_batch=self.dynamic_batch)
+        other = Network(copied(self.module), self.example, dynamic_batch=self.dynamic_batch)
         other.preactivations = dict(self.preactivations)
         other.history = list(self.history)
         return other
@@ -168,6 +165,24 @@ def set_submodule(root: nn.Module, path: str, module: nn.Module) -> None:
     parent.add_module(name, module)
     for child_name, child in before.named_children() if before is not None else ():
         module.add_module(child_name, child)
+
+
+def copied(module: GraphModule) -> GraphModule:
+    """A copy of a graph and all that it stores; torch's own copy would make every buffer of the root persistent."""
+    memo: dict[int, Any] = {}
+    root = nn.Module()
+    for name, child in module.named_children():
+        root.add_module(name, copy.deepcopy(child, memo))
+    for name, parameter in module._parameters.items():
+        root.register_parameter(name, copy.deepcopy(parameter, memo))
+    for name, buffer in module._buffers.items():
+        persistent = name not in module._non_persistent_buffers_set
+        root.register_buffer(name, copy.deepcopy(buffer, memo), persistent=persistent)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # torch's own copying of an input tree
+        made = graph_module(root, copy.deepcopy(module.graph))
+    made.training = module.training
+    return made
 
 
 def graph_module(root: nn.Module, graph: Graph) -> GraphModule:
