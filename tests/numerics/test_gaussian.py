@@ -149,6 +149,14 @@ def test_a_narrow_interval_keeps_its_digits():
     assert var == pytest.approx(1e-12, rel=1e-5)
 
 
+def test_no_variance_is_negative_however_narrow_the_interval():
+    low = torch.linspace(-8, 8, 201, dtype=F64)
+    for width in torch.logspace(-12, 0, 25, dtype=F64):
+        assert (
+            var_of_clipped(torch.zeros(1, dtype=F64), torch.ones(1, dtype=F64), low=low, high=low + width) >= 0
+        ).all()
+
+
 def test_float32_is_computed_in_float64_and_given_back_as_float32():
     normal = Gaussian(torch.tensor([-9.0]), torch.tensor([1.0]))
     assert normal.mean_of_clipped(0.0, math.inf).dtype == torch.float32

@@ -108,7 +108,8 @@ def test_a_histogram_gives_about_the_range_of_its_values(rule):
 
 
 @pytest.mark.parametrize(
-    ("percent", "low", "high"), [(100, 1.0, 1000.0), (99.8, 2.0, 999.0), (98, 11.0, 990.0), (50, 251.0, 750.0)]
+    ("percent", "low", "high"),
+    [(100, 1.0, 1000.0), (99.8, 2.0, 999.0), (99.4, 4.0, 997.0), (98, 11.0, 990.0), (50, 251.0, 750.0)],
 )
 def test_percentiles_by_hand(percent, low, high):
     x = torch.arange(1.0, 1001.0)[torch.randperm(1000, generator=torch.Generator().manual_seed(0))]
@@ -122,9 +123,9 @@ def test_counts_weigh_in_percentiles():
 
 
 def test_the_percentiles_of_a_histogram_are_inside_its_exact_ends():
-    low, high = percentile(99.9999)(histogram(torch.tensor([0.9, 1.0, 7.99])), ROWS)
-    assert (low.item(), high.item()) == pytest.approx((0.9, 7.99), abs=1e-2)
-    assert 0.9 - 1e-6 <= low.item() < high.item() <= 7.99
+    low, high = percentile(99.9999)(histogram(torch.tensor([0.901, 1.0, 7.99])), ROWS)
+    assert (low.item(), high.item()) == pytest.approx((0.901, 7.99), abs=1e-2)
+    assert 0.901 - 1e-7 <= low.item() < high.item() <= 7.99 + 1e-6
 
 
 @pytest.mark.parametrize("percent", [0, -1, 100.1, math.nan])
@@ -261,6 +262,16 @@ def test_heavy_tails_are_clipped_by_kl():
     low, high = kl(rows(x), Scheme(IntGrid(8, narrow=True), symmetric=True, axis=0))
     assert high.item() < 0.8 * x.abs().max().item()
     assert -low.item() == high.item()
+
+
+@pytest.mark.parametrize(("symmetric", "one_sided", "levels"), [(False, True, 16), (False, False, 8), (True, True, 8)])
+def test_the_levels_of_kl_are_those_on_one_side_of_zero(symmetric, one_sided, levels):
+    x = random(0, 1, 20_000) ** 3
+    distribution = rows(x.abs() if one_sided else x)
+    _, high = kl(distribution, Scheme(IntGrid(4), symmetric=symmetric, axis=0))
+    share = least_divergent_share(magnitudes(distribution, ranges.KL_BINS), levels)
+    assert 0.1 < share.item() < 1
+    assert high.item() == pytest.approx(share.item() * x.abs().max().item())
 
 
 def test_a_grid_as_fine_as_the_histogram_covers_every_value():

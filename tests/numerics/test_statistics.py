@@ -76,6 +76,15 @@ def test_a_large_mean_does_not_drown_the_variance():
     assert moments.variance.item() == 1.25
 
 
+def test_the_last_axis_may_be_given_from_the_end():
+    x = torch.tensor([[1.0, 10.0], [3.0, 20.0]])
+    moments, running = Moments(axis=-1), RunningRange(axis=-1)
+    moments.update(x)
+    running.update(x)
+    assert moments.mean.tolist() == [2.0, 15.0]
+    assert (running.low.tolist(), running.high.tolist()) == ([1.0, 10.0], [3.0, 20.0])
+
+
 def test_moments_of_one_value_a_channel():
     moments = Moments(axis=0)
     moments.update(torch.tensor([1.0, 2.0]))
@@ -170,6 +179,12 @@ def test_a_constant_is_one_bin(value):
     rows = histogram_of(torch.full((5,), value)).distribution()
     assert rows.counts.tolist() == [[5.0]]
     assert rows.low.item() == rows.high.item() == torch.tensor(value).item()
+
+
+@pytest.mark.parametrize("tiny", [1e-45, 1e-300, 5e-324])
+def test_tiny_values_after_zeros_widen_the_range(tiny):
+    zeros, values = torch.zeros(2, dtype=torch.float64), torch.tensor([tiny], dtype=torch.float64)
+    assert content(histogram_of(zeros, values)) == content(histogram_of(values, zeros))
 
 
 def test_the_whole_of_float32_fits():

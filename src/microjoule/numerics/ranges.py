@@ -65,7 +65,7 @@ def _past_share(values: Tensor, counts: Tensor, share: float) -> Tensor:
     """The first value that is not within the first share of the counts."""
     total = counts.cumsum(1)
     clipped = total[:, -1:] * share * (1 + 1e-9)  # 100 - 99.9 is a little less than 0.1 in floating point
-    at = torch.searchsorted(total, clipped, right=True)
+    at = torch.searchsorted(total, clipped)
     return values.gather(1, at).squeeze(1)
 
 
