@@ -15,14 +15,14 @@ from torch.utils import _pytree as pytree
 from microjoule.deploy.activation_bounds import PASSING
 from microjoule.deploy.integer_operators import OPERATORS, Step
 from microjoule.deploy.integer_sums import pads_with_zeros
-from microjoule.deploy.integer_values import Integers, Joined, Sums
+from microjoule.deploy.integer_values import ACCUMULATOR_BITS, Added, Integers, Joined, Requantization, Sums
 from microjoule.errors import ExportError
 from microjoule.execution.run import misfit
 from microjoule.graph.network import Network
 from microjoule.graph.ops import WEIGHTED, Layer, arguments, kind, tensor_inputs
 from microjoule.graph.quantizer import Quantizer
 
-ACCUMULATOR_BITS = 32
+VALUES = (Integers, Sums, Added, Joined)
 TABLES = frozenset(name for name, run in OPERATORS.items() if run is OPERATORS["sigmoid"])
 CLAMPS = frozenset(("relu", "relu6", "clamp"))
 
@@ -32,13 +32,20 @@ class IntegerRunner:
 
     Args:
         network: with calibrated quantizers; it is copied, so later edits do not matter.
+        how: how sums are scaled to the next grid.
         accumulator_bits: of a sum.
 
     Raises:
         ExportError: if the network has operators without an integer form; the message names all of them.
     """
 
-    def __init__(self, network: Network, *, accumulator_bits: int = ACCUMULATOR_BITS) -> None:
+    def __init__(
+        self,
+        network: Network,
+        *,
+        how: Requantization = Requantization.FIXED_POINT,
+        accumulator_bits: int = ACCUMULATOR_BITS,
+    ) -> None:
         missing = unsupported(network)
         if missing:
             raise ExportError(
@@ -46,6 +53,7 @@ class IntegerRunner:
                 remedy="verify in ONNX Runtime instead, or quantize what these read and give",
             )
         self.network = network.copy().to("cpu").eval()
+        self.how = how
         self.accumulator_bits = accumulator_bits
 
     def __call__(self, *inputs: Any) -> Any:
@@ -55,7 +63,7 @@ class IntegerRunner:
             ExportError: if a sum needs more bits than the accumulator has.
             DataError: if the inputs do not fit.
         """
-        return pytree.tree_map_only((Integers, Sums, Joined), lambda value: value.reals(), self._run(inputs, None))
+        return pytree.tree_map_only(VALUES, lambda value: value.reals(), self._run(inputs, None))
 
     def integers(self, inputs: tuple[Any, ...]) -> tuple[dict[str, Tensor], Tensor]:
         """The integers of every quantized value by its name, and the first output.
@@ -69,7 +77,7 @@ class IntegerRunner:
             if isinstance(value, Integers) and str(node.target).startswith("quantizers."):
                 found[str(node.target).removeprefix("quantizers.")] = value.stored
 
-        outputs = pytree.tree_leaves(self._run(inputs, look), is_leaf=lambda v: isinstance(v, Integers | Sums | Joined))
+        outputs = pytree.tree_leaves(self._run(inputs, look), is_leaf=lambda v: isinstance(v, VALUES))
         first = outputs[0]
         return found, first if isinstance(first, Tensor) else first.reals()
 
@@ -77,7 +85,7 @@ class IntegerRunner:
         moved = pytree.tree_map_only(Tensor, lambda t: t.cpu(), inputs)
         try:
             with torch.no_grad():
-                return _Run(self.network, self.accumulator_bits, look).run(*moved)
+                return _Run(self, look).run(*moved)
         except (RuntimeError, TypeError, ValueError) as error:
             raise misfit(self.network, moved, error) from error
 
@@ -85,10 +93,11 @@ class IntegerRunner:
 class _Run(Interpreter):
     """One pass."""
 
-    def __init__(self, network: Network, bits: int, look: Callable[[Node, Any], None] | None) -> None:
-        super().__init__(network.module, garbage_collect_values=True)
-        self.network = network
-        self.bits = bits
+    def __init__(self, runner: IntegerRunner, look: Callable[[Node, Any], None] | None) -> None:
+        super().__init__(runner.network.module, garbage_collect_values=True)
+        self.network = runner.network
+        self.how = runner.how
+        self.bits = runner.accumulator_bits
         self.look = look
 
     def run_node(self, n: Node) -> Any:
@@ -96,7 +105,7 @@ class _Run(Interpreter):
         if n.op in ("placeholder", "get_attr", "output"):
             return super().run_node(n)
         name = kind(self.network.module, n)
-        value = OPERATORS[str(name)](Step(self.network, n, self.env.__getitem__))
+        value = OPERATORS[str(name)](Step(self.network, n, self.env.__getitem__, self.how))
         if isinstance(value, Sums):
             self._check(n, value.total)
         if self.look is not None:
@@ -104,7 +113,8 @@ class _Run(Interpreter):
         return value
 
     def _check(self, node: Node, total: Tensor) -> None:
-        largest = int(total.abs().max()) if total.numel() else 0
+        low, high = (int(end) for end in torch.aminmax(total))
+        largest = max(-low, high)
         if largest >= 2 ** (self.bits - 1):
             layer = Layer.at(self.network.module, node)
             raise ExportError(

@@ -12,10 +12,9 @@ from torch.fx.node import map_arg
 from torch.utils import _pytree as pytree
 
 from microjoule.deploy.activation_bounds import PASSING, integer_bounds
-from microjoule.deploy.fixed_point import fixed_point, scaled
 from microjoule.deploy.integer_layer import integer_layer
 from microjoule.deploy.integer_sums import convolve, convolve_transposed, geometry, multiply
-from microjoule.deploy.integer_values import Integers, Joined, Sums, Value, on_grid
+from microjoule.deploy.integer_values import Added, Integers, Joined, Requantization, Sums, Value, on_grid
 from microjoule.graph.network import Network
 from microjoule.graph.ops import Activation, Layer, arguments, tensor_inputs
 from microjoule.graph.quantizer import Quantizer
@@ -29,6 +28,7 @@ class Step:
     network: Network
     node: Node
     value_of: Callable[[Node], Any]
+    how: Requantization
 
     @property
     def inputs(self) -> list[Any]:
@@ -38,7 +38,7 @@ class Step:
     def call(self, as_tensor: Callable[[Any], Any]) -> Any:
         """Call the operator on tensors in place of values."""
         fetched = map_arg((self.node.args, self.node.kwargs), self.value_of)
-        args, kwargs = pytree.tree_map_only((Integers, Sums, Joined), as_tensor, fetched)
+        args, kwargs = pytree.tree_map_only(Integers, as_tensor, fetched)
         target: Any = self.node.target
         return target(*args, **kwargs) if self.node.op == "call_function" else self.module()(*args, **kwargs)
 
@@ -53,8 +53,8 @@ def quantizer(step: Step) -> Integers:
     assert isinstance(found, Quantizer)
     value = step.value_of(step.node.all_input_nodes[0])
     if isinstance(value, Tensor):
-        return Integers(quantize(value, found.affine) - found.affine.zero_point, found.affine)
-    return on_grid(value, found.affine)
+        return Integers((quantize(value, found.affine) - found.affine.zero_point).float(), found.affine)
+    return on_grid(value, found.affine, step.how)
 
 
 def layer(step: Step) -> Sums:
@@ -70,35 +70,25 @@ def layer(step: Step) -> Sums:
         zero_point = zero_point.reshape(shape)
     weight = stored.weight - zero_point
     if found.kind == "linear":
-        total = multiply(x.centred, weight)
-        column: tuple[int, ...] = ()
+        total, column = multiply(x.centred, weight, stored.bias), ()
     else:
         sums = convolve if found.kind == "conv" else convolve_transposed
-        total = sums(x.centred, weight, geometry(found))
+        total = sums(x.centred, weight, stored.bias, geometry(found))
         column = (1,) * (total.dim() - 2)
-    if stored.bias is not None:
-        total += stored.bias.long().reshape(-1, *column)
     scale = stored.scale if stored.scale.dim() == 0 else stored.scale.reshape(-1, *column)
     return Sums(total, scale)
 
 
-def add(step: Step) -> Sums:
-    """Both inputs are scaled to a finer common grid and added there.
-
-    The common scale is that of twice the coarser input, with as many further bits as 32 leave (20 for 8 bits).
-    """
+def add(step: Step) -> Added:
+    """Both inputs wait for the grid of their sum."""
     a, b = step.inputs
-    largest = 2 * torch.maximum(a.scale, b.scale)
-    bits = 28 - max(a.affine.grid.bits, b.affine.grid.bits, 8)
-    total = sum(scaled(v.centred.long() << bits, fixed_point(v.scale / largest)) for v in (a, b))
-    assert isinstance(total, Tensor)
-    return Sums(total, largest / 2**bits)
+    return Added(a, b)
 
 
 def mul(step: Step) -> Sums:
     """The product of two values is on the product of their scales."""
     a, b = step.inputs
-    return Sums(a.centred.long() * b.centred.long(), a.scale * b.scale)
+    return Sums(a.centred.double() * b.centred, a.scale * b.scale)
 
 
 def concat(step: Step) -> Joined:
@@ -112,7 +102,7 @@ def average(step: Step) -> Sums:
     (x,) = step.inputs
     means = step.call(lambda value: value.centred.double())
     counts = window_sizes(step.node, x.centred.shape, means.shape)
-    return Sums(torch.round(means * counts).long(), x.scale / counts)
+    return Sums(torch.round(means * counts), x.scale, counts)
 
 
 def window_sizes(node: Node, size: torch.Size, made: torch.Size) -> Tensor:
@@ -151,21 +141,21 @@ def clamp(step: Step) -> Value:
     found = Activation.at(step.network.module, step.node)
     assert found is not None
     (x,) = step.inputs
-    if isinstance(x, Sums):
+    if isinstance(x, Sums | Added):
         return x.clamped(found.low, found.high)
     assert isinstance(x, Integers)
     bounds = integer_bounds(found.low, found.high, x.affine)
     if bounds is None:
         return x
     q = torch.minimum(torch.maximum(x.stored, bounds.low), bounds.high)
-    return Integers((q - x.affine.zero_point).to(torch.int32), x.affine)
+    return Integers((q - x.affine.zero_point).float(), x.affine)
 
 
 def passing(step: Step) -> Any:
-    """Moved, not computed: torch's own operator on the centred integers, as float32, which is exact for 17 bits."""
+    """Moved, not computed: torch's own operator on the centred integers."""
     grids = [value.affine for value in step.inputs if isinstance(value, Integers)]
-    moved = step.call(lambda value: value.centred.float())
-    return pytree.tree_map_only(Tensor, lambda t: Integers(t.to(torch.int32), grids[0]), moved)
+    moved = step.call(lambda value: value.centred)
+    return pytree.tree_map_only(Tensor, lambda t: Integers(t, grids[0]), moved)
 
 
 def table(step: Step) -> Tensor:

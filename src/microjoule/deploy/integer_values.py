@@ -1,6 +1,7 @@
-"""What flows through the integer runner: integers on a grid, sums that wait for one, and inputs joined before one."""
+"""What flows through the integer runner: integers on a grid, and what waits for one: sums, additions, joined inputs."""
 
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 import torch
 from torch import Tensor
@@ -10,6 +11,18 @@ from microjoule.deploy.fixed_point import fixed_point, scaled
 from microjoule.numerics.affine import Affine
 
 Bound = float | Tensor
+ACCUMULATOR_BITS = 32
+
+
+class Requantization(StrEnum):
+    """How a sum is scaled to the next grid.
+
+    FIXED_POINT: with integers alone, as TensorFlow Lite and microcontrollers do.
+    FLOAT32: times a float32 factor, halves to even, as ONNX Runtime's kernels do, operation by operation.
+    """
+
+    FIXED_POINT = "fixed-point"
+    FLOAT32 = "float32"
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +30,8 @@ class Integers:
     """A value on its grid.
 
     Args:
-        centred: any shape, int32: the integers less the zero point, so that 0 is 0.
+        centred: any shape: the integers less the zero point, so that 0 is 0; held as float32, which is exact for them
+            and fast.
         affine: the grid.
     """
 
@@ -27,7 +41,7 @@ class Integers:
     @property
     def stored(self) -> Tensor:
         """The integers as a target stores them."""
-        return self.centred + self.affine.zero_point
+        return self.centred.to(torch.int32) + self.affine.zero_point
 
     @property
     def scale(self) -> Tensor:
@@ -36,7 +50,41 @@ class Integers:
 
     def reals(self) -> Tensor:
         """What the integers stand for."""
-        return self.centred.float() * self.affine.scale
+        return self.centred * self.affine.scale
+
+
+@dataclass(frozen=True, slots=True)
+class Clamp:
+    """A clamp that waits, with a sum, for the grid."""
+
+    low: Bound = -float("inf")
+    high: Bound = float("inf")
+
+    def also(self, low: Bound, high: Bound) -> "Clamp":
+        """This clamp and then another."""
+        lows, highs = torch.as_tensor(low), torch.as_tensor(high)
+        below = torch.maximum(torch.as_tensor(self.low), lows).minimum(highs)
+        return Clamp(below, torch.minimum(torch.as_tensor(self.high), highs).maximum(lows))
+
+    def on(self, centred: Tensor, affine: Affine) -> Integers:
+        """Bound integers that are scaled already.
+
+        Args:
+            centred: any shape, whole numbers, the zero point not added.
+            affine: the grid.
+        """
+        bounds = integer_bounds(self.low, self.high, affine)
+        low, high = (affine.grid.qmin, affine.grid.qmax) if bounds is None else (bounds.low, bounds.high)
+        limits = [torch.as_tensor(bound) - affine.zero_point for bound in (low, high)]
+        return Integers(centred.float().clamp(*(limit.float() for limit in limits)), affine)
+
+    def reals(self, x: Tensor) -> Tensor:
+        """Clamp real numbers.
+
+        Args:
+            x: any shape.
+        """
+        return torch.minimum(torch.maximum(x, torch.as_tensor(self.low)), torch.as_tensor(self.high))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,35 +92,82 @@ class Sums:
     """Sums of 32 bits on their way to a grid.
 
     Args:
-        total: any shape, int64.
+        total: any shape, whole numbers, held as float32 or float64, whichever is exact.
         scale: () or broadcasting against `total`, float64.
-        low: a clamp that comes before the grid.
-        high: likewise.
+        count: as `scale`: how many values each sum is the mean of.
+        clamp: what comes before the grid.
     """
 
     total: Tensor
     scale: Tensor
-    low: Bound = -float("inf")
-    high: Bound = float("inf")
+    count: Tensor | None = None
+    clamp: Clamp = Clamp()
 
     def clamped(self, low: Bound, high: Bound) -> "Sums":
         """With a clamp, which is applied to the integers in the end."""
-        lows = torch.maximum(torch.as_tensor(self.low), torch.as_tensor(low))
-        return replace(self, low=lows, high=torch.minimum(torch.as_tensor(self.high), torch.as_tensor(high)))
+        return replace(self, clamp=self.clamp.also(low, high))
 
-    def on(self, affine: Affine) -> Integers:
-        """Scaled to a grid: multiplier, shift, zero point, clamp."""
-        q = scaled(self.total, fixed_point(self.scale / affine.scale.double())) + affine.zero_point
-        q = q.clamp(affine.grid.qmin, affine.grid.qmax)
-        bounds = integer_bounds(self.low, self.high, affine)
-        if bounds is not None:
-            q = torch.minimum(torch.maximum(q, bounds.low), bounds.high)
-        return Integers((q - affine.zero_point).to(torch.int32), affine)
+    def on(self, affine: Affine, how: Requantization) -> Integers:
+        """Scaled to a grid: factor, zero point, clamp."""
+        if how is Requantization.FLOAT32:
+            below = affine.scale if self.count is None else affine.scale * self.count.float()
+            return self.clamp.on(torch.round(self.total.float() * (self.scale.float() / below)), affine)
+        return self.clamp.on(scaled(self.total.long(), fixed_point(self._each() / affine.scale.double())), affine)
 
     def reals(self) -> Tensor:
         """What the sums stand for."""
-        reals = (self.total * self.scale).float()
-        return torch.minimum(torch.maximum(reals, torch.as_tensor(self.low)), torch.as_tensor(self.high))
+        return self.clamp.reals((self.total * self._each()).float())
+
+    def _each(self) -> Tensor:
+        return self.scale if self.count is None else self.scale / self.count
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """Two values to be added on the next grid.
+
+    Args:
+        a: the first.
+        b: the second; shapes broadcast.
+        clamp: what comes before the grid.
+    """
+
+    a: Integers
+    b: Integers
+    clamp: Clamp = Clamp()
+
+    def clamped(self, low: Bound, high: Bound) -> "Added":
+        """With a clamp, which is applied to the integers in the end."""
+        return replace(self, clamp=self.clamp.also(low, high))
+
+    def on(self, affine: Affine, how: Requantization) -> Integers:
+        """The sum on a grid.
+
+        In fixed point both are first scaled to twice the coarser of their scales, divided by as large a power of two
+        as 32 bits leave room for (2^20 for 8 bits), and added there.
+        """
+        if how is Requantization.FLOAT32:
+            return self.clamp.on(self._as_onnx_runtime(affine) - affine.zero_point, affine)
+        total, scale = self._sum()
+        return self.clamp.on(scaled(total, fixed_point(scale / affine.scale.double())), affine)
+
+    def reals(self) -> Tensor:
+        """What the sum stands for."""
+        return self.clamp.reals(self.a.reals() + self.b.reals())
+
+    def _sum(self) -> tuple[Tensor, Tensor]:
+        largest = 2 * torch.maximum(self.a.scale, self.b.scale)
+        bits = 28 - max(self.a.affine.grid.bits, self.b.affine.grid.bits, 8)
+        first, second = (scaled(v.centred.long() << bits, fixed_point(v.scale / largest)) for v in (self.a, self.b))
+        return first + second, largest / 2**bits
+
+    def _as_onnx_runtime(self, affine: Affine) -> Tensor:
+        """a (s_a / s) + b (s_b / s) + what the zero points add up to, in float32 and in this order."""
+        ratios = [v.affine.scale / affine.scale for v in (self.a, self.b)]
+        zeros = [v.affine.zero_point.float() for v in (self.a, self.b)]
+        fixed = affine.zero_point.float() - (ratios[0] * zeros[0] + ratios[1] * zeros[1])
+        stored = [v.stored.float() for v in (self.a, self.b)]
+        return torch.round(stored[1] * ratios[1] + (stored[0] * ratios[0] + fixed))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,31 +177,28 @@ class Joined:
     parts: tuple[Integers, ...]
     dim: int
 
-    def on(self, affine: Affine) -> Integers:
+    def on(self, affine: Affine, how: Requantization) -> Integers:
         """All parts on one grid."""
-        moved = [part if same_grid(part.affine, affine) else _sums(part).on(affine) for part in self.parts]
-        return Integers(torch.cat([part.centred for part in moved], self.dim), affine)
+        return Integers(torch.cat([on_grid(part, affine, how).centred for part in self.parts], self.dim), affine)
 
     def reals(self) -> Tensor:
         """What the parts stand for."""
         return torch.cat([part.reals() for part in self.parts], self.dim)
 
 
-Value = Integers | Sums | Joined
+Value = Integers | Sums | Added | Joined
 
 
-def on_grid(value: Value, affine: Affine) -> Integers:
+def on_grid(value: Value, affine: Affine, how: Requantization) -> Integers:
     """A value on a grid."""
-    if isinstance(value, Integers):
-        return Integers(value.centred, affine) if same_grid(value.affine, affine) else _sums(value).on(affine)
-    return value.on(affine)
+    if not isinstance(value, Integers):
+        return value.on(affine, how)
+    if same_grid(value.affine, affine):
+        return Integers(value.centred, affine)
+    return Sums(value.centred, value.scale).on(affine, how)
 
 
 def same_grid(a: Affine, b: Affine) -> bool:
     """Whether two grids have the same integers at the same places."""
     same_place = bool((a.scale == b.scale).all()) and bool((a.zero_point == b.zero_point).all())
     return a.grid == b.grid and same_place
-
-
-def _sums(value: Integers) -> Sums:
-    return Sums(value.centred.long(), value.scale)

@@ -3,10 +3,16 @@
     mj.verify(network, "model.onnx", images)
 
 The simulation computes with floating-point numbers that lie on grids; a runtime computes with integers. Each quantized
-value is compared in steps of its grid, from the first layer to the last, every runtime going on with its own values.
+value is compared in steps of its grid, layer by layer: the simulation computes a layer from what the runtime gave to it.
+Were each to go on with its own values, the two would drift apart whatever one does: a value that is rounded up here and
+down there, once in some thousand, moves hundreds of values of the next layer a little, and some of these across a
+rounding bound. The largest outputs are compared in that way, each on its own from end to end.
+
+With "exact integers" ONNX Runtime is held against the integer runner with ONNX Runtime's own rounding, each on its own
+from end to end, and there every integer should be the same.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,23 +20,25 @@ import onnx
 import torch
 from torch import Tensor
 from torch.fx import Node
+from torch.utils import _pytree as pytree
 
 from microjoule.deploy.agreement import Comparison, Tally
 from microjoule.deploy.integer import IntegerRunner, unsupported
+from microjoule.deploy.integer_values import Requantization
 from microjoule.deploy.qdq import QUANTIZED, stored_type
 from microjoule.deploy.session import RUNTIME, open_session, read_model, run_session
 from microjoule.errors import ExportError, SettingError
 from microjoule.execution.batches import Batches, batches, first
 from microjoule.execution.progress import track
-from microjoule.execution.run import visit
+from microjoule.execution.run import run, visit
 from microjoule.graph.network import Network
-from microjoule.graph.quantizer import Quantizer
-from microjoule.numerics.affine import quantize
+from microjoule.numerics.affine import dequantize, quantize
 from microjoule.records.facts import Verified
 
 ONNX_RUNTIME = "onnxruntime"
 INTEGER_RUNNER = "integer runner"
-RUNTIMES = (ONNX_RUNTIME, INTEGER_RUNNER)
+EXACT_INTEGERS = "exact integers"
+RUNTIMES = (ONNX_RUNTIME, INTEGER_RUNNER, EXACT_INTEGERS)
 SAMPLES_AT_ONCE = 8
 """All values of a batch are in memory together; 8 images of 224 x 224 take some 100 MB in MobileNetV2."""
 
@@ -58,7 +66,7 @@ def verify(
         path: of the exported file.
         data: inputs, in any form that `batches` takes; labels are not read.
         samples: how many to use; None for all.
-        runtimes: some of `RUNTIMES`; None for ONNX Runtime, and the integer runner if it has all of the operators.
+        runtimes: some of `RUNTIMES`; None for ONNX Runtime, and the others if the integer runner has all operators.
 
     Returns:
         A record for each runtime, which the network's history gets as well.
@@ -70,61 +78,100 @@ def verify(
     """
     source = batches(data, batch_size=SAMPLES_AT_ONCE)
     source = source if samples is None else first(source, samples)
-    chosen = _runtimes(network, path, runtimes)
-    records = [comparison.record(str(path)) for comparison in _compare(network, chosen, source)]
+    names = _names(network, runtimes)
+    comparisons = _compare(network, path, names, source)
+    records = [comparison.record(str(path)) for comparison in comparisons]
     network.history.extend(records)
     return records
 
 
-def _runtimes(network: Network, path: str | Path, names: Sequence[str] | None) -> list[Runtime]:
-    wanted = list(names) if names is not None else [ONNX_RUNTIME] + ([] if unsupported(network) else [INTEGER_RUNNER])
+def _names(network: Network, wanted: Sequence[str] | None) -> list[str]:
+    if wanted is None:
+        return [ONNX_RUNTIME] if unsupported(network) else list(RUNTIMES)
     for name in wanted:
         if name not in RUNTIMES:
             raise SettingError("runtimes", f"has no {name!r}", remedy=f"use some of {', '.join(RUNTIMES)}")
-    makers = {ONNX_RUNTIME: lambda: _OnnxRuntime(network, path), INTEGER_RUNNER: lambda: _Integers(network)}
-    return [makers[name]() for name in wanted]
+    return list(wanted)
 
 
-def _compare(network: Network, runtimes: list[Runtime], source: Batches) -> list[Comparison]:
-    places = {f"quantizers.{name}": name for name in network.quantizers}
-    nodes = {node: places[str(node.target)] for node in network.graph.nodes if str(node.target) in places}
-    output = _first_output(network)
-    zero_points = {name: int(q.affine.zero_point.flatten()[0]) for name, q in network.quantizers.items()}
-    comparisons = [Comparison(r.name, {v: Tally(zero_points[v]) for v in r.values}) for r in runtimes]
+def _compare(network: Network, path: str | Path, names: list[str], source: Batches) -> list[Comparison]:
+    """Every comparison, batch by batch; ONNX Runtime runs each batch once."""
+    deployed = _OnnxRuntime(network, path) if set(names) - {INTEGER_RUNNER} else None
+    makers: dict[str, Callable[[], _Against]] = {
+        ONNX_RUNTIME: lambda: _Simulated(network, _given(deployed)),
+        INTEGER_RUNNER: lambda: _Simulated(network, _Integers(network)),
+        EXACT_INTEGERS: lambda: _Exact(network, _given(deployed)),
+    }
+    chosen = [makers[name]() for name in names]
     for inputs, _ in track(source, "verify", total=source.samples):
-        expected, outputs = _simulated(network, inputs, nodes, output)
-        for runtime, comparison in zip(runtimes, comparisons, strict=True):
-            integers, got = runtime(inputs)
-            for name in runtime.values:
-                comparison.update(name, expected[name], integers[name])
-            comparison.update_outputs(outputs, got)
-    return comparisons
+        simulated = _first_tensor(run(network, inputs))
+        for against in chosen:
+            against.update(inputs, simulated)
+        if deployed is not None:
+            deployed.forget()
+    return [against.comparison for against in chosen]
 
 
-def _first_output(network: Network) -> Node:
-    output = next(node for node in network.graph.nodes if node.op == "output")
-    return output.all_input_nodes[0]
+def _given(deployed: "_OnnxRuntime | None") -> "_OnnxRuntime":
+    assert deployed is not None
+    return deployed
 
 
-def _simulated(
-    network: Network, inputs: tuple[Any, ...], nodes: dict[Node, str], output: Node
-) -> tuple[dict[str, Tensor], Tensor]:
-    """The integers of each value, and the first output."""
-    found: dict[str, Tensor] = {}
-    outputs: list[Tensor] = []
+def _first_tensor(outputs: Any) -> Tensor:
+    return next(leaf for leaf in pytree.tree_leaves(outputs) if isinstance(leaf, Tensor))
 
-    def look(node: Node, value: Tensor) -> None:
-        if node in nodes:
-            quantizer = network.module.get_submodule(str(node.target))
-            assert isinstance(quantizer, Quantizer)
-            grid = quantizer.affine.grid
-            smallest = torch.uint8 if 0 <= grid.qmin and grid.qmax <= 255 else torch.int32  # to hold a batch's values
-            found[nodes[node]] = quantize(value, quantizer.affine).to(smallest)
-        if node is output:
-            outputs.append(value)
 
-    visit(network, inputs, [*nodes, output], look)
-    return found, outputs[0]
+def _tallies(network: Network, values: tuple[str, ...]) -> dict[str, Tally]:
+    return {name: Tally(int(network.quantizers[name].affine.zero_point.flatten()[0])) for name in values}
+
+
+class _Against(Protocol):
+    """A comparison that takes in batch after batch."""
+
+    comparison: Comparison
+
+    def update(self, inputs: tuple[Any, ...], simulated: Tensor) -> None:
+        """Take in one batch, with the simulation's first output."""
+
+
+class _Simulated:
+    """A runtime against the simulation, layer by layer on the runtime's values."""
+
+    def __init__(self, network: Network, runtime: Runtime) -> None:
+        self.network, self.runtime = network, runtime
+        self.comparison = Comparison(runtime.name, _tallies(network, runtime.values))
+        names = {f"quantizers.{name}": name for name in runtime.values}
+        self.places = {node: names[str(node.target)] for node in network.graph.nodes if str(node.target) in names}
+
+    def update(self, inputs: tuple[Any, ...], simulated: Tensor) -> None:
+        """Take in one batch."""
+        integers, outputs = self.runtime(inputs)
+
+        def look(node: Node, value: Tensor) -> Tensor:
+            name = self.places[node]
+            affine = self.network.quantizers[name].affine
+            self.comparison.update(name, quantize(value, affine), integers[name])
+            return dequantize(integers[name].to(torch.int32), affine)
+
+        visit(self.network, inputs, self.places, look)
+        self.comparison.update_outputs(simulated, outputs)
+
+
+class _Exact:
+    """ONNX Runtime against the integer runner with its rounding, from end to end."""
+
+    def __init__(self, network: Network, deployed: "_OnnxRuntime") -> None:
+        self.deployed = deployed
+        self.runner = IntegerRunner(network, how=Requantization.FLOAT32)
+        self.comparison = Comparison(f"{deployed.name}, {EXACT_INTEGERS}", _tallies(network, deployed.values))
+
+    def update(self, inputs: tuple[Any, ...], simulated: Tensor) -> None:
+        """Take in one batch."""
+        integers, outputs = self.deployed(inputs)
+        expected, exact = self.runner.integers(inputs)
+        for name in self.deployed.values:
+            self.comparison.update(name, expected[name], integers[name])
+        self.comparison.update_outputs(exact, outputs)
 
 
 class _OnnxRuntime:
@@ -144,8 +191,19 @@ class _OnnxRuntime:
             kind = stored_type(network.quantizers[name].affine.grid).value
             model.graph.output.append(onnx.helper.make_tensor_value_info(f"{name}{QUANTIZED}", kind, None))
         self.open = open_session(model.SerializeToString(), str(path))
+        self.found: tuple[dict[str, Tensor], Tensor] | None = None
 
     def __call__(self, inputs: tuple[Any, ...]) -> tuple[dict[str, Tensor], Tensor]:
+        """Run a batch, or give what the last run gave, until told to forget it."""
+        if self.found is None:
+            self.found = self._run(inputs)
+        return self.found
+
+    def forget(self) -> None:
+        """The next batch is another."""
+        self.found = None
+
+    def _run(self, inputs: tuple[Any, ...]) -> tuple[dict[str, Tensor], Tensor]:
         arrays = run_session(self.open, inputs, [f"{name}{QUANTIZED}" for name in self.values])
         outputs = run_session(self.deployed, inputs, None)
         return dict(zip(self.values, map(torch.from_numpy, arrays), strict=True)), torch.from_numpy(outputs[0])
