@@ -162,12 +162,17 @@ class Added:
         return first + second, largest / 2**bits
 
     def _as_onnx_runtime(self, affine: Affine) -> Tensor:
-        """a (s_a / s) + b (s_b / s) + what the zero points add up to, in float32 and in this order."""
-        ratios = [v.affine.scale / affine.scale for v in (self.a, self.b)]
+        """a (s_a / s) + (b (s_b / s) + what the zero points add up to), in float32 with fused multiply-adds (x86)."""
+        first, second = (v.affine.scale / affine.scale for v in (self.a, self.b))
         zeros = [v.affine.zero_point.float() for v in (self.a, self.b)]
-        fixed = affine.zero_point.float() - (ratios[0] * zeros[0] + ratios[1] * zeros[1])
-        stored = [v.stored.float() for v in (self.a, self.b)]
-        return torch.round(stored[1] * ratios[1] + (stored[0] * ratios[0] + fixed))
+        fixed = affine.zero_point.float() - _fused(first, zeros[0], second * zeros[1])
+        a, b = (v.centred + zero for v, zero in zip((self.a, self.b), zeros, strict=True))
+        return torch.round(_fused(a, first, _fused(b, second, fixed)))
+
+
+def _fused(x: Tensor, y: Tensor, z: Tensor) -> Tensor:
+    """x y + z with one rounding, as far as float64 can tell."""
+    return (x.double() * y + z).float()
 
 
 @dataclass(frozen=True, slots=True)
