@@ -180,7 +180,10 @@ def _lift_dropout(module: GraphModule, node: Node, lifted: dict[str, nn.Module])
 def _assemble(module: GraphModule, program: ExportedProgram, lifted: dict[str, nn.Module]) -> GraphModule:
     """A fresh GraphModule of the lifted modules and every other stored tensor of the original."""
     root = nn.Module()
-    for path in sorted(lifted):
+    place: dict[str, int] = {}
+    for index, name in enumerate(program.state_dict):
+        place.setdefault(name.rpartition(".")[0], index)
+    for path in sorted(lifted, key=lambda one: (place.get(one, len(program.state_dict)), one)):
         set_submodule(root, path, lifted[path])
     for name, value in _stored_tensors(module, program):
         path, _, attribute = name.rpartition(".")

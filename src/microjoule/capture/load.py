@@ -91,6 +91,6 @@ def _example(path: Path, program: ExportedProgram) -> Example:
         )
     args, kwargs = program.example_inputs
     example = Example(tuple(args), dict(kwargs))
-    if not all(isinstance(tensor, Tensor) for tensor in example.tensors) or not example.tensors:
+    if not example.tensors:
         raise FileError(str(path), "has example inputs without tensors", remedy="export the model with tensors")
     return example

@@ -171,7 +171,7 @@ def copied(module: GraphModule) -> GraphModule:
     """A copy of a graph and all that it stores; torch's own copy would make every buffer of the root persistent."""
     memo: dict[int, Any] = {}
     root = nn.Module()
-    for name, child in module.named_children():
+    for name, child in module._modules.items():
         root.add_module(name, copy.deepcopy(child, memo))
     for name, parameter in module._parameters.items():
         root.register_parameter(name, copy.deepcopy(parameter, memo))
@@ -188,7 +188,9 @@ def copied(module: GraphModule) -> GraphModule:
 def graph_module(root: nn.Module, graph: Graph) -> GraphModule:
     """A GraphModule with everything that its root stores, not only what the graph reads."""
     made = GraphModule(root, graph)
-    for name, child in root.named_children():
+    for stored in (made._modules, made._parameters, made._buffers):  # they are in the order of the graph's calls
+        stored.clear()
+    for name, child in root._modules.items():
         made.add_module(name, child)
     for name, parameter in root._parameters.items():
         made.register_parameter(name, parameter)

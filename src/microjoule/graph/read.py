@@ -146,11 +146,7 @@ def _module(entry: dict[str, Any], tensors: dict[str, Tensor]) -> nn.Module:
     if isinstance(module, nn.RNNBase):
         module._flat_weights = [getattr(module, name) for name in module._flat_weights_names]
     for name, quantizer in entry["quantizers"].items():
-        weight = getattr(module, name)
-        made = _quantizer(quantizer, tensors)
-        parametrize.register_parametrization(module, name, made)
-        if quantizer["held"]:
-            made.hold(weight)
+        parametrize.register_parametrization(module, name, _quantizer(quantizer, tensors))
     return module
 
 
@@ -159,6 +155,8 @@ def _quantizer(entry: dict[str, Any], tensors: dict[str, Tensor]) -> Quantizer:
     quantizer = Quantizer(Scheme(**scheme | {"grid": IntGrid(**scheme["grid"])}))
     if "scale" in entry:
         quantizer.set_affine(Affine(quantizer.scheme, tensors[entry["scale"]], tensors[entry["zero_point"]]))
+    if "integers" in entry:
+        quantizer.hold(tensors[entry["integers"]])
     quantizer.enabled = entry["enabled"]
     return quantizer
 

@@ -35,10 +35,10 @@ def shapes(network: Network) -> dict[Node, Shape]:
 
 def typed_shapes(network: Network) -> dict[Node, tuple[Shape, torch.dtype]]:
     """Shape and dtype of each node that gives one tensor, as `shapes`."""
-    batch = network.example.tensors[0].shape[:1]
+    batch = next((tensor.shape[:1] for tensor in network.example.tensors if tensor.dim() > 0), None)
 
     def narrow(tensor: Tensor) -> Tensor:
-        return tensor[:1] if network.dynamic_batch and tensor.dim() > 0 and tensor.shape[:1] == batch else tensor
+        return tensor[:1] if network.dynamic_batch and tensor.shape[:1] == batch else tensor
 
     inputs = pytree.tree_map_only(Tensor, narrow, (network.example.args, network.example.kwargs))
     with FakeTensorMode(allow_non_fake_inputs=True) as mode, torch.no_grad():

@@ -138,9 +138,12 @@ def _modules(module: GraphModule, tensors: _Tensors) -> list[dict[str, Any]]:
     """Every module that is not part of a parametrization, the root (with what it stores itself) first."""
     first: dict[nn.Module, str] = {}
     entries: list[dict[str, Any]] = []
+    inner: tuple[str, ...] = ()
     for path, one in module.named_modules(remove_duplicate=False):
-        if "parametrizations" in path.split("."):
+        if f"{path}.".startswith(inner):
             continue
+        if parametrize.is_parametrized(one):
+            inner = (*inner, f"{path}.parametrizations.")
         shared = first.setdefault(one, path) != path
         entries.append({"path": path, "same": first[one]} if shared else _module_entry(path, one, tensors))
     return entries
@@ -153,7 +156,9 @@ def _module_entry(path: str, module: nn.Module, tensors: _Tensors) -> dict[str, 
     cls = parametrize.type_before_parametrizations(module) if path else nn.Module
     if cls not in CONSTRUCTORS:
         raise FileError(path, f"a {cls.__name__} cannot be saved", remedy="capture the model anew, or use torch.export")
-    chains: dict[str, Any] = dict(getattr(module, "parametrizations", {}))
+    chains: dict[str, Any] = {}
+    if parametrize.is_parametrized(module):
+        chains.update(module.parametrizations)  # type: ignore[arg-type]
     for name, chain in chains.items():
         if not isinstance(chain[0], Quantizer) or len(chain) > 1:
             raise FileError(f"{path}.{name}", "has a parametrization that cannot be saved", remedy="remove it first")
@@ -177,7 +182,9 @@ def _quantizer_entry(path: str, quantizer: Quantizer, tensors: _Tensors) -> dict
     if quantizer.calibrated:
         entry["scale"] = tensors.store(f"scale/{path}", quantizer.affine.scale)
         entry["zero_point"] = tensors.store(f"zero_point/{path}", quantizer.affine.zero_point)
-    return entry | {"held": quantizer.held is not None}
+    if quantizer.integers is not None:
+        entry["integers"] = tensors.store(f"integers/{path}", quantizer.integers)
+    return entry
 
 
 def _node_entry(node: Node) -> dict[str, Any]:

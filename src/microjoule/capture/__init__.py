@@ -1,0 +1,1 @@
+"""Something to a Network: one file a front end."""
