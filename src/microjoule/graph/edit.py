@@ -156,8 +156,9 @@ def bounds_of(network: Network, node: Node, like: Tensor, dims: int) -> tuple[Te
     activation = Activation.at(network.module, node)
     assert activation is not None
     shape = (like.shape[0], *[1] * dims)
-    low, high = (torch.as_tensor(bound, dtype=like.dtype, device=like.device) for bound in (activation.low, activation.high))
-    return low.expand(shape).clone(), high.expand(shape).clone()
+    both = (torch.as_tensor(b, dtype=like.dtype, device=like.device).flatten() for b in (activation.low, activation.high))
+    low, high = (bound.expand(like.shape[0]).reshape(shape).clone() for bound in both)
+    return low, high
 
 
 def insert_quantizer(network: Network, node: Node, quantizer: Quantizer) -> Node:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from microjoule.errors import DataError, GraphError
-from microjoule.numerics.affine import Affine, affine_from_range, fake_quantize
+from microjoule.numerics.affine import Affine, affine_from_range, dequantize, fake_quantize
 from microjoule.numerics.grid import Scheme
 
 
@@ -21,6 +21,7 @@ class Quantizer(nn.Module):
 
     scale: Tensor | None
     zero_point: Tensor | None
+    integers: Tensor | None
     held: Tensor | None
 
     def __init__(self, scheme: Scheme) -> None:
@@ -29,6 +30,7 @@ class Quantizer(nn.Module):
         self.enabled = True
         self.register_buffer("scale", None)
         self.register_buffer("zero_point", None)
+        self.register_buffer("integers", None)
         self.register_buffer("held", None, persistent=False)
         self._bounds: tuple[int, int] | None = None
 
@@ -51,7 +53,7 @@ class Quantizer(nn.Module):
     def set_affine(self, affine: Affine) -> None:
         """Take a grid as it is, with its scheme."""
         self.scheme, self.scale, self.zero_point, self.held = affine.scheme, affine.scale, affine.zero_point, None
-        self._bounds = None
+        self.integers, self._bounds = None, None
         if affine.scale.dim() == 0:
             zero_point = int(affine.zero_point)
             self._bounds = affine.grid.qmin - zero_point, affine.grid.qmax - zero_point
@@ -70,13 +72,17 @@ class Quantizer(nn.Module):
             raise DataError("range", "is not finite", remedy="look for NaN or infinity in the weights and the data")
         self.set_affine(affine_from_range(low, high, self.scheme))
 
-    def hold(self, values: Tensor) -> None:
-        """Keep the quantized values of a tensor that will not change, so that a forward pass costs nothing.
+    def hold(self, integers: Tensor) -> None:
+        """Stand for these integers from now on, whatever comes in: the frozen form of a weight, rounded for good.
 
         Args:
-            values: any shape, the tensor as it would come in.
+            integers: the weight's shape, within the grid.
         """
-        self.held = fake_quantize(values.detach(), self.affine)
+        self.integers, self.held = integers.to(torch.int32), dequantize(integers, self.affine)
+
+    def release(self) -> None:
+        """Round what comes in again."""
+        self.integers, self.held = None, None
 
     def forward(self, x: Tensor) -> Tensor:
         """The nearest values on the grid.

@@ -18,7 +18,12 @@ from microjoule.records.facts import Calibrated, RangeFound
 
 
 def calibrate(
-    network: Network, data: Any, *, rule: RangeRule = min_max, samples: int | None = None, source: str | None = None
+    network: Network,
+    data: Any,
+    *,
+    rule: RangeRule = min_max,
+    samples: int | None = None,
+    keep: bool = False,
 ) -> Calibrated:
     """Set the range of every activation quantizer from what the unquantized network computes on data.
 
@@ -29,17 +34,17 @@ def calibrate(
         data: inputs, in any form that `batches` takes; labels are not read.
         rule: how a range is chosen from the statistics of a value.
         samples: how many samples to use; None for all.
-        source: what to call the data in the record.
+        keep: leave quantizers that have a range as they are.
 
     Raises:
         GraphError: if the network has no activation quantizer.
         DataError: if the data is empty, not finite, or does not fit.
     """
-    places = quantizer_nodes(network)
-    if not places:
+    everywhere = quantizer_nodes(network)
+    places = {node: q for node, q in everywhere.items() if not (keep and q.calibrated)}
+    if not everywhere:
         raise GraphError("network", "has no activation quantizer", remedy="call mj.quantize(network, ...) first")
-    modes = {quantizer: quantizer.enabled for quantizer in places.values()}
-    statistics = {quantizer: Histogram() for quantizer in modes}
+    statistics = {quantizer: Histogram() for quantizer in places.values()}
 
     def look(node: Node, value: Tensor) -> None:
         statistics[places[node]].update(value)
@@ -54,7 +59,7 @@ def calibrate(
     for node, quantizer in places.items():
         if quantizer not in ranges:
             ranges[quantizer] = _set(quantizer, statistics[quantizer], rule, str(node.target).removeprefix("quantizers."))
-    record = Calibrated(source or found.name, rule_name(rule), seen, tuple(ranges.values()))
+    record = Calibrated(found.name, rule_name(rule), seen, tuple(ranges.values()))
     network.history.append(record)
     return record
 

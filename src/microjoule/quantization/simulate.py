@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from torch import Tensor
+
 from microjoule.costs.target import Target
 from microjoule.costs.target import target as find_target
 from microjoule.errors import GraphError
@@ -10,6 +12,7 @@ from microjoule.graph.edit import insert_quantizer, quantize_weight
 from microjoule.graph.network import Network, unknown_layer
 from microjoule.graph.ops import Layer
 from microjoule.graph.quantizer import Quantizer
+from microjoule.numerics.affine import quantize as to_integers
 from microjoule.numerics.distribution import Distribution
 from microjoule.numerics.ranges import RangeRule, min_max
 from microjoule.quantization.placement import find_places
@@ -72,14 +75,14 @@ def quantize(
         quantizer = Quantizer(weight_schemes[layer.path]).to(layer.stored_weight.device)
         set_range_by(quantizer, layer, weight_rule)
         quantize_weight(layer, quantizer)
-        grids.append(_grid(layer.path, "weight", layer.path, quantizer))
+        grids.append(_grid(layer.path, "weight", quantizer, layer=layer.path))
     made: dict[str, Quantizer] = {}
     for place in places:
         first = place.shares.name
         quantizer = made.setdefault(first, Quantizer(activation_schemes[place.shares]).to(network.device))
         insert_quantizer(network, place.node, quantizer)
         kind = "input" if place.node.op == "placeholder" else "activation"
-        grids.append(_grid(place.node.name, kind, place.layer or place.node.name, quantizer))
+        grids.append(_grid(place.node.name, kind, quantizer, layer=place.layer or ""))
     network.recompile()
     record = Placed(rules.name, tuple(grids), tuple(skipped))
     network.history.append(record)
@@ -101,14 +104,23 @@ def freeze(network: Network) -> None:
     """
     for layer in network.layers:
         if layer.quantizer is not None:
-            layer.quantizer.hold(layer.stored_weight)
+            layer.quantizer.hold(rounded(layer))
 
 
 def unfreeze(network: Network) -> None:
     """Quantize weights anew at each forward pass."""
     for layer in network.layers:
         if layer.quantizer is not None:
-            layer.quantizer.held = None
+            layer.quantizer.release()
+
+
+def rounded(layer: Layer) -> Tensor:
+    """The integers of a layer's weight: those that it stands for already, or the nearest; the weight's shape."""
+    quantizer = layer.quantizer
+    assert quantizer is not None
+    if quantizer.integers is not None:
+        return quantizer.integers
+    return to_integers(layer.stored_weight.detach(), quantizer.affine)
 
 
 def _bits(chosen: Bits, index: int, default: int | None = None) -> int | None:
@@ -118,9 +130,9 @@ def _bits(chosen: Bits, index: int, default: int | None = None) -> int | None:
     return chosen if index == 0 and chosen is not None else default
 
 
-def _grid(name: str, kind: str, value: str, quantizer: Quantizer) -> GridPlaced:
+def _grid(name: str, kind: str, quantizer: Quantizer, *, layer: str) -> GridPlaced:
     scheme = quantizer.scheme
     scales = 1 if quantizer.scale is None or quantizer.scale.dim() == 0 else len(quantizer.scale)
-    return GridPlaced(name, value, kind, scheme.grid.bits, scheme.grid.signed, scheme.symmetric, scales)
+    return GridPlaced(name, name, kind, scheme.grid.bits, scheme.grid.signed, scheme.symmetric, scales, layer)
 
 

@@ -103,6 +103,14 @@ class WeightsClipped:
 
 
 @dataclass(frozen=True, slots=True)
+class WeightsBalanced:
+    """Layer path -> share of weights that were rounded away from the nearest integer, so that errors cancel."""
+
+    moved: dict[str, float]
+    skipped: tuple[Skipped, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class BiasShift:
     """How far rounding moved the mean output of one layer: a value a channel, in units of its standard deviation."""
 
@@ -320,6 +328,7 @@ Record = (
     | Equalized
     | HighBiasesAbsorbed
     | WeightsClipped
+    | WeightsBalanced
     | BiasesCorrected
     | Placed
     | Calibrated

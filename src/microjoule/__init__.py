@@ -1,0 +1,65 @@
+"""microjoule: make trained networks small, fast and frugal, and prove that they still work."""
+
+from microjoule import recipes, zoo
+from microjoule.capture.export import capture
+from microjoule.capture.load import load
+from microjoule.costs.count import costs
+from microjoule.costs.target import Target, target
+from microjoule.deploy.encodings import load_encodings
+from microjoule.deploy.integer import IntegerRunner
+from microjoule.deploy.measure import measure
+from microjoule.deploy.onnx_file import export
+from microjoule.deploy.verify import verify
+from microjoule.errors import MicrojouleError
+from microjoule.execution.allocator import tune_allocator
+from microjoule.execution.evaluate import evaluate
+from microjoule.graph.fold import fold_batch_norms
+from microjoule.graph.network import Network
+from microjoule.quantization.calibrate import calibrate
+from microjoule.quantization.ptq.absorption import absorb_high_biases
+from microjoule.quantization.ptq.balanced_rounding import balance_rounding
+from microjoule.quantization.ptq.bias_correction import correct_biases, correct_biases_from_statistics
+from microjoule.quantization.ptq.clipping import clip_weights
+from microjoule.quantization.ptq.constant_channels import fold_constant_channels
+from microjoule.quantization.ptq.equalization import equalize
+from microjoule.quantization.ptq.noise import natural_noise
+from microjoule.quantization.ptq.statistic_ranges import ranges_from_statistics
+from microjoule.quantization.simulate import freeze, quantize, unfreeze
+from microjoule.quantization.spread import errors_by_layer, weight_ranges
+from microjoule.recipes.report import report
+
+__all__ = [
+    "IntegerRunner",
+    "MicrojouleError",
+    "Network",
+    "Target",
+    "absorb_high_biases",
+    "balance_rounding",
+    "calibrate",
+    "capture",
+    "clip_weights",
+    "correct_biases",
+    "correct_biases_from_statistics",
+    "costs",
+    "equalize",
+    "errors_by_layer",
+    "evaluate",
+    "export",
+    "fold_batch_norms",
+    "fold_constant_channels",
+    "freeze",
+    "load",
+    "load_encodings",
+    "measure",
+    "natural_noise",
+    "quantize",
+    "ranges_from_statistics",
+    "recipes",
+    "report",
+    "target",
+    "tune_allocator",
+    "unfreeze",
+    "verify",
+    "weight_ranges",
+    "zoo",
+]

@@ -1,0 +1,1 @@
+"""Placement, simulation and calibration of quantizers."""

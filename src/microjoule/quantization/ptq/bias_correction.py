@@ -1,0 +1,167 @@
+"""Bias correction: take out the shift that rounding the weights puts on a layer's mean output.
+
+Rounding a weight W to Wq moves the layer's output by (Wq - W) x, on average by
+
+    (sum over the kernel of (Wq - W)) E[x],
+
+the same for every sample: so it belongs into the bias, b -= that. E[x] comes from batch-norm statistics (analytic, no
+data), or the mean outputs of the floating-point and the quantized network are compared on images or noise (empirical),
+layer after layer, so that each sees what the corrected layers before it give.
+
+Source: Nagel et al. 2019, https://arxiv.org/abs/1906.04721, section 4.2.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.fx import Node
+from torch.nn import functional as F  # noqa: N812
+
+from microjoule.errors import GraphError
+from microjoule.execution.batches import batches, first
+from microjoule.execution.progress import track
+from microjoule.execution.run import count, visit
+from microjoule.graph.edit import bias_of, per_input, set_bias
+from microjoule.graph.network import Network
+from microjoule.graph.ops import Layer, arguments, kind
+from microjoule.graph.shapes import Shape, shapes
+from microjoule.graph.walk import is_private, through_quantizers
+from microjoule.numerics.statistics import Moments
+from microjoule.quantization.calibrate import unquantized
+from microjoule.quantization.ptq.moments import propagate
+from microjoule.records.facts import BiasesCorrected, BiasShift, Skipped
+
+# The equation ---------------------------------------------------------------------------------------------------------
+
+
+def expected_shift(rounding: Tensor, mean: Tensor, share: Tensor | float = 1.0) -> Tensor:
+    """(sum over the kernel of (Wq - W)) E[x], (out,).
+
+    Args:
+        rounding: (out, in / groups, *kernel), what rounding added to the weights, Wq - W.
+        mean: broadcasts against `rounding`: E[x] of the input that each weight reads.
+        share: (*kernel), how often each weight of the kernel meets the input and not zero padding; 1 for always.
+    """
+    return (rounding.double() * mean.double() * share).flatten(1).sum(1)
+
+
+# Analytic: from batch-norm statistics ---------------------------------------------------------------------------------
+
+
+def correct_biases_from_statistics(network: Network, *, input_range: tuple[float, float]) -> BiasesCorrected:
+    """Correct every bias in place, with E[x] from batch-norm statistics.
+
+    Args:
+        network: a network with quantized weights, whose batch norms were folded.
+        input_range: smallest and largest value of the network's inputs.
+    """
+    _check(network)
+    known, dims = propagate(network, input_range), shapes(network)
+    shifts, skipped = [], []
+    for layer in network.layers:
+        reason = _cannot_correct(network, layer)
+        source = known.get(layer.node.all_input_nodes[0])
+        if reason is None and source is None:
+            reason = "nothing is known of its input without data"
+        if reason is not None or source is None:
+            skipped.append(Skipped(layer.path, str(reason)))
+            continue
+        rounding = layer.by_output((layer.weight - layer.stored_weight).detach())
+        shift = expected_shift(rounding, per_input(layer, source.mean), _share_inside(network, layer, dims))
+        set_bias(network, layer, (bias_of(layer).double() - shift).float())
+        std = network.preactivations[layer.path].std if layer.path in network.preactivations else torch.ones_like(shift)
+        shifts.append(_in_units_of(layer.path, shift, torch.zeros_like(shift), std))
+    record = BiasesCorrected("batch-norm statistics", tuple(shifts), tuple(skipped))
+    network.history.append(record)
+    return record
+
+
+def _share_inside(network: Network, layer: Layer, dims: dict[Node, Shape]) -> Tensor | float:
+    """How often each weight of a convolution's kernel meets its input and not zero padding, over all positions."""
+    module = layer.owner
+    if layer.kind != "conv" or len(layer.stored_weight.shape) != 4 or layer.node.op != "call_module":
+        return 1.0
+    source = through_quantizers(network, layer.node.all_input_nodes[0])
+    pads = [0, 0, 0, 0]
+    if kind(network.module, source) == "pad":
+        pads = list(arguments(source)["pad"])
+        source = source.all_input_nodes[0]
+    ones = F.pad(torch.ones(1, 1, *dims[source][2:], device=network.device, dtype=torch.float64), pads)
+    if isinstance(module.padding, str):
+        return 1.0
+    kernel = layer.stored_weight.shape[2:]
+    patches = F.unfold(ones, kernel, dilation=module.dilation, padding=module.padding, stride=module.stride)  # type: ignore[arg-type]
+    return patches.mean(2).reshape(tuple(kernel))
+
+
+# Empirical: from images or noise --------------------------------------------------------------------------------------
+
+
+def correct_biases(network: Network, data: Any, *, samples: int | None = 64) -> BiasesCorrected:
+    """Correct every bias in place, from the mean outputs on data, one layer after another in one pass.
+
+    Args:
+        network: a network with quantizers that have their ranges.
+        data: inputs (images, or generated noise), in any form that `batches` takes; all of it goes through the
+            network as one batch.
+        samples: how many samples to use; None for all.
+    """
+    _check(network)
+    found = batches(data) if samples is None else first(batches(data), samples)
+    skipped = [Skipped(layer.path, reason) for layer in network.layers if (reason := _cannot_correct(network, layer))]
+    chosen = {layer.node: layer for layer in network.layers if not _cannot_correct(network, layer)}
+    expected = {node: Moments(axis=_channel_axis(layer)) for node, layer in chosen.items()}
+    with unquantized(network):
+        for inputs, _ in track(found, "mean outputs", total=found.samples):
+            visit(network, inputs, chosen, lambda node, value: expected[node].update(value))
+    together = _joined([inputs for inputs, _ in found])
+    before: dict[Node, Tensor] = {}
+
+    def correct(node: Node, value: Tensor) -> Tensor:
+        layer = chosen[node]
+        moments = Moments(axis=_channel_axis(layer))
+        moments.update(value)
+        shift = (moments.mean - expected[node].mean).to(value.dtype)
+        before[node] = shift
+        set_bias(network, layer, bias_of(layer) - shift)
+        shape = [1] * value.dim()
+        shape[_channel_axis(layer)] = -1
+        return value - shift.reshape(shape)
+
+    visit(network, together, chosen, correct)
+    shifts = [
+        _in_units_of(chosen[node].path, shift, torch.zeros_like(shift), expected[node].variance.sqrt())
+        for node, shift in before.items()
+    ]
+    record = BiasesCorrected(f"{count(together)} samples of {found.name}", tuple(shifts), tuple(skipped))
+    network.history.append(record)
+    return record
+
+
+def _joined(parts: list[tuple[Any, ...]]) -> tuple[Any, ...]:
+    return tuple(torch.cat(tensors) for tensors in zip(*parts, strict=True))
+
+
+def _channel_axis(layer: Layer) -> int:
+    return -1 if layer.kind == "linear" else 1
+
+
+# Both -----------------------------------------------------------------------------------------------------------------
+
+
+def _check(network: Network) -> None:
+    if not any(layer.quantizer for layer in network.layers):
+        raise GraphError("network", "has no quantized weight", remedy="call mj.quantize(network, ...) first")
+
+
+def _cannot_correct(network: Network, layer: Layer) -> str | None:
+    if layer.quantizer is None:
+        return "its weights are not quantized"
+    return None if is_private(network, layer) else "it is used more than once"
+
+
+def _in_units_of(path: str, before: Tensor, after: Tensor, std: Tensor) -> BiasShift:
+    """A shift in standard deviations of each channel; a channel that never changes counts in its own units."""
+    unit = torch.where(std > 0, std, torch.ones_like(std))
+    return BiasShift(path, tuple((before / unit).tolist()), tuple((after / unit).tolist()))

@@ -1,0 +1,68 @@
+"""What a person wants to see of a network's weights and errors: spread by channel, and error by layer."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.fx import Node
+
+from microjoule.execution.batches import batches, first
+from microjoule.execution.run import count, visit
+from microjoule.graph.network import Network
+from microjoule.quantization.calibrate import quantizer_nodes, unquantized
+from microjoule.records.facts import ErrorsByLayer, LayerError, Spread, WeightRanges
+
+QUARTERS = (0.0, 0.25, 0.5, 0.75, 1.0)
+LEAST_POWER = 1e-30
+"""Stands for a power of 0, so that a ratio in decibel is finite."""
+
+
+def weight_ranges(network: Network, stage: str) -> WeightRanges:
+    """The five numbers of a box plot for each output channel of each layer, as the weights are stored."""
+    found: dict[str, tuple[Spread, ...]] = {}
+    for layer in network.layers:
+        rows = layer.by_output(layer.stored_weight.detach()).flatten(1).float()
+        numbers = torch.quantile(rows, torch.tensor(QUARTERS, device=rows.device), dim=1)
+        found[layer.path] = tuple(Spread(*channel) for channel in numbers.t().tolist())
+    record = WeightRanges(stage, found)
+    network.history.append(record)
+    return record
+
+
+def errors_by_layer(network: Network, data: Any, *, samples: int = 32, stage: str = "") -> ErrorsByLayer:
+    """The signal-to-noise ratio at each quantizer, quantized against floating point on the same inputs.
+
+    Args:
+        network: a network with quantizers that have their ranges.
+        data: inputs, in any form that `batches` takes.
+        samples: how many samples to use.
+        stage: which network this is, for the report.
+    """
+    places = quantizer_nodes(network)
+    signal = dict.fromkeys(places, 0.0)
+    noise = dict.fromkeys(places, 0.0)
+    seen = 0
+    for inputs, _ in first(batches(data, batch_size=8), samples):
+        exact: dict[Node, Tensor] = {}
+        with unquantized(network):
+            visit(network, inputs, places, lambda node, value: exact.update({node: value.clone()}))  # noqa: B023
+
+        def compare(node: Node, value: Tensor) -> None:
+            reference = exact.pop(node).double()  # noqa: B023
+            signal[node] += reference.square().sum().item()
+            noise[node] += (value.double() - reference).square().sum().item()
+
+        visit(network, inputs, places, compare)
+        seen += count(inputs)
+    layers = tuple(LayerError(_name(node), _decibel(signal[node], noise[node])) for node in places)
+    record = ErrorsByLayer(seen, layers, stage)
+    network.history.append(record)
+    return record
+
+
+def _name(node: Node) -> str:
+    return str(node.target).removeprefix("quantizers.")
+
+
+def _decibel(signal: float, noise: float) -> float:
+    return 10 * float(torch.log10(torch.tensor(max(signal, LEAST_POWER) / max(noise, LEAST_POWER), dtype=torch.float64)))

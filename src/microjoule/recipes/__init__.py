@@ -1,0 +1,5 @@
+"""Techniques put together: functions of about 20 lines, to be read and to be called."""
+
+from microjoule.recipes.data_free import data_free, naive
+
+__all__ = ["data_free", "naive"]

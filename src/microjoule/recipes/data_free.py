@@ -1,0 +1,118 @@
+"""Integer networks without training: data-free quantization, and the plain conversion that it is compared with."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from microjoule.costs.target import Target
+from microjoule.costs.target import target as find_target
+from microjoule.graph.fold import fold_batch_norms
+from microjoule.graph.network import Network
+from microjoule.quantization.calibrate import calibrate
+from microjoule.quantization.ptq.balanced_rounding import balance_rounding
+from microjoule.quantization.ptq.bias_correction import correct_biases, correct_biases_from_statistics
+from microjoule.quantization.ptq.constant_channels import fold_constant_channels
+from microjoule.quantization.ptq.equalization import equalize
+from microjoule.quantization.ptq.noise import noise_like
+from microjoule.quantization.ptq.statistic_ranges import ranges_from_statistics
+from microjoule.quantization.simulate import Bits, freeze, quantize
+from microjoule.quantization.spread import weight_ranges
+from microjoule.records.facts import Run
+from microjoule.records.machine import this_machine
+
+
+def data_free(
+    network: Network,
+    *,
+    target: str | Path | Target = "onnxruntime",
+    weights: int | None = None,
+    activations: int | None = None,
+    layers: Mapping[str, Bits] | None = None,
+    input_range: tuple[float, float] | None = None,
+    seed: int = 0,
+) -> Network:
+    """Quantize without data and without training: fold, equalize, round in balance, correct biases.
+
+    Ranges and expected values come from the batch norms' statistics; where there are none, from generated noise.
+    Equalization serves a target with one scale a tensor; with a scale for each channel it is left out.
+
+    Args:
+        network: the network in floating point; it is left alone.
+        target: a target's name, a TOML file, or a Target.
+        weights: bits of weights; None for the target's default.
+        activations: bits of activations; None for the target's default.
+        layers: exceptions by layer path, as in `quantize`.
+        input_range: smallest and largest value of the network's inputs; None takes those of its example inputs.
+        seed: of the noise.
+
+    Returns:
+        A new network with quantizers, frozen; its history says what was done.
+    """
+    started, rules = time.perf_counter(), find_target(target)
+    result = network.copy()
+    inputs = input_range or example_range(network)
+    fold_batch_norms(result)
+    weight_ranges(result, "before")
+    fold_constant_channels(result)
+    if rules.weights.axis is None:
+        equalize(result)
+    weight_ranges(result, "after")
+    quantize(result, target=rules, weights=weights, activations=activations, layers=layers)
+    if result.preactivations:
+        ranges_from_statistics(result, input_range=inputs)
+    if not all(quantizer.calibrated for quantizer in result.quantizers.values()):
+        calibrate(result, noise_like(result, input_range=inputs, seed=seed), keep=True)
+    balance_rounding(result)
+    if result.preactivations:
+        correct_biases_from_statistics(result, input_range=inputs)
+    else:
+        correct_biases(result, noise_like(result, input_range=inputs, seed=seed))
+    freeze(result)
+    settings = {"target": rules.name, "weights": weights, "activations": activations, "layers": dict(layers or {})}
+    result.history.append(_run("data_free", {**settings, "input_range": inputs}, seed, started))
+    return result
+
+
+def naive(
+    network: Network,
+    data: Any,
+    *,
+    target: str | Path | Target = "onnxruntime",
+    weights: int | None = None,
+    activations: int | None = None,
+    layers: Mapping[str, Bits] | None = None,
+) -> Network:
+    """Quantize with no further care: fold batch norms, ranges from the smallest to the largest value.
+
+    Args:
+        network: the network in floating point; it is left alone.
+        data: inputs for the ranges of activations, in any form that `batches` takes.
+        target: a target's name, a TOML file, or a Target.
+        weights: bits of weights; None for the target's default.
+        activations: bits of activations; None for the target's default.
+        layers: exceptions by layer path, as in `quantize`.
+
+    Returns:
+        A new network with quantizers, frozen.
+    """
+    started, rules = time.perf_counter(), find_target(target)
+    result = network.copy()
+    fold_batch_norms(result)
+    quantize(result, target=rules, weights=weights, activations=activations, layers=layers)
+    calibrate(result, data)
+    freeze(result)
+    settings = {"target": rules.name, "weights": weights, "activations": activations, "layers": dict(layers or {})}
+    result.history.append(_run("naive", settings, None, started))
+    return result
+
+
+def example_range(network: Network) -> tuple[float, float]:
+    """The smallest and the largest value of a network's floating-point example inputs."""
+    tensors = [tensor for tensor in network.example.tensors if tensor.is_floating_point()]
+    return min(t.min().item() for t in tensors), max(t.max().item() for t in tensors)
+
+
+def _run(recipe: str, settings: Mapping[str, Any], seed: int | None, started: float) -> Run:
+    words = {name: str(value) for name, value in settings.items() if value not in (None, {})}
+    return Run(recipe, words, seed, time.perf_counter() - started, this_machine())
