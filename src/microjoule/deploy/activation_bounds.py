@@ -20,9 +20,12 @@ from microjoule.graph.quantizer import Quantizer
 from microjoule.numerics.affine import Affine, quantize
 
 PASSING = frozenset(
-    "max_pool reshape transpose expand slice split getitem pad flip pixel_shuffle dropout identity upsample_nearest".split()
+    (
+        *("max_pool", "reshape", "transpose", "expand", "slice", "split", "getitem"),
+        *("pad", "flip", "pixel_shuffle", "dropout", "identity", "upsample_nearest"),
+    )
 )
-"""Operators whose output holds values of their input alone (or 0, which every grid has), so that it needs no rounding."""
+"""Operators whose output holds values of their input alone (or 0, which every grid has): it needs no rounding."""
 
 
 @dataclass(frozen=True, slots=True)

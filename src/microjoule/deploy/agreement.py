@@ -38,7 +38,9 @@ class Tally:
         """
         if expected.shape != got.shape:
             raise DataError(
-                "comparison", f"shapes {tuple(expected.shape)} and {tuple(got.shape)} differ", remedy="export the network again"
+                "comparison",
+                f"shapes {tuple(expected.shape)} and {tuple(got.shape)} differ",
+                remedy="export the network again",
             )
         reference = expected.to(torch.int32)
         apart = (reference - got.to(torch.int32)).abs()

@@ -69,7 +69,9 @@ def load_encodings(network: Network, path: str | Path) -> Calibrated:
         for entry in document[key]:
             name = str(entry.get("name"))
             if name not in known:
-                raise GraphError(name, f"has an encoding in {path} and no quantizer", remedy="quantize the network first")
+                raise GraphError(
+                    name, f"has an encoding in {path} and no quantizer", remedy="quantize the network first"
+                )
             affine = _affine(entry, known[name], f"{path}: {name}")
             _check_size(name, affine, layers.get(name) if key == "param_encodings" else None)
             chosen.append((name, known[name], affine))
@@ -106,7 +108,10 @@ def _entry(name: str, affine: Affine) -> dict[str, Any]:
 def _affine(entry: dict[str, Any], quantizer: Quantizer, place: str) -> Affine:
     """An entry as a grid; whether it is signed, and narrow, is the quantizer's, as the format does not say it."""
     try:
-        scale, offset = torch.tensor(entry["scale"], dtype=torch.float32), torch.tensor(entry["offset"], dtype=torch.int32)
+        scale, offset = (
+            torch.tensor(entry["scale"], dtype=torch.float32),
+            torch.tensor(entry["offset"], dtype=torch.int32),
+        )
         like, one = quantizer.scheme, entry["enc_type"] == "PER_TENSOR"
         grid = IntGrid(entry["bw"], signed=like.grid.signed, narrow=like.grid.narrow)
         if entry["dtype"] != "INT" or entry["enc_type"] not in ("PER_TENSOR", "PER_CHANNEL"):
@@ -124,7 +129,9 @@ def _affine(entry: dict[str, Any], quantizer: Quantizer, place: str) -> Affine:
     first = -(2 ** (grid.bits - 1)) if grid.signed else 0
     zero_point = (first - offset).to(torch.int32)
     if bool(((zero_point < grid.qmin) | (zero_point > grid.qmax)).any()):
-        raise FileError(place, "has an offset outside its grid", remedy="quantize the network as the file was quantized")
+        raise FileError(
+            place, "has an offset outside its grid", remedy="quantize the network as the file was quantized"
+        )
     scheme = replace(like, grid=grid, symmetric=bool(entry["is_sym"]), axis=None if one else like.axis, block=None)
     return Affine(scheme, scale[0], zero_point[0]) if one else Affine(scheme, scale, zero_point)
 
@@ -135,7 +142,9 @@ def _check_size(name: str, affine: Affine, layer: Layer | None) -> None:
     channels = layer.stored_weight.shape[affine.scheme.axis]
     if len(affine.scale) != channels:
         raise GraphError(
-            name, f"has {channels} channels, and its encoding {len(affine.scale)}", remedy="use the encodings of this network"
+            name,
+            f"has {channels} channels, and its encoding {len(affine.scale)}",
+            remedy="use the encodings of this network",
         )
 
 

@@ -49,7 +49,8 @@ class IntegerRunner:
         missing = unsupported(network)
         if missing:
             raise ExportError(
-                "integer runner", f"has no integer form for {'; '.join(missing)}",
+                "integer runner",
+                f"has no integer form for {'; '.join(missing)}",
                 remedy="verify in ONNX Runtime instead, or quantize what these read and give",
             )
         self.network = network.copy().to("cpu").eval()
@@ -163,15 +164,20 @@ def _reason(network: Network, node: Node, kinds: dict[Node, str]) -> str | None:
         return None
     if name not in OPERATORS:
         return f"{name or node.target} is none of its operators"
-    if name == "quantizer":
-        return _quantizer_reason(network, node)
+    return _quantizer_reason(network, node) if name == "quantizer" else _operator_reason(network, node, kinds)
+
+
+def _operator_reason(network: Network, node: Node, kinds: dict[Node, str]) -> str | None:
+    name = kind(network.module, node)
     allowed = ("integers", "sums") if name in CLAMPS else ("integers",)
     reads = tensor_inputs(node)
     if any(kinds[read] not in allowed for read in reads):
         return f"{name} reads a value without a quantizer"
     if name in WEIGHTED:
         return _layer_reason(network, node)
-    if name in ("add", "mul") and (len(node.args) < 2 or len(reads) != len(node.args) or arguments(node).get("alpha", 1) != 1):
+    if name in ("add", "mul") and (
+        len(node.args) < 2 or len(reads) != len(node.args) or arguments(node).get("alpha", 1) != 1
+    ):
         return f"{name} of something other than two quantized values"
     return None
 

@@ -70,12 +70,13 @@ def layer(step: Step) -> Sums:
         zero_point = zero_point.reshape(shape)
     weight = stored.weight - zero_point
     if found.kind == "linear":
-        total, column = multiply(x.centred, weight, stored.bias), ()
+        total = multiply(x.centred, weight, stored.bias)
+        column = 0
     else:
         sums = convolve if found.kind == "conv" else convolve_transposed
         total = sums(x.centred, weight, stored.bias, geometry(found))
-        column = (1,) * (total.dim() - 2)
-    scale = stored.scale if stored.scale.dim() == 0 else stored.scale.reshape(-1, *column)
+        column = total.dim() - 2
+    scale = stored.scale if stored.scale.dim() == 0 else stored.scale.reshape(-1, *[1] * column)
     return Sums(total, scale)
 
 

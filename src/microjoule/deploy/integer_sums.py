@@ -2,7 +2,7 @@
 
 Torch has no integer convolution on the CPU. The numbers here are integers held in floating point: in float32 where no
 partial sum can reach 2^24, else in float64, which counts to 2^53. In these bounds every sum is exact in whatever order
-it is taken. In float32 torch's convolution is used; in float64, where it is slow, one matrix product for each position of
+it is taken. In float32 torch's convolution is used; in float64, where it is slow, one matrix product for each place in
 the kernel.
 """
 

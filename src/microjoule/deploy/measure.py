@@ -74,13 +74,15 @@ def measure_together(
         for done in range(0, runs, RUNS_A_TURN):
             for process, gathered in zip(started, times, strict=True):
                 time.sleep(PAUSE_SECONDS)
-                gathered += process.run(min(RUNS_A_TURN, runs - done))
+                gathered.extend(process.run(min(RUNS_A_TURN, runs - done)))
         ends = [process.stop() for process in started]
     names = [*stages, *[""] * (len(paths) - len(stages))]
     return [_record(*entry, threads=threads, batch=batch) for entry in zip(paths, times, ends, names, strict=True)]
 
 
-def _record(path: str | Path, times: list[float], end: dict[str, Any], stage: str, *, threads: int, batch: int) -> Measured:
+def _record(
+    path: str | Path, times: list[float], end: dict[str, Any], stage: str, *, threads: int, batch: int
+) -> Measured:
     tenths = statistics.quantiles(times, n=10, method="inclusive") if len(times) > 1 else times * 9
     return Measured(
         path=str(path),
@@ -149,7 +151,9 @@ class _Process:
         answer: dict[str, Any] = json.loads(line) if line.startswith("{") else {"error": self._last_words()}
         if "error" in answer:
             raise FileError(
-                self.path, f"ONNX Runtime does not run it: {answer['error']}", remedy="export it again, or give another batch"
+                self.path,
+                f"ONNX Runtime does not run it: {answer['error']}",
+                remedy="export it again, or give another batch",
             )
         return answer
 

@@ -1,7 +1,7 @@
 """One model file in a process of its own: runs it when told to, and says how long each run took.
 
-Started by `measure` as a script, without the rest of microjoule, so that the memory that it reports is the runtime's and
-the model's. It reads one JSON object a line and answers with one:
+Started by `measure` as a script, without the rest of microjoule, so that the memory that it reports is the runtime's
+and the model's. It reads one JSON object a line and answers with one:
 
     {"path": ..., "threads": 2, "batch": 1}  ->  {"ready": true}, or {"error": ...}
     {"runs": 5}                              ->  {"milliseconds": [...]}

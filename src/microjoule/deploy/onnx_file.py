@@ -107,7 +107,8 @@ def _bytes(model: ir.Model) -> bytes:
     size = sum(value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value is not None)
     if size > LARGEST_BYTES:
         raise ExportError(
-            "network", f"has {size / 2**30:.1f} GiB of weights, and one ONNX file holds 2",
+            "network",
+            f"has {size / 2**30:.1f} GiB of weights, and one ONNX file holds 2",
             remedy="quantize its weights, or write it with network.save(path)",
         )
     content: bytes = ir.to_proto(model).SerializeToString()

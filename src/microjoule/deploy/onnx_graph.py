@@ -13,7 +13,10 @@ from microjoule.graph.ops import Layer
 
 WEIGHTED = frozenset(("Conv", "ConvTranspose", "Gemm"))
 PASSING = frozenset(
-    "MaxPool Reshape Flatten Transpose Slice Split Squeeze Unsqueeze Pad Expand DepthToSpace Resize Gather Identity".split()
+    (
+        *("MaxPool", "Reshape", "Flatten", "Transpose", "Slice", "Split", "Squeeze", "Unsqueeze"),
+        *("Pad", "Expand", "DepthToSpace", "Resize", "Gather", "Identity"),
+    )
 )
 """Operators whose output needs no rounding: its values are those of the input."""
 
@@ -64,9 +67,7 @@ def write_integers(
 class _Edit:
     """The edits of one graph."""
 
-    def __init__(
-        self, model: ir.Model, network: Network, bounds: dict[str, Bounds | None], *, packed: bool
-    ) -> None:
+    def __init__(self, model: ir.Model, network: Network, bounds: dict[str, Bounds | None], *, packed: bool) -> None:
         self.graph = model.graph
         self.network = network
         self.layers = {layer.path: layer for layer in network.layers}
@@ -89,7 +90,7 @@ class _Edit:
         grid = self.written.grids.get(_read(node, 0)) if node.inputs and node.inputs[0] is not None else None
         if grid is None or grid.affine.scheme.axis is not None:
             return
-        if node.op_type == "Pad" and not _pads_zeros(node) or node.op_type == "Resize" and not _nearest(node):
+        if (node.op_type == "Pad" and not _pads_zeros(node)) or (node.op_type == "Resize" and not _nearest(node)):
             return
         for output in node.outputs:
             if not output.uses() or all(user.domain == DOMAIN for user, _ in output.uses()):
@@ -123,9 +124,7 @@ class _Edit:
         if grid is None or grid.affine.scale.dim() != 0:
             return
         integers = integer_layer(layer, grid.affine.scale)
-        weight = self.writer.weight(
-            f"{_stored(layer)}", integers.weight, integers.affine, at=node, packed=self.packed
-        )
+        weight = self.writer.weight(f"{_stored(layer)}", integers.weight, integers.affine, at=node, packed=self.packed)
         node.replace_input_with(1, weight)
         self._bias(node, layer, integers)
 
@@ -204,5 +203,3 @@ def _pads_zeros(node: ir.Node) -> bool:
 
 def _nearest(node: ir.Node) -> bool:
     return "mode" not in node.attributes or node.attributes["mode"].as_string() == "nearest"
-
-

@@ -9,7 +9,6 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
-from google.protobuf.message import DecodeError
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
@@ -29,7 +28,7 @@ def read_model(path: str | Path) -> onnx.ModelProto:
         model = onnx.load(os.fspath(path))
     except OSError as error:
         raise FileError(str(path), f"cannot be read: {error.strerror or error}", remedy="check the path") from error
-    except (DecodeError, ValueError) as error:
+    except Exception as error:  # protobuf says nothing of its exceptions that a type checker could read
         raise FileError(str(path), "is no ONNX file, or a damaged one", remedy="export the network again") from error
     if not model.graph.node:
         raise FileError(str(path), "is no ONNX file, or an empty one", remedy="export the network again")
@@ -56,7 +55,9 @@ def open_session(model: bytes, place: str) -> onnxruntime.InferenceSession:
         raise FileError(place, f"ONNX Runtime does not take it: {reason}", remedy="export the network again") from error
 
 
-def run_session(session: onnxruntime.InferenceSession, inputs: tuple[Any, ...], names: Sequence[str] | None) -> list[np.ndarray]:
+def run_session(
+    session: onnxruntime.InferenceSession, inputs: tuple[Any, ...], names: Sequence[str] | None
+) -> list[np.ndarray]:
     """Run one batch.
 
     Args:
@@ -77,7 +78,8 @@ def run_session(session: onnxruntime.InferenceSession, inputs: tuple[Any, ...], 
     except Exception as error:
         shapes = [tuple(tensor.shape) for tensor in tensors]
         raise DataError(
-            "data", f"inputs of shape {shapes} do not go through the file: {str(error).splitlines()[0]}",
+            "data",
+            f"inputs of shape {shapes} do not go through the file: {str(error).splitlines()[0]}",
             remedy="give inputs of the shape and type that the network takes",
         ) from error
     return found

@@ -1,7 +1,7 @@
 """A network as an ONNX graph in floating point, with a mark wherever the network has a quantizer.
 
-The marks are operators of a domain of our own. torch's exporter carries them along and optimizes nothing across them, so
-that they can be replaced by integers afterwards, when everything around them is known.
+The marks are operators of a domain of our own. torch's exporter carries them along and optimizes nothing across them,
+so that they can be replaced by integers afterwards, when everything around them is known.
 """
 
 import inspect
@@ -65,7 +65,9 @@ def trace(network: Network) -> tuple[ir.Model, dict[str, Bounds | None]]:
     bounds = _absorb_clamps(copy)
     for layer in copy.layers:
         if layer.quantizer is not None:
-            layer.owner.parametrizations[layer.weight_name][0] = Mark(WEIGHT, layer.path)  # type: ignore[index,union-attr,operator]
+            chain = layer.owner.get_submodule(f"parametrizations.{layer.weight_name}")
+            assert isinstance(chain, nn.ModuleList)
+            chain[0] = Mark(WEIGHT, layer.path)
     for name in copy.quantizers:
         set_submodule(copy.module, f"quantizers.{name}", Mark(VALUE, name))
     copy.module.recompile()
@@ -74,10 +76,13 @@ def trace(network: Network) -> tuple[ir.Model, dict[str, Bounds | None]]:
 
 def _check_calibrated(network: Network) -> None:
     missing = [name for name, quantizer in network.quantizers.items() if not quantizer.calibrated]
-    missing += [layer.path for layer in network.layers if layer.quantizer is not None and not layer.quantizer.calibrated]
+    missing += [
+        layer.path for layer in network.layers if layer.quantizer is not None and not layer.quantizer.calibrated
+    ]
     if missing:
         raise ExportError(
-            ", ".join(missing[:5]), f"{len(missing)} quantizers have no range yet",
+            ", ".join(missing[:5]),
+            f"{len(missing)} quantizers have no range yet",
             remedy="calibrate the network first (mj.calibrate)",
         )
 
@@ -109,12 +114,19 @@ def _export(network: Network) -> ir.Model:
     try:
         with _quiet(), torch.no_grad():
             program = torch.onnx.export(
-                network.module, args, kwargs=kwargs, dynamo=True, dynamic_shapes=shapes, opset_version=OPSET, verbose=False
+                network.module,
+                args,
+                kwargs=kwargs,
+                dynamo=True,
+                dynamic_shapes=shapes,
+                opset_version=OPSET,
+                verbose=False,
             )
     except Exception as error:
         reason = next((line for line in reversed(str(error).splitlines()) if line.strip()), type(error).__name__)
         raise ExportError(
-            "network", f"cannot be written as ONNX: {reason.strip()}",
+            "network",
+            f"cannot be written as ONNX: {reason.strip()}",
             remedy="replace the operator that is named there, or write the network with network.save(path)",
         ) from error
     assert program is not None

@@ -2,8 +2,9 @@
 
     mj.verify(network, "model.onnx", images)
 
-The simulation computes with floating-point numbers that lie on grids; a runtime computes with integers. Each quantized
-value is compared in steps of its grid, layer by layer: the simulation computes a layer from what the runtime gave to it.
+The simulation computes with floating-point numbers that lie on grids; a runtime computes with integers. Each
+quantized value is compared in steps of its grid, layer by layer: the simulation computes a layer from what the runtime
+gave to it.
 Were each to go on with its own values, the two would drift apart whatever one does: a value that is rounded up here and
 down there, once in some thousand, moves hundreds of values of the next layer a little, and some of these across a
 rounding bound. The largest outputs are compared in that way, each on its own from end to end.
@@ -130,7 +131,7 @@ class _Against(Protocol):
 
     comparison: Comparison
 
-    def update(self, inputs: tuple[Any, ...], simulated: Tensor) -> None:
+    def update(self, inputs: tuple[Any, ...], simulated: Tensor, /) -> None:
         """Take in one batch, with the simulation's first output."""
 
 
@@ -143,7 +144,7 @@ class _Simulated:
         names = {f"quantizers.{name}": name for name in runtime.values}
         self.places = {node: names[str(node.target)] for node in network.graph.nodes if str(node.target) in names}
 
-    def update(self, inputs: tuple[Any, ...], simulated: Tensor) -> None:
+    def update(self, inputs: tuple[Any, ...], simulated: Tensor, /) -> None:
         """Take in one batch."""
         integers, outputs = self.runtime(inputs)
 
@@ -165,7 +166,7 @@ class _Exact:
         self.runner = IntegerRunner(network, how=Requantization.FLOAT32)
         self.comparison = Comparison(f"{deployed.name}, {EXACT_INTEGERS}", _tallies(network, deployed.values))
 
-    def update(self, inputs: tuple[Any, ...], simulated: Tensor) -> None:
+    def update(self, inputs: tuple[Any, ...], _simulated: Tensor, /) -> None:
         """Take in one batch."""
         integers, outputs = self.deployed(inputs)
         expected, exact = self.runner.integers(inputs)
@@ -185,7 +186,9 @@ class _OnnxRuntime:
         self.values = tuple(name for name in network.quantizers if f"{name}{QUANTIZED}" in made)
         if not self.values:
             raise ExportError(
-                str(path), "has none of the network's quantized values", remedy="export this network and verify that file"
+                str(path),
+                "has none of the network's quantized values",
+                remedy="export this network and verify that file",
             )
         for name in self.values:
             kind = stored_type(network.quantizers[name].affine.grid).value
