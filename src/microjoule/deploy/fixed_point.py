@@ -62,7 +62,7 @@ def high_product(x: Tensor, multiplier: Tensor) -> Tensor:
 
     Args:
         x: any shape, int64 within 32 bits.
-        multiplier: broadcasts against `x`, int64 in [0, 2^31).
+        multiplier: a shape that broadcasts against `x`, int64 in [0, 2^31).
     """
     product = x * multiplier
     nudge = torch.where(product >= 0, 2 ** (BITS - 1), 1 - 2 ** (BITS - 1))
@@ -74,7 +74,7 @@ def rounding_shift(x: Tensor, shift: Tensor) -> Tensor:
 
     Args:
         x: any shape, int64.
-        shift: broadcasts against `x`, int64, >= 0.
+        shift: a shape that broadcasts against `x`, int64, >= 0.
     """
     mask = (torch.ones_like(shift) << shift) - 1
     remainder = x & mask

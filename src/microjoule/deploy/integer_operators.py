@@ -154,7 +154,8 @@ def clamp(step: Step) -> Value:
 
 def passing(step: Step) -> Any:
     """Moved, not computed: torch's own operator on the centred integers."""
-    grids = [value.affine for value in step.inputs if isinstance(value, Integers)]
+    read = pytree.tree_leaves(step.inputs, is_leaf=lambda value: isinstance(value, Integers))
+    grids = [value.affine for value in read if isinstance(value, Integers)]
     moved = step.call(lambda value: value.centred)
     return pytree.tree_map_only(Tensor, lambda t: Integers(t, grids[0]), moved)
 

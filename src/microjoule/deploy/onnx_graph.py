@@ -11,6 +11,9 @@ from microjoule.deploy.trace import DOMAIN, VALUE, WEIGHT
 from microjoule.graph.network import Network
 from microjoule.graph.ops import Layer
 
+INNER = "inner"
+"""Marks the second mark of a value that is rounded twice to the same grid, with a change of shape in between."""
+
 WEIGHTED = frozenset(("Conv", "ConvTranspose", "Gemm"))
 PASSING = frozenset(
     (
@@ -81,7 +84,8 @@ class _Edit:
         """A marked value: round it to its grid."""
         x, name = _read(node, 0), _name(node)
         grid = self.writer.grid(name, self.quantizers[name].affine)
-        rounded = self.writer.quantize(x, name, grid, self.bounds[name], at=node)
+        called = f"{name}_pooled" if INNER in node.attributes else name
+        rounded = self.writer.quantize(x, called, grid, self.bounds[name], at=node)
         self._replace(node, rounded)
         self.written.grids[rounded] = grid
 
@@ -163,17 +167,12 @@ class _Edit:
         users = [user for user, _ in node.outputs[0].uses()]
         if keeps:
             self._replace(node, pooled)
-        elif len(users) == 1 and users[0].domain == DOMAIN:
-            mark = users[0]
-            mark.replace_input_with(0, pooled)
-            flat = ir.node("Flatten", [mark.outputs[0]], attributes={"axis": 1})
-            flat.outputs[0].name = f"{node.outputs[0].name}_flat"
-            mark.outputs[0].replace_all_uses_with(flat.outputs[0], replace_graph_outputs=True)
-            flat.replace_input_with(0, mark.outputs[0])
-            self.graph.insert_after(mark, flat)
-            self.graph.remove(node, safe=True)
-        else:
-            self._replace(node, self.writer.add("Flatten", [pooled], f"{node.outputs[0].name}_flat", at=node, axis=1))
+            return
+        if len(users) == 1 and users[0].domain == DOMAIN:  # on its grid before it is flattened, for an integer kernel
+            inner = ir.node(VALUE, [pooled], domain=DOMAIN, attributes={"name": _name(users[0]), INNER: 1})
+            self.graph.insert_before(node, inner)
+            pooled = inner.outputs[0]
+        self._replace(node, self.writer.add("Flatten", [pooled], f"{node.outputs[0].name}_flat", at=node, axis=1))
 
     def _replace(self, node: ir.Node, value: ir.Value) -> None:
         node.outputs[0].replace_all_uses_with(value, replace_graph_outputs=True)
