@@ -96,6 +96,7 @@ class _Run(Interpreter):
 
     def __init__(self, runner: IntegerRunner, look: Callable[[Node, Any], None] | None) -> None:
         super().__init__(runner.network.module, garbage_collect_values=True)
+        self.extra_traceback = False  # an error of ours says where it is
         self.network = runner.network
         self.how = runner.how
         self.bits = runner.accumulator_bits

@@ -98,9 +98,8 @@ def _name_batch(model: ir.Model) -> None:
     symbols = {str(shape[0]) for shape in shapes if isinstance(shape[0], ir.SymbolicDim)}
     values = (value for node in model.graph for value in node.outputs)
     for value in (*model.graph.inputs, *values):
-        for axis, size in enumerate(value.shape or ()):
-            if isinstance(size, ir.SymbolicDim) and str(size) in symbols and value.shape is not None:
-                value.shape[axis] = "batch"
+        if value.shape is not None:
+            value.shape = ir.Shape(["batch" if str(size) in symbols else size for size in value.shape])
 
 
 def _bytes(model: ir.Model) -> bytes:

@@ -1,6 +1,6 @@
 """A marked ONNX graph (see `trace`) to one with integers inside, in the patterns that integer runtimes look for."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import onnx_ir as ir
 
@@ -144,8 +144,15 @@ class _Edit:
         """A marked weight whose reader is no layer on integers: a matrix product, or a layer that reads reals."""
         layer = self.layers[_name(node)]
         integers, affine = integer_weight(layer)
+        users = [user for user, _ in node.outputs[0].uses()]
+        turned = len(users) == 1 and users[0].op_type == "Transpose" and integers.dim() == 2
+        if turned:  # as a matrix product has it, where integer kernels look for the integers themselves
+            axis = None if affine.scheme.axis is None else 1 - affine.scheme.axis
+            integers, affine = integers.T, replace(affine, scheme=replace(affine.scheme, axis=axis))
         value = self.writer.weight(_stored(layer), integers, affine, at=node, packed=self.packed)
-        self._replace(node, value)
+        self._replace(users[0] if turned else node, value)
+        if turned:
+            self.graph.remove(node, safe=True)
 
     def pool_means(self) -> None:
         """Means over height and width as GlobalAveragePool, which has an integer kernel."""
@@ -175,6 +182,8 @@ class _Edit:
         self._replace(node, self.writer.add("Flatten", [pooled], f"{node.outputs[0].name}_flat", at=node, axis=1))
 
     def _replace(self, node: ir.Node, value: ir.Value) -> None:
+        if node.outputs[0].is_graph_output():  # which ONNX wants a type of; elsewhere a runtime finds it
+            value.type, value.shape = node.outputs[0].type, node.outputs[0].shape
         node.outputs[0].replace_all_uses_with(value, replace_graph_outputs=True)
         self.graph.remove(node, safe=True)
 

@@ -105,7 +105,7 @@ class Writer:
             The value in floating point.
         """
         axis = _axis(grid.affine)
-        ends = type_ends(grid.zero_point.dtype)  # type: ignore[arg-type]
+        ends = type_ends(stored_type(grid.affine.grid))
         low, high = _ends(grid.affine.grid) if bounds is None else (bounds.low, bounds.high)
         quantized = f"{name}{QUANTIZED}"
         if all(bool((bound == end).all()) for bound, end in zip((low, high), ends, strict=True)):
@@ -115,11 +115,12 @@ class Writer:
             integers = self.add("QuantizeLinear", [limited, grid.scale, grid.zero_point], quantized, at=at, **axis)
         else:
             rounded = self.add("QuantizeLinear", [x, grid.scale, grid.zero_point], f"{name}_rounded", at=at, **axis)
-            integers = self._limit_integers(rounded, quantized, (low, high), at=at)
+            integers = self._limit_integers(rounded, quantized, (low, high), stored_type(grid.affine.grid), at=at)
         return self.add("DequantizeLinear", [integers, grid.scale, grid.zero_point], f"{name}_value", at=at, **axis)
 
-    def _limit_integers(self, x: ir.Value, name: str, bounds: tuple[Tensor, Tensor], *, at: ir.Node) -> ir.Value:
-        kind = x.dtype or ir.DataType.UINT8
+    def _limit_integers(
+        self, x: ir.Value, name: str, bounds: tuple[Tensor, Tensor], kind: ir.DataType, *, at: ir.Node
+    ) -> ir.Value:
         low, high = bounds
         if low.numel() == high.numel() == 1:
             ends = [self.store(f"{name}_{end}", v.reshape(()), kind) for end, v in (("low", low), ("high", high))]

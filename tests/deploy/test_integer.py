@@ -1,0 +1,111 @@
+import re
+
+import pytest
+import torch
+from torch import nn, tensor
+
+from microjoule.capture.export import capture
+from microjoule.deploy.integer import IntegerRunner, unsupported
+from microjoule.deploy.integer_values import Requantization
+from microjoule.errors import DataError, ExportError
+from microjoule.graph.edit import clamp_channels
+from microjoule.graph.ops import Activation
+from microjoule.numerics.affine import dequantize
+from microjoule.quantization.calibrate import calibrate
+from microjoule.quantization.simulate import quantize
+from tests.deploy.networks import Function, images, quantized, small
+
+
+def test_a_layer_by_hand():
+    """Inputs in steps of 0.01 from 0 to 2.55, weights 0.5 and 1.27 in steps of 0.01, the output in steps of 0.02."""
+    module = nn.Sequential(nn.Linear(2, 1))
+    module[0].weight.data, module[0].bias.data = tensor([[0.5, 1.27]]), tensor([0.1])
+    network = capture(module, torch.rand(4, 2))
+    quantize(network)
+    read, made = network.quantizers.values()
+    read.set_range(tensor(0.0), tensor(2.55))
+    made.set_range(tensor(0.0), tensor(5.1))
+    found, outputs = IntegerRunner(network).integers((tensor([[1.0, 2.0]]),))
+    first, last = network.quantizers
+    assert found[first].tolist() == [[100, 200]]
+    assert found[last].tolist() == [[157]]  # 0.5 + 2.54 + 0.1 = 3.14
+    assert outputs.item() == pytest.approx(3.14, abs=1e-6)
+
+
+@pytest.mark.parametrize("how", list(Requantization))
+def test_what_comes_out_is_on_the_last_grid(how):
+    network, x = small("relu")
+    found, outputs = IntegerRunner(network, how=how).integers((x,))
+    last = list(network.quantizers)[-1]
+    assert torch.equal(outputs, dequantize(found[last], network.quantizers[last].affine))
+
+
+def test_caps_of_each_channel_hold():
+    network = capture(nn.Sequential(nn.Conv2d(4, 3, 1), nn.ReLU6()), images(4, 4, 5, 5))
+    node = next(n for n in network.graph.nodes if Activation.at(network.module, n) is not None)
+    clamp_channels(network, node, torch.zeros(3, 1, 1), tensor([0.2, 0.4, 9.0]).reshape(3, 1, 1))
+    network.recompile()
+    quantize(network)
+    calibrate(network, images(4, 4, 5, 5))
+    scale = float(list(network.quantizers.values())[-1].scale)
+    for how in Requantization:
+        got = IntegerRunner(network, how=how)(images(6, 4, 5, 5)).amax((0, 2, 3))
+        assert got[0].item() == pytest.approx(0.2, abs=scale)
+        assert got[1].item() == pytest.approx(0.4, abs=scale)
+
+
+def test_what_it_does_not_run_is_named_all_at_once():
+    module = Function(
+        lambda m, x: torch.softmax(m.b(torch.cumsum(m.a(x), 1)), 1), a=nn.Conv2d(4, 4, 1), b=nn.Conv2d(4, 2, 1)
+    )
+    network = capture(module, images(2, 4, 3, 3))
+    quantize(network)
+    calibrate(network, images(2, 4, 3, 3))
+    with pytest.raises(ExportError, match=r"(?s)cumsum.*none of its operators.*softmax.*none of its operators"):
+        IntegerRunner(network)
+
+
+def reasons(network):
+    return "; ".join(unsupported(network))
+
+
+def test_a_network_without_quantizers_has_nothing_to_run_with():
+    network = capture(nn.Sequential(nn.Conv2d(4, 2, 1)), images(2, 4, 3, 3))
+    assert "reads a value without a quantizer" in reasons(network)
+
+
+def test_a_layer_in_floating_point_is_named():
+    network = quantized(nn.Sequential(nn.Conv2d(4, 4, 1), nn.Conv2d(4, 2, 1)), images(2, 4, 3, 3), layers={"1": None})
+    assert re.search(r"^1 \(its weight has no quantizer\)", reasons(network))
+
+
+def test_a_quantizer_without_a_range_is_named():
+    network = capture(nn.Sequential(nn.Conv2d(4, 2, 1)), images(2, 4, 3, 3))
+    quantize(network)
+    assert "its quantizer has no range yet" in reasons(network)
+
+
+def test_an_addition_of_a_number_is_named():
+    network = quantized(Function(lambda m, x: m.a(x) + 1.0, a=nn.Conv2d(4, 4, 1)), images(2, 4, 3, 3))
+    assert "add of something other than two quantized values" in reasons(network)
+
+
+def test_a_sum_beyond_the_accumulator_names_its_layer():
+    network, x = small("linear")
+    (layer,) = network.layers
+    with pytest.raises(ExportError, match=rf"{layer.path}: a sum of [0-9.e+]+ does not fit into 12 bits"):
+        IntegerRunner(network, accumulator_bits=12)(x)
+
+
+def test_inputs_that_do_not_fit_are_refused():
+    network, _ = small("conv")
+    with pytest.raises(DataError, match="do not go through"):
+        IntegerRunner(network)(images(2, 5, 9, 9))
+
+
+def test_the_runner_keeps_what_it_was_given():
+    network, x = small("conv")
+    runner = IntegerRunner(network)
+    before = runner(x)
+    list(network.quantizers.values())[-1].set_range(tensor(-100.0), tensor(100.0))
+    assert torch.equal(runner(x), before)
