@@ -22,7 +22,7 @@ def entries(network, key):
 
 def test_an_activation_by_hand(network):
     """Unsigned, from -1 to 1.55 in steps of 0.01: the first grid value is -100 steps."""
-    quantizer = list(network.quantizers.values())[0]
+    quantizer = next(iter(network.quantizers.values()))
     quantizer.set_range(tensor(-1.0), tensor(1.55))
     entry = entries(network, "activation_encodings")[next(iter(network.quantizers))]
     assert entry["scale"] == [pytest.approx(0.01)]
@@ -122,7 +122,7 @@ def test_a_missing_or_broken_file_is_refused(network, tmp_path):
 
 def test_an_entry_without_a_quantizer_is_refused(network, tmp_path):
     path = changed(network, tmp_path / "encodings.json", lambda d: d[FIRST][0].update(name="other.weight"))
-    with pytest.raises(GraphError, match="other.weight: has an encoding"):
+    with pytest.raises(GraphError, match=r"other\.weight: has an encoding"):
         load_encodings(network, path)
 
 

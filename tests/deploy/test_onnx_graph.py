@@ -20,7 +20,7 @@ def operators(model):
 @pytest.mark.parametrize("name", CASES)
 def test_every_layer_reads_integers_of_32_bits_for_its_bias(name):
     network, _ = small(name, target="per-tensor")
-    model, notes = onnx_model(network)
+    model, _ = onnx_model(network)
     for node in model.graph:
         if node.op_type in ("Conv", "ConvTranspose", "Gemm"):
             read = [value.producer() for value in node.inputs if value is not None]

@@ -47,7 +47,7 @@ def test_a_cut_file_is_refused(path, tmp_path):
 def test_a_model_that_onnx_runtime_does_not_take_is_refused():
     value = helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1])
     graph = helper.make_graph([helper.make_node("NoSuchOperator", ["x"], ["y"])], "g", [value], [])
-    with pytest.raises(FileError, match="odd.onnx: ONNX Runtime does not take it"):
+    with pytest.raises(FileError, match=r"odd\.onnx: ONNX Runtime does not take it"):
         open_session(helper.make_model(graph).SerializeToString(), "odd.onnx")
 
 
