@@ -1,0 +1,19 @@
+"""Data-free quantization: accuracy kept, deployed equal to simulated, latency, size, speed of the simulation."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks import accuracy, agreement, latency, simulation_speed
+from benchmarks.figure import Figure
+
+
+def figures(data: Path) -> Iterator[Figure]:
+    """Every figure, the quick ones first.
+
+    Args:
+        data: a folder of the layout that the zoo reads.
+    """
+    yield from simulation_speed.figures(data)
+    yield from latency.figures(data)
+    yield from accuracy.figures(data)
+    yield from agreement.figures(data)

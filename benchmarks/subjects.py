@@ -1,0 +1,67 @@
+"""What is measured: networks of the zoo with the data that belongs to them, found in any folder of the same layout."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import microjoule as mj
+from microjoule.errors import FileError
+from microjoule.execution.evaluate import Metric
+
+MOBILENET_V1 = "mobilenet_v1_0.25_224_keras"
+MOBILENET_V2 = "mobilenet_v2_1.0_224_tf"
+SQUEEZENET = "squeezenet1_1"
+DEEPLAB = "deeplabv3_mnv2_pascal_tf"
+DS_CNN = "kws_dscnn"
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A captured network, its labelled data, its metric, and the range of its inputs."""
+
+    network: mj.Network
+    labelled: Any
+    metric: Metric
+    input_range: tuple[float, float]
+    name: str
+
+
+def subject(name: str, data: Path, *, samples: str, part: str = "", metric: str = "top1") -> Subject:
+    """Load, capture, and find the data.
+
+    Args:
+        name: of the network in the zoo.
+        data: the data folder.
+        samples: how the labelled set's folder begins.
+        part: of the set, where it has several.
+        metric: of the zoo.
+    """
+    labelled = mj.zoo.dataset(folder(data, samples) + part, model=name, data=data)
+    example = torch.stack([labelled[index][0] for index in range(2)])
+    low, high = mj.zoo.card(name).input_range
+    network = mj.capture(mj.zoo.load(name, data=data), example)
+    return Subject(network, labelled, mj.zoo.metric(metric), (float(low), float(high)), name)
+
+
+def images(name: str, data: Path, count: int) -> Any:
+    """Unlabelled images for a network."""
+    return mj.zoo.dataset(folder(data, "imagenet_sample500"), model=name, data=data, limit=count)
+
+
+def folder(data: Path, beginning: str) -> str:
+    """The first folder whose name begins so: another half of a set may have another ending.
+
+    Raises:
+        FileError: if there is none.
+    """
+    found = sorted(path.name for path in data.glob(f"{beginning}*") if path.is_dir())
+    if not found:
+        raise FileError(str(data), f"holds no {beginning}*", remedy="name the folder of the data with --data")
+    return found[0]
+
+
+def score(network: mj.Network, given: Subject, *, batch_size: int = 16) -> float:
+    """A network's metric on the subject's labelled data."""
+    return mj.evaluate(network, given.labelled, given.metric, batch_size=batch_size).value
