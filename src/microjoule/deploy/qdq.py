@@ -7,7 +7,6 @@ integers.
 
 from dataclasses import dataclass
 
-import ml_dtypes
 import numpy as np
 import onnx_ir as ir
 import torch
@@ -200,7 +199,4 @@ def _ends(grid: IntGrid) -> tuple[Tensor, Tensor]:
 
 
 def _array(values: Tensor, kind: ir.DataType) -> np.ndarray:
-    array = values.detach().cpu().numpy()
-    if kind in (ir.DataType.INT4, ir.DataType.UINT4):
-        return array.astype(ml_dtypes.int4 if kind == ir.DataType.INT4 else ml_dtypes.uint4)
-    return array.astype(kind.numpy())
+    return values.detach().cpu().numpy().astype(kind.numpy())
