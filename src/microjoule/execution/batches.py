@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
-from microjoule.errors import DataError
+from microjoule.errors import DataError, SettingError
 
 Batch = tuple[tuple[Any, ...], Any]
 """Positional inputs of a network for several samples, and their targets (None where there are none)."""
@@ -24,6 +24,7 @@ class Batches:
         start: gives an iterator from the first batch on.
         name: where the data came from, for records.
         samples: how many samples there are, or None if that is not known beforehand.
+        labelled: whether what `start` gives are pairs of inputs and targets.
     """
 
     start: Callable[[], Iterator[Any]]
@@ -35,24 +36,36 @@ class Batches:
         """Each batch, checked.
 
         Raises:
-            DataError: if there is no batch, or inputs are not finite.
+            DataError: if there is no batch, an item is no pair, or inputs are not finite.
         """
         empty = True
         for item in self.start():
             empty = False
-            inputs, targets = item if self.labelled else (item, None)
+            inputs, targets = self.pair(item)
             yield self._inputs(inputs), targets
         if empty:
             raise DataError(self.name, "holds no sample", remedy="give at least one")
 
+    def pair(self, item: Any) -> tuple[Any, Any]:
+        """An item as (inputs, targets); targets are None where there are none."""
+        if not self.labelled:
+            return item, None
+        if isinstance(item, tuple | list) and len(item) == 2:
+            return item[0], item[1]
+        raise DataError(
+            self.name,
+            f"gives a {type(item).__name__}, not a pair of inputs and targets",
+            remedy="give (input, target) pairs, or a tensor or a list of batches if there are no targets",
+        )
+
     def _inputs(self, inputs: Any) -> tuple[Any, ...]:
-        inputs = tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)
-        for tensor in pytree.tree_leaves(inputs):
+        given: tuple[Any, ...] = tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)
+        for tensor in pytree.tree_leaves(given):
             if not isinstance(tensor, Tensor):
                 raise DataError(self.name, f"gives a {type(tensor).__name__} as input", remedy="give tensors")
             if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
                 raise DataError(self.name, "holds NaN or infinite inputs", remedy="check how the data is loaded")
-        return inputs
+        return given
 
 
 def batches(data: Any, *, batch_size: int = 32, name: str | None = None) -> Batches:
@@ -66,7 +79,10 @@ def batches(data: Any, *, batch_size: int = 32, name: str | None = None) -> Batc
 
     Raises:
         DataError: for data of another kind, or without any sample.
+        SettingError: for a batch size below 1.
     """
+    if batch_size < 1:
+        raise SettingError("batch_size", f"is {batch_size}", remedy="give at least 1")
     if isinstance(data, Batches):
         return data
     called = name or str(getattr(data, "name", type(data).__name__))
@@ -81,11 +97,12 @@ def batches(data: Any, *, batch_size: int = 32, name: str | None = None) -> Batc
     if isinstance(data, list) and data:
         return Batches(lambda: iter(data), called, None, labelled=False)
     if isinstance(data, Dataset) or (hasattr(data, "__getitem__") and hasattr(data, "__len__")):
-        _check_some(len(data), called)  # type: ignore[arg-type]
+        _check_some(len(data), called)
         loader = DataLoader(data, batch_size=batch_size, collate_fn=getattr(data, "collate", None))
-        return Batches(lambda: iter(loader), called, len(data), labelled=True)  # type: ignore[arg-type]
+        return Batches(lambda: iter(loader), called, len(data), labelled=True)
     raise DataError(
-        called, "is no data that microjoule can read",
+        called,
+        "is no data that microjoule can read",
         remedy="give a tensor of inputs, (inputs, targets), a map-style dataset, a DataLoader or a list of batches",
     )
 
@@ -99,10 +116,12 @@ def _of_pairs(inputs: Any, targets: Any, *, batch_size: int, name: str) -> Batch
     return Batches(lambda: iter(loader), name, len(x), labelled=True)
 
 
-def _tensor(values: Any, name: str) -> Tensor:
+def _tensor(values: Tensor | np.ndarray[Any, Any], name: str) -> Tensor:
     if isinstance(values, np.ndarray) and values.dtype.kind not in "fiub":
         raise DataError(name, f"holds values of type {values.dtype}", remedy="give numbers")
-    tensor = torch.as_tensor(values)
+    if isinstance(values, np.ndarray):  # torch takes no reversed, read-only or foreign-endian array
+        values = torch.from_numpy(np.require(values, values.dtype.newbyteorder("="), ["C", "W"]))
+    tensor = values
     if tensor.dim() == 0:
         raise DataError(name, "is a single number", remedy="give inputs of shape (n, ...)")
     return tensor.float() if tensor.dtype == torch.float64 else tensor
@@ -114,13 +133,19 @@ def _check_some(count: int, name: str) -> None:
 
 
 def first(data: Batches, samples: int) -> Batches:
-    """The first samples of some data."""
+    """The first samples of some data.
+
+    Raises:
+        SettingError: for less than one sample.
+    """
+    if samples < 1:
+        raise SettingError("samples", f"is {samples}", remedy="give at least 1")
 
     def start() -> Iterator[Any]:
         left = samples
         for item in data.start():
-            inputs, targets = item if data.labelled else (item, None)
-            size = next(t.shape[0] for t in pytree.tree_leaves(inputs) if isinstance(t, Tensor))
+            inputs, targets = data.pair(item)
+            size = next((t.shape[0] for t in pytree.tree_leaves(inputs) if isinstance(t, Tensor)), left)
             cut = pytree.tree_map_only(Tensor, lambda t: t[:left], (inputs, targets))  # noqa: B023
             yield cut if data.labelled else cut[0]
             left -= size

@@ -30,7 +30,9 @@ class Metric(Protocol):
         """Forget all."""
 
 
-def evaluate(model: Network | nn.Module, data: Any, metric: Metric, *, stage: str = "fp32", batch_size: int = 32) -> Evaluated:
+def evaluate(
+    model: Network | nn.Module, data: Any, metric: Metric, *, stage: str = "fp32", batch_size: int = 32
+) -> Evaluated:
     """Run a model on labelled data and score its outputs.
 
     Args:

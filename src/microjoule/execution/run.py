@@ -97,6 +97,7 @@ def misfit(network: Network, inputs: tuple[Any, ...], error: Exception) -> DataE
     expected = [("n", *t.shape[1:]) for t in network.example.tensors]
     reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
     return DataError(
-        "data", f"inputs of shape {got} do not go through a network that takes {expected}: {reason}",
+        "data",
+        f"inputs of shape {got} do not go through a network that takes {expected}: {reason}",
         remedy="give inputs of the example's shape and type",
     )

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+import torch
 from torch.fx import Node
 
 from microjoule.graph.network import Network
@@ -10,10 +11,11 @@ from microjoule.graph.shapes import Shape, shapes
 from microjoule.graph.walk import is_private
 from microjoule.records.facts import Skipped
 
-HOMOGENEOUS = frozenset(
-    "relu leaky_relu prelu max_pool avg_pool dropout identity upsample_nearest upsample_bilinear".split()
-)
-"""f(s x) = s f(x) for s > 0, each channel by itself."""
+ELEMENTWISE = frozenset(["relu", "leaky_relu", "prelu", "dropout", "identity"])
+"""f(s x) = s f(x) for s > 0, each value by itself."""
+
+SPATIAL = frozenset(["max_pool", "avg_pool", "upsample_nearest", "upsample_bilinear", "pad", "mean", "reshape"])
+"""Likewise, each channel by itself, if channels are dimension 1."""
 
 
 @dataclass(slots=True)
@@ -74,7 +76,7 @@ def _joins(network: Network, family: Family, reader: Layer, read: Shape) -> str 
     if not is_private(network, reader):
         return f"{reader.path}, which reads it, is used more than once"
     channels = family.first.out_channels
-    if reader.kind == "linear" and len(read) != 2 and family.first.kind != "linear":
+    if len(read) != 2 and (reader.kind == "linear") != (family.first.kind == "linear"):
         return f"{reader.path} reads another dimension than the channels"
     if reader.in_channels % channels:
         return f"{reader.path} reads {reader.in_channels} channels, not {channels}"
@@ -88,31 +90,45 @@ def _joins(network: Network, family: Family, reader: Layer, read: Shape) -> str 
 def _passes(network: Network, family: Family, node: Node, dims: dict[Node, Shape]) -> str | None:
     """Let an operator between a layer and its readers pass channels through; returns why not."""
     name = kind(network.module, node)
-    if Activation.at(network.module, node) is not None:
-        family.activations.append(node)
-        return None
-    if name in HOMOGENEOUS:
-        return None
-    if name == "pad" and arguments(node).get("mode", "constant") == "constant" and not arguments(node)["value"]:
-        return None
-    if name == "mean" and _spatial(node, dims):
-        return None
-    if name == "reshape" and _flattens(node, dims):
-        return None
     if node.op == "output":
         return "it is an output of the network"
+    activation = Activation.at(network.module, node)
+    if activation is not None:
+        family.activations.append(node)
+        if dims[node][channel_axis(family.first)] == family.first.out_channels or not is_capped(activation):
+            return None
+        return f"{name} ({node.name}) has a cap, and stands after flattening"
+    if name in ELEMENTWISE:
+        return None
+    second = channel_axis(family.first) % len(dims[family.first.node]) == 1
+    if name in SPATIAL and second and _is_spatial(node, str(name), dims):
+        return None
     return f"{name or node.target} ({node.name}) reads it"
 
 
-def _spatial(node: Node, dims: dict[Node, Shape]) -> bool:
-    """Whether a mean leaves samples and channels alone."""
+def channel_axis(layer: Layer) -> int:
+    """The dimension of a layer's output that its channels are."""
+    return -1 if layer.kind == "linear" else 1
+
+
+def is_capped(activation: Activation) -> bool:
+    """Whether an activation has another bound than 0."""
+    bounds = (torch.as_tensor(bound) for bound in (activation.low, activation.high))
+    return not all(bool(((bound == 0) | torch.isinf(bound)).all()) for bound in bounds)
+
+
+def _is_spatial(node: Node, name: str, dims: dict[Node, Shape]) -> bool:
+    """Whether an operator leaves samples and channels alone."""
     rank = len(dims[node.all_input_nodes[0]])
-    return all(dim % rank >= 2 for dim in arguments(node)["dim"] or range(rank))
+    if name == "pad":
+        return not arguments(node)["value"] and len(arguments(node)["pad"]) <= 2 * (rank - 2)
+    if name == "mean":
+        return all(dim % rank >= 2 for dim in arguments(node)["dim"] or range(rank))
+    return name != "reshape" or _flattens(node, dims)
 
 
 def _flattens(node: Node, dims: dict[Node, Shape]) -> bool:
     """Whether a reshape keeps samples apart and lays each channel's values side by side."""
     before, after = dims[node.all_input_nodes[0]], dims[node]
-    return len(before) > 2 and len(after) in (2, len(before) - 1, len(before) - 2) and after[0] == before[0] and (
-        len(after) == 2 or after[1] == before[1]
-    )
+    kept = len(after) in (len(before) - 1, len(before) - 2) and after[1] == before[1]
+    return len(before) > 2 and after[0] == before[0] and (len(after) == 2 or kept)

@@ -104,7 +104,7 @@ def by_input(layer: Layer, weight: Tensor) -> Tensor:
     Returns:
         (in_channels, out_channels / groups * kernel size).
     """
-    grouped = weight.unflatten(0, (layer.groups, -1))
+    grouped: Tensor = weight.unflatten(0, (layer.groups, -1))
     return grouped.transpose(1, 2).flatten(0, 1).flatten(1)
 
 
@@ -118,7 +118,7 @@ def clamp_channels(network: Network, node: Node, low: Tensor, high: Tensor) -> N
     Args:
         network: the network.
         node: a node that `Activation.at` reads.
-        low: broadcasts against the value.
+        low: (channels, 1, ...), or any shape that broadcasts against the value.
         high: as `low`.
 
     Returns:
@@ -156,8 +156,9 @@ def bounds_of(network: Network, node: Node, like: Tensor, dims: int) -> tuple[Te
     activation = Activation.at(network.module, node)
     assert activation is not None
     shape = (like.shape[0], *[1] * dims)
-    both = (torch.as_tensor(b, dtype=like.dtype, device=like.device).flatten() for b in (activation.low, activation.high))
-    low, high = (bound.expand(like.shape[0]).reshape(shape).clone() for bound in both)
+    bounds = (activation.low, activation.high)
+    flat = (torch.as_tensor(bound, dtype=like.dtype, device=like.device).flatten() for bound in bounds)
+    low, high = (bound.expand(like.shape[0]).reshape(shape).clone() for bound in flat)
     return low, high
 
 

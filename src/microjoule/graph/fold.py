@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.fx import Node
 
 from microjoule.graph.edit import bias_of, per_input, set_bias, set_weight
+from microjoule.graph.geometry import meets_zeros
 from microjoule.graph.network import Network
 from microjoule.graph.ops import Layer, kind, module_at
 from microjoule.graph.shapes import Shape, shapes
@@ -37,7 +38,8 @@ class ScaleShift(NamedTuple):
 def scale_and_shift(norm: nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d) -> ScaleShift:
     """A batch norm in evaluation mode as one scale and shift a channel."""
     mean, var = norm.running_mean, norm.running_var
-    assert mean is not None and var is not None
+    assert mean is not None
+    assert var is not None
     gamma = torch.ones_like(var) if norm.weight is None else norm.weight.detach()
     beta = torch.zeros_like(var) if norm.bias is None else norm.bias.detach()
     scale = gamma.double() / torch.sqrt(var.double() + norm.eps)
@@ -79,25 +81,17 @@ def _fold(network: Network, node: Node, dims: dict[Node, Shape]) -> Layer | str:
         return "it keeps no running statistics"
     if len(calls(network, str(node.target))) > 1:
         return "it is used more than once"
-    source = node.all_input_nodes[0]
-    before = Layer.at(network.module, source)
-    if before is not None:
-        reason = _cannot_follow(network, before, dims)
-        if reason is None:
-            _fold_after(network, before, norm)
-            _remove(network, node)
-            return before
-        return reason
     user = only_user(node)
+    before = Layer.at(network.module, node.all_input_nodes[0])
     after = Layer.at(network.module, user) if user is not None else None
-    if after is None:
+    layer, fold = (before, _fold_after) if before is not None else (after, _fold_before)
+    if layer is None:
         return "no layer stands directly before or after it"
-    reason = _cannot_precede(network, after, norm)
-    if reason is not None:
-        return reason
-    _fold_before(network, after, norm)
-    _remove(network, node)
-    return after
+    reason = _cannot_follow(network, layer, dims) if layer is before else _cannot_precede(network, layer, norm)
+    if reason is None:
+        fold(network, layer, norm)
+        _remove(network, node)
+    return layer if reason is None else reason
 
 
 def _cannot_follow(network: Network, layer: Layer, dims: dict[Node, Shape]) -> str | None:
@@ -116,14 +110,12 @@ def _cannot_precede(network: Network, layer: Layer, norm: nn.Module) -> str | No
     if layer.node.op != "call_module":
         return f"{layer.path} is not a lifted layer"
     shift = scale_and_shift(norm).shift  # type: ignore[arg-type]
-    if bool((shift == 0).all()) or layer.kind == "linear":
+    if bool((shift == 0).all()):
         return None
-    kernel = layer.stored_weight.shape[2:]
-    if layer.kind == "conv_transpose" and max(kernel) > 1:
+    if not meets_zeros(layer):
+        return None
+    if layer.kind == "conv_transpose":
         return f"its shift is not the same at every output of the transposed convolution {layer.path}"
-    padding = layer.owner.padding
-    if padding == "valid" or (not isinstance(padding, str) and not any(padding)) or max(kernel) == 1 and padding == "same":
-        return None
     return f"{layer.path} pads with zeros, which the batch norm's shift would have to reach"
 
 
@@ -133,7 +125,7 @@ def _cannot_precede(network: Network, layer: Layer, norm: nn.Module) -> str | No
 def _fold_after(network: Network, layer: Layer, norm: nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d) -> None:
     scale, shift = scale_and_shift(norm)
     weight = layer.by_output(layer.stored_weight.detach().double())
-    set_bias(network, layer, (bias_of(layer).double() * scale + shift).float())
+    set_bias(network, layer, bias_of(layer).double() * scale + shift)
     set_weight(layer, layer.in_layout(weight * scale.reshape(-1, *[1] * (weight.dim() - 1))))
     if norm.weight is not None and norm.bias is not None:
         network.preactivations[layer.path] = Gaussian(norm.bias.detach().clone(), norm.weight.detach().abs())
@@ -143,7 +135,7 @@ def _fold_before(network: Network, layer: Layer, norm: nn.BatchNorm1d | nn.Batch
     scale, shift = scale_and_shift(norm)
     weight = layer.by_output(layer.stored_weight.detach().double())
     added = (weight * per_input(layer, shift)).flatten(1).sum(1)
-    set_bias(network, layer, (bias_of(layer).double() + added).float())
+    set_bias(network, layer, bias_of(layer).double() + added)
     set_weight(layer, layer.in_layout(weight * per_input(layer, scale)))
 
 
@@ -152,5 +144,3 @@ def _remove(network: Network, node: Node) -> None:
     node.replace_all_uses_with(node.all_input_nodes[0])
     network.graph.erase_node(node)
     network.module.delete_submodule(path)
-
-

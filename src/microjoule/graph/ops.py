@@ -191,14 +191,10 @@ class Layer:
             return cls(node, str(node.target), name, called, "weight", bias, int(getattr(called, "groups", 1)))
         args = arguments(node)
         weight, bias_node = args["weight"], args["bias"]
-        if not isinstance(weight, Node) or weight.op != "get_attr":
-            return None
-        if bias_node is not None and bias_node.op != "get_attr":
+        if any(not isinstance(n, Node) or n.op != "get_attr" for n in (weight, bias_node or weight)):
             return None
         owner, weight_name = _stored(module, weight)
-        if bias_node is None:
-            return cls(node, str(weight.target), name, owner, weight_name, None, int(args.get("groups", 1)))
-        bias_owner, bias_name = _stored(module, bias_node)
+        bias_owner, bias_name = (owner, None) if bias_node is None else _stored(module, bias_node)
         if bias_owner is not owner:
             return None
         return cls(node, str(weight.target), name, owner, weight_name, bias_name, int(args.get("groups", 1)))
@@ -220,7 +216,7 @@ class Layer:
         if self.quantizer is None:
             stored: nn.Parameter = getattr(self.owner, self.weight_name)
         else:
-            stored = self.owner.parametrizations[self.weight_name].original  # type: ignore[index,union-attr,assignment]
+            stored = self.owner.parametrizations[self.weight_name].original  # type: ignore[index,union-attr]
         return stored
 
     @property
@@ -255,15 +251,14 @@ class Layer:
         """The weight with its output channels first, whatever the layer's own layout.
 
         Args:
-            weight: the layer's weight, in its own layout.
+            weight: (out_channels, in_channels / groups, *kernel), or as the layer's own layout has it.
 
         Returns:
             (out_channels, in_channels / groups, *kernel).
         """
         if self.kind != "conv_transpose":
             return weight
-        grouped = weight.unflatten(0, (self.groups, -1))
-        return grouped.transpose(1, 2).flatten(0, 1)
+        return _swapped(weight, self.groups)
 
     def in_layout(self, weight: Tensor) -> Tensor:
         """The inverse of `by_output`.
@@ -273,7 +268,13 @@ class Layer:
         """
         if self.kind != "conv_transpose":
             return weight
-        return weight.unflatten(0, (self.groups, -1)).transpose(1, 2).flatten(0, 1)
+        return _swapped(weight, self.groups)
+
+
+def _swapped(weight: Tensor, groups: int) -> Tensor:
+    """Outputs and inputs change places within each group."""
+    grouped: Tensor = weight.unflatten(0, (groups, -1))
+    return grouped.transpose(1, 2).flatten(0, 1)
 
 
 def _stored(module: GraphModule, node: Node) -> tuple[nn.Module, str]:

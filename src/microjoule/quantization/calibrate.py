@@ -58,7 +58,9 @@ def calibrate(
     ranges: dict[Quantizer, RangeFound] = {}
     for node, quantizer in places.items():
         if quantizer not in ranges:
-            ranges[quantizer] = _set(quantizer, statistics[quantizer], rule, str(node.target).removeprefix("quantizers."))
+            ranges[quantizer] = _set(
+                quantizer, statistics[quantizer], rule, str(node.target).removeprefix("quantizers.")
+            )
     record = Calibrated(found.name, rule_name(rule), seen, tuple(ranges.values()))
     network.history.append(record)
     return record
@@ -102,5 +104,3 @@ class unquantized:  # noqa: N801
 def rule_name(rule: RangeRule) -> str:
     """What to call a rule in a record."""
     return str(getattr(rule, "__name__", type(rule).__name__))
-
-

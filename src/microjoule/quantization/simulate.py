@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from torch import Tensor
+from torch.fx import Node
 
 from microjoule.costs.target import Target
 from microjoule.costs.target import target as find_target
@@ -14,12 +15,13 @@ from microjoule.graph.ops import Layer
 from microjoule.graph.quantizer import Quantizer
 from microjoule.numerics.affine import quantize as to_integers
 from microjoule.numerics.distribution import Distribution
+from microjoule.numerics.grid import Scheme
 from microjoule.numerics.ranges import RangeRule, min_max
-from microjoule.quantization.placement import find_places
+from microjoule.quantization.placement import Place, find_places
 from microjoule.records.facts import GridPlaced, Placed, Skipped
 
 Bits = int | tuple[int | None, int | None] | None
-"""Bits of a layer: of its weights, or (weights, outputs), where None is floating point."""
+"""Bits of a layer: of its weights, or (weights, outputs), each None for the default; None alone is floating point."""
 
 
 def quantize(
@@ -39,7 +41,7 @@ def quantize(
         weights: bits of weights; None for the target's default.
         activations: bits of activations; None for the target's default.
         layers: exceptions by layer path: None leaves a layer in floating point, a number is its weights' bits, a pair
-            is (weights, outputs).
+            is (weights, outputs), in which None is the default.
         weight_rule: how weights' ranges are chosen.
 
     Returns:
@@ -57,36 +59,44 @@ def quantize(
         if path not in known:
             raise unknown_layer(path, known)
     excluded = frozenset(path for path, bits in chosen.items() if bits is None)
-    weight_schemes = {
-        layer.path: rules.weight_scheme(_bits(chosen.get(layer.path, weights), 0, weights), layer.out_axis)
-        for layer in network.layers
-        if layer.path not in excluded and layer.kind in rules.integer
-    }
-    places = find_places(network, rules, excluded)
-    activation_schemes = {
-        place.node: rules.activation_scheme(_bits(chosen.get(place.layer or ""), 1, activations)) for place in places
-    }
-    grids, skipped = [], [Skipped(path, "excluded by the caller") for path in excluded]
+    quantizers, skipped = {}, [Skipped(path, "excluded by the caller") for path in chosen if path in excluded]
     for layer in network.layers:
-        if layer.path not in weight_schemes:
-            if layer.path not in excluded:
-                skipped.append(Skipped(layer.path, f"{rules.name} does not run {layer.kind} in integer"))
-            continue
-        quantizer = Quantizer(weight_schemes[layer.path]).to(layer.stored_weight.device)
-        set_range_by(quantizer, layer, weight_rule)
-        quantize_weight(layer, quantizer)
-        grids.append(_grid(layer.path, "weight", quantizer, layer=layer.path))
-    made: dict[str, Quantizer] = {}
-    for place in places:
-        first = place.shares.name
-        quantizer = made.setdefault(first, Quantizer(activation_schemes[place.shares]).to(network.device))
-        insert_quantizer(network, place.node, quantizer)
-        kind = "input" if place.node.op == "placeholder" else "activation"
-        grids.append(_grid(place.node.name, kind, quantizer, layer=place.layer or ""))
+        if layer.path not in excluded and layer.kind in rules.integer:
+            bits = _bits(chosen.get(layer.path), 0, weights)
+            quantizers[layer.path] = _for_weight(layer, rules.weight_scheme(bits, layer.out_axis), weight_rule)
+        elif layer.path not in excluded:
+            skipped.append(Skipped(layer.path, f"{rules.name} does not run {layer.kind} in integer"))
+    places = find_places(network, rules, excluded)
+    outputs = [_bits(chosen.get(place.layer or ""), 1, activations) for place in places]
+    schemes = {place.node: rules.activation_scheme(bits) for place, bits in zip(places, outputs, strict=True)}
+    grids = []
+    for layer in network.layers:
+        if layer.path in quantizers:
+            quantize_weight(layer, quantizers[layer.path])
+            grids.append(_grid(layer.path, "weight", quantizers[layer.path], layer=layer.path))
+    grids += _insert(network, places, schemes)
     network.recompile()
     record = Placed(rules.name, tuple(grids), tuple(skipped))
     network.history.append(record)
     return record
+
+
+def _for_weight(layer: Layer, scheme: Scheme, rule: RangeRule) -> Quantizer:
+    quantizer = Quantizer(scheme).to(layer.stored_weight.device)
+    set_range_by(quantizer, layer, rule)
+    return quantizer
+
+
+def _insert(network: Network, places: list[Place], schemes: Mapping[Node, Scheme]) -> list[GridPlaced]:
+    """Put quantizers on values, one for all that share a scale."""
+    made: dict[Node, Quantizer] = {}
+    grids = []
+    for place in places:
+        quantizer = made.setdefault(place.shares, Quantizer(schemes[place.shares]).to(network.device))
+        insert_quantizer(network, place.node, quantizer)
+        kind = "input" if place.node.op == "placeholder" else "activation"
+        grids.append(_grid(place.node.name, kind, quantizer, layer=place.layer or ""))
+    return grids
 
 
 def set_range_by(quantizer: Quantizer, layer: Layer, rule: RangeRule) -> None:
@@ -134,5 +144,3 @@ def _grid(name: str, kind: str, quantizer: Quantizer, *, layer: str) -> GridPlac
     scheme = quantizer.scheme
     scales = 1 if quantizer.scale is None or quantizer.scale.dim() == 0 else len(quantizer.scale)
     return GridPlaced(name, name, kind, scheme.grid.bits, scheme.grid.signed, scheme.symmetric, scales, layer)
-
-

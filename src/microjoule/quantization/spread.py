@@ -1,5 +1,6 @@
 """What a person wants to see of a network's weights and errors: spread by channel, and error by layer."""
 
+import math
 from typing import Any
 
 import torch
@@ -65,4 +66,4 @@ def _name(node: Node) -> str:
 
 
 def _decibel(signal: float, noise: float) -> float:
-    return 10 * float(torch.log10(torch.tensor(max(signal, LEAST_POWER) / max(noise, LEAST_POWER), dtype=torch.float64)))
+    return 10 * math.log10(max(signal, LEAST_POWER) / max(noise, LEAST_POWER))

@@ -17,8 +17,9 @@ from torch.fx import Node
 
 from microjoule.graph.channels import Family, find_families
 from microjoule.graph.edit import bias_of, bounds_of, clamp_channels, per_input, set_bias
+from microjoule.graph.geometry import meets_zeros
 from microjoule.graph.network import Network
-from microjoule.graph.ops import Activation, Layer, kind
+from microjoule.graph.ops import Activation, kind
 from microjoule.graph.shapes import Shape, shapes
 from microjoule.graph.walk import only_user
 from microjoule.numerics.gaussian import Gaussian
@@ -59,7 +60,8 @@ def absorb_high_biases(network: Network, *, sigmas: float = 3.0) -> HighBiasesAb
             skipped.append(Skipped(family.first.path, reason))
             continue
         known = network.preactivations[family.first.path]
-        constant = absorbable(known.mean, known.std, sigmas=sigmas)
+        cap = bounds_of(network, family.activations[0], known.mean, 0)[1]
+        constant = torch.minimum(absorbable(known.mean, known.std, sigmas=sigmas), cap)
         if bool((constant > 0).any()):
             _absorb(network, family, constant, dims)
             moved[family.first.path] = constant.max().item()
@@ -80,13 +82,13 @@ def _cannot_absorb(network: Network, family: Family) -> str | None:
     assert activation is not None
     if not bool((torch.as_tensor(activation.low) == 0).all()):
         return "the activation after it is no ReLU"
-    if any(kind(network.module, node) not in ("dropout", "reshape") for node in _between(network, family)):
+    if any(kind(network.module, node) not in ("dropout", "reshape") for node in _between(family)):
         return "pooling or padding stands between it and its readers"
-    padding = [reader.path for reader in family.readers if _pads(reader)]
-    return f"{padding[0]} pads with zeros" if padding else None
+    padded = [reader.path for reader in family.readers if meets_zeros(reader)]
+    return f"{padded[0]} pads with zeros" if padded else None
 
 
-def _between(network: Network, family: Family) -> list[Node]:
+def _between(family: Family) -> list[Node]:
     """The nodes between a family's activation and its readers."""
     ends = {reader.node for reader in family.readers}
     found, todo = [], list(family.activations[0].users)
@@ -96,13 +98,6 @@ def _between(network: Network, family: Family) -> list[Node]:
             found.append(node)
             todo += node.users
     return found
-
-
-def _pads(layer: Layer) -> bool:
-    padding = getattr(layer.owner, "padding", 0)
-    if layer.kind == "conv_transpose":
-        return True
-    return layer.kind == "conv" and (padding == "same" or (isinstance(padding, tuple) and any(padding)))
 
 
 # Applying it ----------------------------------------------------------------------------------------------------------
@@ -117,6 +112,6 @@ def _absorb(network: Network, family: Family, constant: Tensor, dims: dict[Node,
         read = per_input(reader, constant.repeat_interleave(repeats))
         set_bias(network, reader, bias_of(reader) + (weight * read).flatten(1).sum(1))
     (node,) = family.activations
-    low, high = bounds_of(network, node, constant, len(dims[node]) - 2)
+    low, high = bounds_of(network, node, constant, 0 if first.kind == "linear" else len(dims[node]) - 2)
     if not bool(torch.isinf(high).all()):
         clamp_channels(network, node, low, high - constant.reshape(high.shape))

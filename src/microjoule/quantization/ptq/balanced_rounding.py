@@ -2,8 +2,8 @@
 
 Rounding each weight to the nearest integer makes each error smallest, but not what the errors do together: inputs
 are alike from pixel to pixel, and positive after ReLU, so a kernel's output is off by about the sum of its errors. Of
-n errors, each uniform in [-1/2, 1/2] steps, the sum has a standard deviation of sqrt(n / 12). Rounding those few weights
-the other way whose error is nearest to a half already brings every sum within half a step.
+n errors, each uniform in [-1/2, 1/2] steps, the sum has a standard deviation of sqrt(n / 12). Rounding those few
+weights the other way whose error is nearest to a half already brings every sum within half a step.
 
 First the sum over each kernel (one input of one output) is brought within [-1/2, 1/2], then the sum over each output
 channel. No data, no iteration.
@@ -42,7 +42,7 @@ def balanced(exact: Tensor, *, low: Tensor | float, high: Tensor | float) -> Ten
 
     Args:
         exact: (out, in, kernel size), in steps.
-        low: broadcasts against `exact`: the smallest integer allowed.
+        low: (out, in, kernel size), or broadcasts so: the smallest integer allowed.
         high: the same, the largest.
 
     Returns:
@@ -81,7 +81,7 @@ def balance_rounding(network: Network) -> WeightsBalanced:
         zero_point = along(affine.zero_point, weight, affine.scheme)
         exact = weight.double() / along(affine.scale, weight, affine.scheme).double()
         low, high = ((bound - zero_point).expand(weight.shape) for bound in (affine.grid.qmin, affine.grid.qmax))
-        rows = [layer.by_output(part).flatten(2) if weight.dim() > 2 else part[..., None] for part in (exact, low, high)]
+        rows = [layer.by_output(part)[..., None].flatten(2) for part in (exact, low, high)]
         integers = balanced(rows[0], low=rows[1], high=rows[2]).reshape(layer.by_output(weight).shape)
         moved[layer.path] = (layer.in_layout(integers) != torch.round(exact)).double().mean().item()
         quantizer.hold((layer.in_layout(integers) + zero_point).to(torch.int32))

@@ -16,20 +16,20 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.fx import Node
-from torch.nn import functional as F  # noqa: N812
 
 from microjoule.errors import GraphError
 from microjoule.execution.batches import batches, first
 from microjoule.execution.progress import track
 from microjoule.execution.run import count, visit
 from microjoule.graph.edit import bias_of, per_input, set_bias
+from microjoule.graph.geometry import met_share
 from microjoule.graph.network import Network
 from microjoule.graph.ops import Layer, arguments, kind
 from microjoule.graph.shapes import Shape, shapes
 from microjoule.graph.walk import is_private, through_quantizers
 from microjoule.numerics.statistics import Moments
 from microjoule.quantization.calibrate import unquantized
-from microjoule.quantization.ptq.moments import propagate
+from microjoule.quantization.moments import propagate
 from microjoule.records.facts import BiasesCorrected, BiasShift, Skipped
 
 # The equation ---------------------------------------------------------------------------------------------------------
@@ -40,7 +40,7 @@ def expected_shift(rounding: Tensor, mean: Tensor, share: Tensor | float = 1.0) 
 
     Args:
         rounding: (out, in / groups, *kernel), what rounding added to the weights, Wq - W.
-        mean: broadcasts against `rounding`: E[x] of the input that each weight reads.
+        mean: (out, in / groups, 1, ...), or broadcasts so: E[x] of the input that each weight reads.
         share: (*kernel), how often each weight of the kernel meets the input and not zero padding; 1 for always.
     """
     return (rounding.double() * mean.double() * share).flatten(1).sum(1)
@@ -69,7 +69,7 @@ def correct_biases_from_statistics(network: Network, *, input_range: tuple[float
             continue
         rounding = layer.by_output((layer.weight - layer.stored_weight).detach())
         shift = expected_shift(rounding, per_input(layer, source.mean), _share_inside(network, layer, dims))
-        set_bias(network, layer, (bias_of(layer).double() - shift).float())
+        set_bias(network, layer, bias_of(layer).double() - shift)
         std = network.preactivations[layer.path].std if layer.path in network.preactivations else torch.ones_like(shift)
         shifts.append(_in_units_of(layer.path, shift, torch.zeros_like(shift), std))
     record = BiasesCorrected("batch-norm statistics", tuple(shifts), tuple(skipped))
@@ -79,20 +79,14 @@ def correct_biases_from_statistics(network: Network, *, input_range: tuple[float
 
 def _share_inside(network: Network, layer: Layer, dims: dict[Node, Shape]) -> Tensor | float:
     """How often each weight of a convolution's kernel meets its input and not zero padding, over all positions."""
-    module = layer.owner
-    if layer.kind != "conv" or len(layer.stored_weight.shape) != 4 or layer.node.op != "call_module":
+    if layer.kind == "linear":
         return 1.0
-    source = through_quantizers(network, layer.node.all_input_nodes[0])
-    pads = [0, 0, 0, 0]
+    source, pads = through_quantizers(network, layer.node.all_input_nodes[0]), None
     if kind(network.module, source) == "pad":
-        pads = list(arguments(source)["pad"])
+        flat = [*arguments(source)["pad"], *[0] * 2 * len(dims[source])][: 2 * (len(dims[source]) - 2)]
+        pads = tuple(zip(flat[-2::-2], flat[-1::-2], strict=True))
         source = source.all_input_nodes[0]
-    ones = F.pad(torch.ones(1, 1, *dims[source][2:], device=network.device, dtype=torch.float64), pads)
-    if isinstance(module.padding, str):
-        return 1.0
-    kernel = layer.stored_weight.shape[2:]
-    patches = F.unfold(ones, kernel, dilation=module.dilation, padding=module.padding, stride=module.stride)  # type: ignore[arg-type]
-    return patches.mean(2).reshape(tuple(kernel))
+    return met_share(layer, dims[source][2:], pads=pads).to(network.device)
 
 
 # Empirical: from images or noise --------------------------------------------------------------------------------------
@@ -112,10 +106,11 @@ def correct_biases(network: Network, data: Any, *, samples: int | None = 64) -> 
     skipped = [Skipped(layer.path, reason) for layer in network.layers if (reason := _cannot_correct(network, layer))]
     chosen = {layer.node: layer for layer in network.layers if not _cannot_correct(network, layer)}
     expected = {node: Moments(axis=_channel_axis(layer)) for node, layer in chosen.items()}
+    parts = [inputs for inputs, _ in found]  # gone through once: shuffled data would give others the next time
     with unquantized(network):
-        for inputs, _ in track(found, "mean outputs", total=found.samples):
+        for inputs in track(parts, "mean outputs", total=found.samples):
             visit(network, inputs, chosen, lambda node, value: expected[node].update(value))
-    together = _joined([inputs for inputs, _ in found])
+    together = _joined(parts)
     before: dict[Node, Tensor] = {}
 
     def correct(node: Node, value: Tensor) -> Tensor:

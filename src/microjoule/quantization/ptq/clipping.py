@@ -1,7 +1,7 @@
 """Smart weight clipping: a narrower range, where a few outliers would take the steps of all other weights.
 
-With a grid of step s over [-c, c], rounding adds s^2 / 12 to the mean squared error, and each weight beyond c its squared
-distance from c. The least-squares clip balances the two; what clipping adds to a layer's mean is left to bias
+With a grid of step s over [-c, c], rounding adds s^2 / 12 to the mean squared error, and each weight beyond c its
+squared distance from c. The least-squares clip balances the two; what clipping adds to a layer's mean is left to bias
 correction. Where a (P)ReLU follows, equalization moves outliers to where they do no harm; clipping is for layers that
 equalization does not reach.
 
@@ -19,9 +19,7 @@ from microjoule.quantization.simulate import set_range_by
 from microjoule.records.facts import Skipped, WeightsClipped
 
 
-def clip_weights(
-    network: Network, *, rule: RangeRule = mse, only: Collection[str] | None = None
-) -> WeightsClipped:
+def clip_weights(network: Network, *, rule: RangeRule = mse, only: Collection[str] | None = None) -> WeightsClipped:
     """Choose the ranges of quantized weights anew, in place.
 
     Args:

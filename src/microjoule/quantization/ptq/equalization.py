@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.fx import Node
 
-from microjoule.graph.channels import Family, find_families
+from microjoule.graph.channels import Family, find_families, is_capped
 from microjoule.graph.edit import bounds_of, by_input, clamp_channels, per_input, scale_inputs, scale_outputs
 from microjoule.graph.network import Network
 from microjoule.graph.ops import Activation, Layer
@@ -106,10 +106,10 @@ def equalize(network: Network, *, sweeps: int = 100, tolerance: float = 1e-2) ->
     change, rounds = math.inf if families else 0.0, 0
     while change > tolerance and rounds < sweeps:
         rounds, change = rounds + 1, 0.0
-        for family, reach, total in zip(families, reaches, totals, strict=True):
-            scale = _scale(family, sizes, reach / total)
+        for index, (family, reach) in enumerate(zip(families, reaches, strict=True)):
+            scale = _scale(family, sizes, reach / totals[index])
             _rescale(family, sizes, scale)
-            total *= scale
+            totals[index] = totals[index] * scale
             change = max(change, scale.max().item() - 1, 1 / scale.min().item() - 1)
     capped: list[Node] = []
     dims = shapes(network)
@@ -127,9 +127,7 @@ def equalize(network: Network, *, sweeps: int = 100, tolerance: float = 1e-2) ->
 
 def _magnitudes(layer: Layer) -> Tensor:
     """For each pair of channels the largest weight between them: (out_channels, in_channels / groups)."""
-    return layer.by_output(layer.stored_weight.detach()).abs().flatten(2).amax(2) if layer.stored_weight.dim() > 2 else (
-        layer.stored_weight.detach().abs().clone()
-    )
+    return layer.by_output(layer.stored_weight.detach()).abs()[..., None].flatten(2).amax(2)
 
 
 def _reach(network: Network, family: Family) -> Tensor:
@@ -163,11 +161,10 @@ def _rescale_caps(network: Network, family: Family, scale: Tensor, dims: dict[No
     done = []
     for node in family.activations:
         activation = Activation.at(network.module, node)
-        if activation is None or bool((scale == 1).all()):
+        if activation is None or not is_capped(activation) or bool((scale == 1).all()):
             continue
-        bounds = bounds_of(network, node, scale, len(dims[node]) - 2)
-        if all(bool(((bound == 0) | torch.isinf(bound)).all()) for bound in bounds):
-            continue
-        column = scale.reshape(bounds[0].shape)
-        done.append(clamp_channels(network, node, bounds[0] / column, bounds[1] / column))
+        after = 0 if family.first.kind == "linear" else len(dims[node]) - 2
+        low, high = bounds_of(network, node, scale, after)
+        column = scale.reshape(low.shape)
+        done.append(clamp_channels(network, node, low / column, high / column))
     return done

@@ -15,7 +15,7 @@ from microjoule.graph.quantizer import Quantizer
 from microjoule.numerics.distribution import Distribution
 from microjoule.numerics.ranges import RangeRule, min_max
 from microjoule.quantization.calibrate import quantizer_nodes, rule_name
-from microjoule.quantization.ptq.moments import Known, propagate
+from microjoule.quantization.moments import Known, propagate
 from microjoule.records.facts import Calibrated, RangeFound
 
 POINTS = 97

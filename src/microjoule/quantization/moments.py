@@ -7,8 +7,7 @@ statistics of its own gives W E[x] + b, with the variances of its inputs taken a
 Source: Nagel et al. 2019, https://arxiv.org/abs/1906.04721, sections 4.2.1 and 5 (activation ranges: beta +- 6 gamma).
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -16,12 +15,13 @@ from torch.fx import Node
 
 from microjoule.graph.edit import bias_of, bounds_of, per_input
 from microjoule.graph.network import Network
-from microjoule.graph.ops import Activation, Layer, kind, tensor_inputs
+from microjoule.graph.ops import Activation, Layer, arguments, kind, tensor_inputs
 from microjoule.graph.shapes import Shape, shapes
 from microjoule.numerics.gaussian import Gaussian
 
 INFINITE = float("inf")
-PASSING = frozenset("dropout identity quantizer max_pool avg_pool mean pad upsample_nearest upsample_bilinear".split())
+ELEMENTWISE = frozenset(["dropout", "identity", "quantizer"])
+SPATIAL = frozenset(["max_pool", "avg_pool", "mean", "pad", "upsample_nearest", "upsample_bilinear"])
 """Operators after which a channel is still about the same distribution (pooling narrows it: the range stays safe)."""
 
 
@@ -33,11 +33,13 @@ class Known:
         before: the distribution before clipping.
         low: (channels,), -inf where nothing is clipped.
         high: (channels,), inf where nothing is clipped.
+        last: whether channels are the last of more than two dimensions, as a linear layer makes them of tokens.
     """
 
     before: Gaussian
     low: Tensor
     high: Tensor
+    last: bool = False
 
     @property
     def mean(self) -> Tensor:
@@ -48,12 +50,6 @@ class Known:
     def var(self) -> Tensor:
         """(channels,)."""
         return self.before.var_of_clipped(self.low, self.high)
-
-    def range(self, sigmas: float) -> tuple[Tensor, Tensor]:
-        """Low and high of each channel within so many standard deviations, each (channels,)."""
-        low = torch.maximum(self.before.mean - sigmas * self.before.std, self.low)
-        high = torch.minimum(self.before.mean + sigmas * self.before.std, self.high)
-        return torch.minimum(low, self.high), torch.maximum(high, self.low)
 
 
 def normal(mean: Tensor, var: Tensor) -> Known:
@@ -99,31 +95,55 @@ def _after(network: Network, node: Node, known: dict[Node, Known], dims: dict[No
     inputs = [known.get(other) for other in tensor_inputs(node)]
     layer = Layer.at(network.module, node)
     if layer is not None:
-        return _layer(network, layer, inputs[0])
+        return _layer(network, layer, inputs[0], last=layer.kind == "linear" and len(dims[node]) > 2)
     name = kind(network.module, node)
     given = [value for value in inputs if value is not None]
     if not given or len(given) < len(inputs):
         return None
     if Activation.at(network.module, node) is not None:
         low, high = bounds_of(network, node, given[0].before.mean, 0)
-        return Known(given[0].before, torch.maximum(given[0].low, low), torch.minimum(given[0].high, high))
-    if name in PASSING:
+        return replace(given[0], low=given[0].low.clamp(low, high), high=given[0].high.clamp(low, high))
+    if name in ELEMENTWISE:
         return given[0]
+    if name in ("add", "concat"):
+        return _combined(node, given, dims)
+    return None if given[0].last else _over_space(node, name, given[0], dims)
+
+
+def _combined(node: Node, values: list[Known], dims: dict[Node, Shape]) -> Known | None:
+    """What is known of a sum, or of channels side by side."""
+    last, given = values[0].last, arguments(node)
+    if len(values) == 1 or any(value.last != last for value in values):
+        return None
+    if "alpha" in given:
+        return _sum(values) if given["alpha"] == 1 else None
+    rank = len(dims[node])
+    return _concat(values) if given["dim"] % rank == (rank - 1 if last else 1) else None
+
+
+def _over_space(node: Node, name: str | None, value: Known, dims: dict[Node, Shape]) -> Known | None:
+    """What is known after an operator that works on the dimensions after the channels."""
+    if name != "reshape" and name not in SPATIAL:
+        return None
+    before, after = dims[tensor_inputs(node)[0]], dims[node]
     if name == "reshape":
-        return _reshaped(given[0], dims[tensor_inputs(node)[0]], dims[node])
-    combine = COMBINED.get(name or "")
-    return combine(given) if combine is not None and len(given) > 1 else None
+        return _reshaped(value, before, after)
+    if name == "pad" and (arguments(node)["value"] or len(arguments(node)["pad"]) > 2 * (len(before) - 2)):
+        return None
+    if name == "mean" and any(dim % len(before) < 2 for dim in arguments(node)["dim"] or (0,)):
+        return None
+    return value
 
 
-def _layer(network: Network, layer: Layer, source: Known | None) -> Known | None:
+def _layer(network: Network, layer: Layer, source: Known | None, *, last: bool) -> Known | None:
     if layer.path in network.preactivations:
         statistics = network.preactivations[layer.path]
-        return normal(statistics.mean, statistics.std.square())
-    if source is None or len(source.low) != layer.in_channels:
+        return replace(normal(statistics.mean, statistics.std.square()), last=last)
+    if source is None or len(source.low) != layer.in_channels or source.last != last:
         return None
     weight = layer.by_output(layer.stored_weight.detach())
     mean = (weight * per_input(layer, source.mean)).flatten(1).sum(1) + bias_of(layer)
-    return normal(mean, (weight.square() * per_input(layer, source.var)).flatten(1).sum(1))
+    return replace(normal(mean, (weight.square() * per_input(layer, source.var)).flatten(1).sum(1)), last=last)
 
 
 def _reshaped(value: Known, before: Shape, after: Shape) -> Known | None:
@@ -139,12 +159,10 @@ def _sum(values: list[Known]) -> Known | None:
     if len({len(value.low) for value in values}) > 1:
         return None
     total = torch.stack([value.mean for value in values]).sum(0), torch.stack([value.var for value in values]).sum(0)
-    return normal(*total)
+    return replace(normal(*total), last=values[0].last)
 
 
 def _concat(values: list[Known]) -> Known:
     mean, std = torch.cat([v.before.mean for v in values]), torch.cat([v.before.std for v in values])
-    return Known(Gaussian(mean, std), torch.cat([v.low for v in values]), torch.cat([v.high for v in values]))
-
-
-COMBINED: dict[str, Callable[[list[Known]], Known | None]] = {"add": _sum, "concat": _concat}
+    low, high = torch.cat([v.low for v in values]), torch.cat([v.high for v in values])
+    return Known(Gaussian(mean, std), low, high, values[0].last)

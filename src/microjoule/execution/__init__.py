@@ -1,0 +1,1 @@
+"""Running a network on data: batches, visits, evaluation."""

@@ -1,0 +1,1 @@
+"""The network: a graph with typed views, walking, editing, folding."""
