@@ -85,7 +85,7 @@ def batches(data: Any, *, batch_size: int = 32, name: str | None = None) -> Batc
         raise SettingError("batch_size", f"is {batch_size}", remedy="give at least 1")
     if isinstance(data, Batches):
         return data
-    called = name or str(getattr(data, "name", type(data).__name__))
+    called = name or str(getattr(data, "name", None) or type(data).__name__)
     if isinstance(data, tuple) and len(data) == 2 and all(isinstance(part, Tensor | np.ndarray) for part in data):
         return _of_pairs(*data, batch_size=batch_size, name=called)
     if isinstance(data, Tensor | np.ndarray):

@@ -57,6 +57,7 @@ def visit(network: Network, inputs: tuple[Any, ...], nodes: Collection[Node], vi
     """
     moved = to_device(inputs, network.device)
     try:
+        _check_count(network, moved)
         with torch.no_grad():
             _Visiting(network, nodes, visitor).run(*moved)
     except MicrojouleError:
@@ -78,6 +79,13 @@ def outputs(network: Network, data: Batches) -> Iterator[tuple[Any, Any]]:
     """The network's outputs and the targets, batch by batch."""
     for inputs, targets in data:
         yield run(network, inputs), targets
+
+
+def _check_count(network: Network, inputs: tuple[Any, ...]) -> None:
+    """An interpreter would leave out inputs that no placeholder takes."""
+    given, taken = len([t for t in pytree.tree_leaves(inputs) if isinstance(t, Tensor)]), len(network.example.tensors)
+    if given > taken:
+        raise ValueError(f"takes {taken} tensors, got {given}")
 
 
 def count(inputs: Any) -> int:

@@ -1,0 +1,199 @@
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.testing import assert_close
+from torch.utils.data import DataLoader, Dataset, TensorDataset
+
+from microjoule.errors import DataError, SettingError
+from microjoule.execution.batches import batches, first
+
+
+class Squares(Dataset):
+    """x -> x^2, with a name."""
+
+    name = "squares"
+
+    def __init__(self, count=7):
+        self.count = count
+
+    def __len__(self):
+        return self.count
+
+    def __getitem__(self, index):
+        if index >= self.count:
+            raise IndexError(index)
+        return torch.tensor([float(index)]), index**2
+
+
+class Collated(Squares):
+    """The same, with a way of its own to make batches."""
+
+    def collate(self, items):
+        return torch.stack([x for x, _ in items]) + 100, [target for _, target in items]
+
+
+def inputs_of(data):
+    return torch.cat([inputs[0] for inputs, _ in data])
+
+
+def targets_of(data):
+    return [int(target) for _, targets in data for target in targets]
+
+
+X = torch.arange(7.0).unsqueeze(1)
+FORMS = {
+    "tensor": X,
+    "array": X.numpy(),
+    "pair": (X, torch.arange(7) ** 2),
+    "pair of arrays": (X.numpy(), np.arange(7) ** 2),
+    "dataset": Squares(),
+    "sequence": [*X.split(3)],
+    "loader": DataLoader(Squares(), batch_size=2),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_gives_the_same_inputs_each_time(form):
+    data = batches(FORMS[form], batch_size=3)
+    assert torch.equal(inputs_of(data), X)
+    assert torch.equal(inputs_of(data), X)
+
+
+@pytest.mark.parametrize("form", ["pair", "pair of arrays", "dataset", "loader"])
+def test_labels_come_with_their_inputs(form):
+    data = batches(FORMS[form])
+    assert data.labelled
+    assert targets_of(data) == [0, 1, 4, 9, 16, 25, 36]
+
+
+def test_without_labels_there_are_no_targets():
+    data = batches(X)
+    assert not data.labelled
+    assert [targets for _, targets in data] == [None]
+
+
+@given(samples=st.integers(1, 20), size=st.integers(1, 25))
+def test_every_sample_comes_once_and_only_the_last_batch_is_smaller(samples, size):
+    x = torch.arange(samples).unsqueeze(1)
+    sizes = [len(inputs[0]) for inputs, _ in batches(x, batch_size=size)]
+    assert sum(sizes) == samples
+    assert all(one == size for one in sizes[:-1])
+
+
+@pytest.mark.parametrize(("form", "samples"), [("tensor", 7), ("pair", 7), ("dataset", 7), ("loader", None)])
+def test_how_many_samples_there_are_is_said_where_it_is_known(form, samples):
+    assert batches(FORMS[form]).samples == samples
+
+
+def test_data_has_a_name():
+    assert batches(Squares()).name == "squares"
+    assert batches(X).name == "Tensor"
+    assert batches(X, name="photographs").name == "photographs"
+
+
+def test_batches_are_batches_already():
+    data = batches(X)
+    assert batches(data) is data
+
+
+def test_a_dataset_may_make_its_batches_itself():
+    assert torch.equal(inputs_of(batches(Collated())), X + 100)
+
+
+def test_a_batch_of_several_inputs_is_a_tuple():
+    (inputs, _), *_ = batches([(X, X + 1)])
+    assert torch.equal(inputs[1], X + 1)
+
+
+def test_float64_becomes_float32_and_integers_stay():
+    assert inputs_of(batches(np.arange(3.0)[:, None])).dtype is torch.float32
+    assert inputs_of(batches(np.arange(3)[:, None])).dtype is torch.int64
+
+
+@pytest.mark.parametrize("layout", ["reversed", "read-only", "big endian", "strided"])
+def test_an_array_may_lie_in_memory_as_it_likes(layout):
+    array = np.arange(6, dtype=np.float32).reshape(3, 2)
+    expected = array.copy()
+    if layout == "reversed":
+        array = array[:, ::-1]
+        expected = array.copy()
+    if layout == "read-only":
+        array.setflags(write=False)
+    if layout == "big endian":
+        array = array.astype(">f4")
+    if layout == "strided":
+        array, expected = array[:, ::2], expected[:, ::2].copy()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert_close(inputs_of(batches(array)), torch.from_numpy(expected))
+
+
+@given(samples=st.integers(1, 12), size=st.integers(1, 5))
+def test_the_first_samples_are_these_and_no_more(samples, size):
+    data = first(batches((X, X), batch_size=size), samples)
+    assert torch.equal(inputs_of(data), X[:samples])
+    assert data.samples == min(samples, 7)
+    assert all(len(inputs[0]) == len(targets) for inputs, targets in data)
+
+
+def test_no_batch_is_made_that_is_not_needed():
+    made = []
+
+    class Counting(Squares):
+        def __getitem__(self, index):
+            made.append(index)
+            return super().__getitem__(index)
+
+    list(first(batches(Counting(), batch_size=2), 3))
+    assert made == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (torch.empty(0, 3), "holds no sample"),
+        ((torch.empty(0, 3), torch.empty(0)), "holds no sample"),
+        (Squares(0), "holds no sample"),
+        ([], "holds no sample"),
+        ((X, torch.arange(6)), "has 7 inputs and 6 targets"),
+        (torch.tensor(1.0), "is a single number"),
+        (np.array(["a", "b"]), "holds values of type <U1"),
+        (3, "is no data that microjoule can read"),
+        (iter([X]), "is no data that microjoule can read"),
+    ],
+    ids=["tensor", "pair", "dataset", "list", "uneven", "number", "texts", "int", "iterator"],
+)
+def test_what_is_no_data_is_refused(data, words):
+    with pytest.raises(DataError, match=words):
+        batches(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (torch.tensor([[1.0], [float("nan")]]), "NaN or infinite"),
+        (torch.tensor([[1.0], [float("-inf")]]), "NaN or infinite"),
+        (DataLoader(TensorDataset(X[:0], X[:0])), "holds no sample"),
+        (["text"], "gives a str as input"),
+        ([np.zeros((2, 1))], "gives a ndarray as input"),
+        (DataLoader(TensorDataset(X), batch_size=2), "not a pair of inputs and targets"),
+        (DataLoader(X, batch_size=2), "gives a Tensor, not a pair"),
+    ],
+    ids=["NaN", "infinity", "empty", "text", "arrays", "inputs alone", "bare tensors"],
+)
+def test_what_turns_out_to_be_no_data_is_refused_when_it_is_read(data, words):
+    with pytest.raises(DataError, match=words):
+        list(batches(data))
+    with pytest.raises(DataError, match=words):
+        list(first(batches(data), 3))
+
+
+def test_less_than_one_is_refused():
+    with pytest.raises(SettingError, match="batch_size: is 0"):
+        batches(X, batch_size=0)
+    with pytest.raises(SettingError, match="samples: is 0"):
+        first(batches(X), 0)

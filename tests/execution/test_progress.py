@@ -1,0 +1,38 @@
+import io
+
+import pytest
+import torch
+
+from microjoule.execution import progress
+from microjoule.execution.progress import track
+
+
+class Terminal(io.StringIO):
+    """Standard error with someone looking."""
+
+    def isatty(self):
+        return True
+
+
+def test_without_a_terminal_nothing_is_printed(capsys):
+    assert list(track([1, 2, 3], "count")) == [1, 2, 3]
+    assert capsys.readouterr() == ("", "")
+
+
+def test_on_a_terminal_items_pass_and_the_label_is_shown(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    assert list(track([1, 2, 3], "calibrate", total=3)) == [1, 2, 3]
+    assert "calibrate" in terminal.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("item", "size"),
+    [(7, 1), (torch.zeros(5, 2), 5), (((torch.zeros(4, 2),), torch.zeros(4)), 4), (torch.tensor(1.0), 1), ("ab", 1)],
+)
+def test_an_item_counts_as_its_samples(item, size, monkeypatch):
+    advanced = []
+    monkeypatch.setattr("sys.stderr", Terminal())
+    monkeypatch.setattr(progress.Progress, "advance", lambda self, task, amount: advanced.append(amount))
+    assert len(list(track([item], "count"))) == 1
+    assert advanced == [size]

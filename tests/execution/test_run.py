@@ -1,0 +1,87 @@
+import pytest
+import torch
+from torch import nn
+from torch.testing import assert_close
+
+from microjoule.capture.export import capture
+from microjoule.errors import DataError, GraphError
+from microjoule.execution.batches import batches
+from microjoule.execution.run import count, outputs, run, to_device, visit, visit_all
+from tests.capture.models import Function, images
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    return capture(nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)), images(2, 4))
+
+
+def test_running_is_calling_without_gradients(network):
+    x = images(5, 4)
+    result = run(network, (x,))
+    assert not result.requires_grad
+    assert torch.equal(result, network(x))
+
+
+def test_nodes_are_visited_in_order_and_only_those_that_were_asked_for(network):
+    seen = []
+    relu, last = network.node("_1"), network.layers[1].node
+    visit(network, (images(5, 4),), [last, relu], lambda node, value: seen.append((node, tuple(value.shape))))
+    assert seen == [(relu, (5, 3)), (last, (5, 2))]
+
+
+def test_what_a_visitor_gives_back_goes_on_in_its_place(network):
+    seen = {}
+
+    def visitor(node, value):
+        seen[node] = value
+        return torch.zeros_like(value) if node is network.node("_1") else None
+
+    visit(network, (images(5, 4),), [network.node("_1"), network.layers[1].node], visitor)
+    assert_close(seen[network.layers[1].node], network.layers[1].bias.detach().expand(5, 2))
+
+
+def test_visiting_all_counts_the_samples(network):
+    sizes = []
+    data = batches(images(7, 4), batch_size=3)
+    assert visit_all(network, data, [network.node("_1")], lambda node, value: sizes.append(len(value))) == 7
+    assert sizes == [3, 3, 1]
+
+
+def test_outputs_come_with_their_targets(network):
+    x, targets = images(7, 4), torch.arange(7)
+    found = list(outputs(network, batches((x, targets), batch_size=3)))
+    assert_close(torch.cat([output for output, _ in found]), network(x).detach())
+    assert torch.equal(torch.cat([target for _, target in found]), targets)
+
+
+def test_samples_of_nested_inputs_are_counted_by_the_first_tensor():
+    assert count(({"a": images(6, 2)}, images(6, 3))) == 6
+
+
+def test_only_tensors_are_moved():
+    moved = to_device((images(2, 4), "text", {"a": images(2, 1)}), torch.device("meta"))
+    assert moved[0].device.type == moved[2]["a"].device.type == "meta"
+    assert moved[1] == "text"
+
+
+@pytest.mark.parametrize("inputs", [(images(5, 3),), (images(5, 4), images(5, 4)), (), (torch.arange(4)[None],)])
+def test_inputs_that_do_not_fit_are_named_with_what_is_expected(network, inputs):
+    for call in (lambda: run(network, inputs), lambda: visit(network, inputs, [], lambda node, value: None)):
+        with pytest.raises(DataError, match=r"do not go through a network that takes \[\('n', 4\)\]"):
+            call()
+
+
+def test_an_error_of_ours_is_not_wrapped(network):
+    def visitor(node, value):
+        raise GraphError("here", "is wrong", remedy="do something")
+
+    with pytest.raises(GraphError, match="here: is wrong"):
+        visit(network, (images(5, 4),), [network.node("_1")], visitor)
+
+
+def test_values_that_are_no_tensors_are_not_shown():
+    network = capture(Function(lambda m, x: torch.cat(x.split(2, 1)[::-1], 1)), images(2, 4))
+    seen = []
+    visit(network, (images(5, 4),), list(network.graph.nodes), lambda node, value: seen.append(value))
+    assert all(isinstance(value, torch.Tensor) for value in seen)
