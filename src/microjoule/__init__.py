@@ -26,6 +26,7 @@ from microjoule.quantization.ptq.noise import natural_noise
 from microjoule.quantization.ptq.statistic_ranges import ranges_from_statistics
 from microjoule.quantization.simulate import freeze, quantize, unfreeze
 from microjoule.quantization.spread import errors_by_layer, weight_ranges
+from microjoule.recipes.equalize_model import equalize_model
 from microjoule.recipes.report import report
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "correct_biases_from_statistics",
     "costs",
     "equalize",
+    "equalize_model",
     "errors_by_layer",
     "evaluate",
     "export",

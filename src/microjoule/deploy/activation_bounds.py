@@ -17,15 +17,8 @@ from torch.fx import Node
 from microjoule.graph.network import Network
 from microjoule.graph.ops import Activation, kind
 from microjoule.graph.quantizer import Quantizer
+from microjoule.graph.walk import PASSING
 from microjoule.numerics.affine import Affine, quantize
-
-PASSING = frozenset(
-    (
-        *("max_pool", "reshape", "transpose", "expand", "slice", "split", "getitem"),
-        *("pad", "flip", "pixel_shuffle", "dropout", "identity", "upsample_nearest"),
-    )
-)
-"""Operators whose output holds values of their input alone (or 0, which every grid has): it needs no rounding."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,16 @@ from collections.abc import Iterator
 from torch.fx import Node
 
 from microjoule.graph.network import Network
-from microjoule.graph.ops import Layer, kind
+from microjoule.graph.ops import Layer, kind, module_at
+from microjoule.graph.quantizer import Quantizer
+
+PASSING = frozenset(
+    (
+        *("max_pool", "reshape", "transpose", "expand", "slice", "split", "getitem"),
+        *("pad", "flip", "pixel_shuffle", "dropout", "identity", "upsample_nearest"),
+    )
+)
+"""Operators whose output holds values of their input alone (or 0, which every grid has): it needs no rounding."""
 
 
 def calls(network: Network, path: str) -> list[Node]:
@@ -45,3 +54,11 @@ def readers(network: Network, node: Node) -> Iterator[Node]:
 def quantized(network: Network, node: Node) -> Node:
     """The quantizer on a value, or the value itself if it has none."""
     return next((user for user in node.users if kind(network.module, user) == "quantizer"), node)
+
+
+def grid_under(network: Network, node: Node) -> Quantizer | None:
+    """The quantizer whose grid a value lies on: its own, or that of the value it was passed on from."""
+    while kind(network.module, node) in PASSING:
+        node = node.all_input_nodes[0]
+    module = module_at(network.module, node)
+    return module if isinstance(module, Quantizer) else None

@@ -3,16 +3,18 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from torch import Tensor
 from torch.fx import Node
 
 from microjoule.costs.target import Target
 from microjoule.costs.target import target as find_target
 from microjoule.errors import GraphError
-from microjoule.graph.edit import insert_quantizer, quantize_weight
+from microjoule.graph.edit import insert_quantizer, quantize_weight, set_bias
 from microjoule.graph.network import Network, unknown_layer
 from microjoule.graph.ops import Layer
 from microjoule.graph.quantizer import Quantizer
+from microjoule.graph.walk import grid_under
 from microjoule.numerics.affine import quantize as to_integers
 from microjoule.numerics.distribution import Distribution
 from microjoule.numerics.grid import Scheme
@@ -108,13 +110,36 @@ def set_range_by(quantizer: Quantizer, layer: Layer, rule: RangeRule) -> None:
 
 
 def freeze(network: Network) -> None:
-    """Hold every layer's quantized weights, so that a forward pass does not quantize them again.
+    """Hold every layer's quantized weights, and round its bias to the integers of 32 bits that a target adds.
 
-    Call it when the weights will not change any more; `unfreeze` undoes it.
+    A forward pass then quantizes no weight again. Call it when the network will not change any more; `unfreeze` lets
+    weights change again, and biases stay on the grid of their sums, s_x s_w, some hundred times finer than that of the
+    layer's output.
     """
     for layer in network.layers:
         if layer.quantizer is not None:
             layer.quantizer.hold(rounded(layer))
+            source = grid_under(network, layer.node.all_input_nodes[0])
+            if layer.bias is not None and source is not None and source.calibrated:
+                set_bias(network, layer, bias_on_grid(layer.bias.detach(), layer, source.affine.scale))
+
+
+def bias_on_grid(bias: Tensor, layer: Layer, input_scale: Tensor) -> Tensor:
+    """The multiple of s_x s_w that is nearest to a bias, (out_channels,).
+
+    Args:
+        bias: (out_channels,).
+        layer: with a quantizer on its weight.
+        input_scale: (), of what it reads.
+    """
+    assert layer.quantizer is not None
+    affine = layer.quantizer.affine
+    block = affine.scheme.block or 1
+    scale = affine.scale.double().repeat_interleave(block) if affine.scale.dim() else affine.scale.double()
+    if scale.dim():
+        scale = scale.repeat(layer.groups) if layer.kind == "conv_transpose" else scale[: layer.out_channels]
+    step = scale * input_scale.double()
+    return (torch.round(bias.double() / step) * step).to(bias.dtype)
 
 
 def unfreeze(network: Network) -> None:

@@ -1,5 +1,6 @@
 """Techniques put together: functions of about 20 lines, to be read and to be called."""
 
 from microjoule.recipes.data_free import data_free, naive
+from microjoule.recipes.equalize_model import equalize_model
 
-__all__ = ["data_free", "naive"]
+__all__ = ["data_free", "equalize_model", "naive"]

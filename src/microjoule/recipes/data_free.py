@@ -30,11 +30,14 @@ def data_free(
     activations: int | None = None,
     layers: Mapping[str, Bits] | None = None,
     input_range: tuple[float, float] | None = None,
+    data: Any = None,
     seed: int = 0,
 ) -> Network:
-    """Quantize without data and without training: fold, equalize, round in balance, correct biases.
+    """Quantize without labels and without training: fold, equalize, round in balance, correct biases.
 
-    Ranges and expected values come from the batch norms' statistics; where there are none, from generated noise.
+    Ranges and expected values come from the batch norms' statistics: no data at all. Where those tell nothing, they
+    come from generated noise, which drives some networks through other ranges than real inputs do; a few dozen real
+    inputs, given as `data`, are then safer. The history says which it was.
     Equalization serves a target with one scale a tensor; with a scale for each channel it is left out.
 
     Args:
@@ -44,6 +47,7 @@ def data_free(
         activations: bits of activations; None for the target's default.
         layers: exceptions by layer path, as in `quantize`.
         input_range: smallest and largest value of the network's inputs; None takes those of its example inputs.
+        data: unlabelled inputs, in any form that `batches` takes, to be used instead of statistics and noise.
         seed: of the noise.
 
     Returns:
@@ -59,15 +63,17 @@ def data_free(
         equalize(result)
     weight_ranges(result, "after")
     quantize(result, target=rules, weights=weights, activations=activations, layers=layers)
-    if result.preactivations:
+    by_statistics = data is None and bool(result.preactivations)
+    if by_statistics:
         ranges_from_statistics(result, input_range=inputs)
-    if not all(quantizer.calibrated for quantizer in result.quantizers.values()):
-        calibrate(result, noise_like(result, input_range=inputs, seed=seed), keep=True)
+    source = noise_like(result, input_range=inputs, seed=seed) if data is None and _lacks_something(result) else data
+    if _lacks_something(result):
+        calibrate(result, source, keep=True)
     balance_rounding(result)
-    if result.preactivations:
+    if by_statistics:
         correct_biases_from_statistics(result, input_range=inputs)
     else:
-        correct_biases(result, noise_like(result, input_range=inputs, seed=seed))
+        correct_biases(result, source)
     freeze(result)
     settings = {"target": rules.name, "weights": weights, "activations": activations, "layers": dict(layers or {})}
     result.history.append(_run("data_free", {**settings, "input_range": inputs}, seed, started))
@@ -105,6 +111,11 @@ def naive(
     settings = {"target": rules.name, "weights": weights, "activations": activations, "layers": dict(layers or {})}
     result.history.append(_run("naive", settings, None, started))
     return result
+
+
+def _lacks_something(network: Network) -> bool:
+    """Whether some activation's range is still open."""
+    return not all(quantizer.calibrated for quantizer in network.quantizers.values())
 
 
 def example_range(network: Network) -> tuple[float, float]:

@@ -22,7 +22,7 @@ BRIGHTNESS = 0.125
 """Standard deviation of the mean of an image, in units of the whole range (that of a uniform mean is 0.29)."""
 
 CONTRAST = (0.125, 0.3)
-"""An image's own standard deviation lies evenly between these, in units of the whole range (0.29: as uniform values)."""
+"""An image's own standard deviation lies evenly between these, in units of the whole range (0.29 if uniform)."""
 
 
 def natural_noise(shape: tuple[int, ...], *, low: float, high: float, seed: int) -> Tensor:
@@ -58,17 +58,28 @@ def _coloured(white: Tensor, spatial: tuple[int, ...]) -> Tensor:
     frequency = torch.sqrt(square)
     inverse = torch.where(frequency > 0, 1 / frequency.clamp(min=torch.finfo(torch.float32).tiny), torch.zeros(()))
     spectrum = torch.fft.rfftn(white, dim=spatial) * inverse
-    return torch.fft.irfftn(spectrum, s=list(sizes), dim=spatial)
+    coloured: Tensor = torch.fft.irfftn(spectrum, s=list(sizes), dim=spatial)
+    return coloured
 
 
 def _standard(x: Tensor) -> Tensor:
     """Mean 0 and standard deviation 1 for each sample."""
     dims = tuple(range(1, x.dim()))
-    return (x - x.mean(dims, keepdim=True)) / x.std(dims, keepdim=True).clamp(min=1e-6)
+    return (x - x.mean(dims, keepdim=True)) / x.std(dims, keepdim=True, correction=0).clamp(min=1e-6)
+
+
+VALUES = 48 * 3 * 224 * 224
+"""How many values of noise are enough: 48 colour images of 224 x 224, or fewer larger ones."""
 
 
 def noise_like(network: Network, *, input_range: tuple[float, float], samples: int = 48, seed: int = 0) -> Batches:
     """Noise for a network with one floating-point input, as data.
+
+    Args:
+        network: its example input tells the shape.
+        input_range: smallest and largest value of an input.
+        samples: at most so many, and at least one; fewer if an input is large (`VALUES`).
+        seed: gives the same noise again.
 
     Raises:
         DataError: if the network takes something else than one tensor of floating-point values with channels.
@@ -78,6 +89,7 @@ def noise_like(network: Network, *, input_range: tuple[float, float], samples: i
         raise DataError(
             "noise", "can stand in for one floating-point input of shape (n, channels, ...) only", remedy="give data"
         )
-    size = samples if network.dynamic_batch else tensors[0].shape[0]
+    enough = max(1, min(samples, VALUES // tensors[0][0].numel()))
+    size = enough if network.dynamic_batch else tensors[0].shape[0]
     noise = natural_noise((size, *tensors[0].shape[1:]), low=input_range[0], high=input_range[1], seed=seed)
     return Batches(lambda: iter(noise.split(16)), f"generated noise (seed {seed})", size, labelled=False)

@@ -1,0 +1,1 @@
+"""A network to numbers with units; what targets can run."""

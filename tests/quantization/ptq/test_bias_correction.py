@@ -1,0 +1,130 @@
+"""Bias correction: the shift by hand, exact for constant inputs, means equal after the empirical one."""
+
+import pytest
+import torch
+from torch import nn
+from torch.testing import assert_close
+
+import microjoule as mj
+from microjoule.errors import DataError, GraphError
+from microjoule.graph.ops import Layer
+from microjoule.quantization.calibrate import unquantized
+from microjoule.quantization.ptq.bias_correction import expected_shift
+
+
+def test_shift_by_hand():
+    rounding = torch.tensor([[[0.1, -0.2], [0.3, 0.3]]])  # one output, two inputs, kernel of 2
+    mean = torch.tensor([2.0, 1.0])[None, :, None]
+    assert_close(expected_shift(rounding, mean), torch.tensor([0.4], dtype=torch.float64))
+    share = torch.tensor([1.0, 0.5])
+    assert_close(expected_shift(rounding, mean, share), torch.tensor([0.2 - 0.2 + 0.3 + 0.15], dtype=torch.float64))
+
+
+def quantized(module, x, *, weights=3):
+    network = mj.capture(module.eval(), x)
+    mj.fold_batch_norms(network)
+    mj.quantize(network, target="per-tensor", weights=weights)
+    return network
+
+
+def batch_normed():
+    torch.manual_seed(0)
+    module = nn.Sequential(
+        nn.Conv2d(3, 8, 1), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 6, 3, padding=1), nn.BatchNorm2d(6)
+    )
+    with torch.no_grad():
+        module[1].bias.normal_()
+        module[1].weight.fill_(1e-6)  # nearly constant: the mean is all there is
+    return module
+
+
+def test_analytic_correction_is_exact_for_values_that_hardly_vary_at_the_border_as_well():
+    x = torch.randn(2, 3, 6, 6)
+    network = quantized(batch_normed(), x)
+    layer = network.layer("3")
+    with unquantized(network):
+        exact = _output(network, layer, x)
+    before = _output(network, layer, x) - exact
+    record = mj.correct_biases_from_statistics(network, input_range=(-1.0, 1.0))
+    after = _output(network, network.layer("3"), x) - exact
+    assert before.abs().max() > 1e-2
+    assert after.mean((0, 2, 3)).abs().max() < 1e-4
+    assert [shift.layer for shift in record.shifts] == ["0", "3"]
+
+
+def _output(network, layer, x):
+    found = {}
+    handle = layer.owner.register_forward_hook(lambda module, inputs, output: found.update(value=output.detach()))
+    with torch.no_grad():
+        network(x)
+    handle.remove()
+    return found["value"]
+
+
+@pytest.mark.parametrize("kind", ["conv", "linear"])
+def test_after_empirical_correction_every_layers_mean_is_that_of_floating_point(kind):
+    torch.manual_seed(0)
+    module = {
+        "conv": nn.Sequential(
+            nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3, bias=False), nn.ReLU(), nn.Conv2d(8, 4, 1)
+        ),
+        "linear": nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 3)),
+    }[kind]
+    x = torch.rand(40, 3, 10, 10) if kind == "conv" else torch.rand(40, 5)
+    network = quantized(module, x)
+    mj.calibrate(network, x)
+    mj.correct_biases(network, x, samples=None)
+    for layer in network.layers:
+        with unquantized(network):
+            corrected = layer.bias.detach().clone()
+            _restore(module, layer)
+            exact = _output(network, layer, x)
+            layer.bias.data.copy_(corrected)
+        dims = [dim for dim in range(exact.dim()) if dim != 1]
+        got = _output(network, layer, x)
+        reference = _reference(module, layer.path, x)
+        assert_close(got.mean(dims), reference.mean(dims), rtol=1e-4, atol=1e-5)
+
+
+def _restore(module, layer):
+    original = module.get_submodule(layer.path).bias
+    layer.bias.data.copy_(torch.zeros(layer.out_channels) if original is None else original.detach())
+
+
+def _reference(module, path, x):
+    for name, child in module.named_children():
+        x = child(x)
+        if name == path:
+            return x.detach()
+    raise AssertionError(path)
+
+
+def test_shifts_are_recorded_before_and_after():
+    x = torch.rand(16, 5)
+    network = quantized(nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 3)), x)
+    mj.calibrate(network, x)
+    record = mj.correct_biases(network, x)
+    assert "16 samples" in record.source
+    assert max(abs(value) for value in record.shifts[0].before) > 0
+    assert set(record.shifts[0].after) == {0.0}
+
+
+def test_without_quantized_weights_it_is_refused():
+    network = mj.capture(nn.Linear(3, 3), torch.randn(2, 3))
+    with pytest.raises(GraphError, match="has no quantized weight"):
+        mj.correct_biases(network, torch.randn(4, 3))
+    with pytest.raises(GraphError, match="has no quantized weight"):
+        mj.correct_biases_from_statistics(network, input_range=(0.0, 1.0))
+
+
+def test_data_that_does_not_fit_leaves_the_biases_alone():
+    network = quantized(nn.Linear(5, 4), torch.rand(8, 5))
+    before = network.layers[0].bias.detach().clone()
+    with pytest.raises(DataError):
+        mj.correct_biases(network, torch.rand(8, 6))
+    assert torch.equal(network.layers[0].bias, before)
+
+
+def test_a_layer_view_is_what_corrections_read():
+    network = quantized(nn.Linear(5, 4), torch.rand(8, 5))
+    assert isinstance(network.layers[0], Layer)
