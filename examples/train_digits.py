@@ -107,7 +107,7 @@ def main() -> None:
     }
     metadata = {"microjoule": json.dumps(record)}
     write_atomically(settings.path, save(network.state_dict(), metadata=metadata))
-    print(f"{found['test']} % of the test digits, {found['train']} % of the others: {settings.path}")  # noqa: T201
+    print(f"{found['test']} % of the test digits, {found['train']} % of the others: {settings.path}")
 
 
 if __name__ == "__main__":

@@ -59,13 +59,28 @@ def test_before_calibration_activations_pass_through():
     assert torch.equal(made(x), reference(x))
 
 
-def test_freezing_changes_no_output_and_keeps_integers():
+def test_freezing_moves_no_output_by_more_than_a_step_and_rounds_biases_to_the_grid_of_their_sums():
     made, x = network(), torch.randn(7, 4)
     mj.quantize(made)
     mj.calibrate(made, x)
     before = made(x)
     mj.freeze(made)
-    assert_close(made(x), before, rtol=0, atol=0)
+    step = list(made.quantizers.values())[-1].scale.item()
+    assert (made(x) - before).abs().max() <= step * 1.001
+    first, source = made.layers[0], next(iter(made.quantizers.values()))
+    in_steps = first.bias.double() / (first.quantizer.scale.double() * source.scale.double())
+    assert_close(in_steps, in_steps.round(), rtol=1e-6, atol=1e-3)
+    frozen = made(x)
+    mj.freeze(made)
+    assert torch.equal(made(x), frozen)
+
+
+def test_frozen_weights_stand_for_their_integers_until_they_are_released():
+    made, x = network(), torch.randn(7, 4)
+    mj.quantize(made)
+    mj.calibrate(made, x)
+    mj.freeze(made)
+    before = made(x)
     with torch.no_grad():
         made.layers[0].stored_weight.zero_()
     assert_close(made(x), before, rtol=0, atol=0)

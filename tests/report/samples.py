@@ -31,6 +31,7 @@ from microjoule.records.facts import (
     Spread,
     Verified,
     WeightRanges,
+    WeightsBalanced,
     WeightsClipped,
 )
 
@@ -126,6 +127,7 @@ def steps_taken() -> list[Record]:
         WeightsClipped({"classifier": 0.91}, ()),
         WeightRanges("after equalization", even),
         placed(),
+        WeightsBalanced({"classifier": 0.08}, ()),
         BiasesCorrected("batch-norm statistics", shifts, ()),
         Calibrated("batch-norm statistics", "mean ± 6 deviations", 0, ranges),
     ]

@@ -12,7 +12,6 @@ from torch import Tensor
 from torch.fx import Interpreter, Node
 from torch.utils import _pytree as pytree
 
-from microjoule.deploy.activation_bounds import PASSING
 from microjoule.deploy.integer_operators import OPERATORS, Step
 from microjoule.deploy.integer_sums import pads_with_zeros
 from microjoule.deploy.integer_values import ACCUMULATOR_BITS, Added, Integers, Joined, Requantization, Sums
@@ -21,6 +20,7 @@ from microjoule.execution.run import misfit
 from microjoule.graph.network import Network
 from microjoule.graph.ops import WEIGHTED, Layer, arguments, kind, tensor_inputs
 from microjoule.graph.quantizer import Quantizer
+from microjoule.graph.walk import PASSING
 
 VALUES = (Integers, Sums, Added, Joined)
 TABLES = frozenset(name for name, run in OPERATORS.items() if run is OPERATORS["sigmoid"])

@@ -11,13 +11,14 @@ from torch.fx import Node
 from torch.fx.node import map_arg
 from torch.utils import _pytree as pytree
 
-from microjoule.deploy.activation_bounds import PASSING, integer_bounds
+from microjoule.deploy.activation_bounds import integer_bounds
 from microjoule.deploy.integer_layer import integer_layer
 from microjoule.deploy.integer_sums import convolve, convolve_transposed, geometry, multiply
 from microjoule.deploy.integer_values import Added, Integers, Joined, Requantization, Sums, Value, on_grid
 from microjoule.graph.network import Network
 from microjoule.graph.ops import Activation, Layer, arguments, tensor_inputs
 from microjoule.graph.quantizer import Quantizer
+from microjoule.graph.walk import PASSING
 from microjoule.numerics.affine import quantize
 
 

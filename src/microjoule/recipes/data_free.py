@@ -1,5 +1,6 @@
 """Integer networks without training: data-free quantization, and the plain conversion that it is compared with."""
 
+import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 from microjoule.costs.target import Target
 from microjoule.costs.target import target as find_target
+from microjoule.errors import SettingError
 from microjoule.graph.fold import fold_batch_norms
 from microjoule.graph.network import Network
 from microjoule.quantization.calibrate import calibrate
@@ -52,10 +54,15 @@ def data_free(
 
     Returns:
         A new network with quantizers, frozen; its history says what was done.
+
+    Raises:
+        SettingError: without data, if the range of the inputs is empty.
     """
     started, rules = time.perf_counter(), find_target(target)
     result = network.copy()
     inputs = input_range or example_range(network)
+    if data is None:
+        _check_range(inputs)
     fold_batch_norms(result)
     weight_ranges(result, "before")
     fold_constant_channels(result)
@@ -119,9 +126,19 @@ def _lacks_something(network: Network) -> bool:
 
 
 def example_range(network: Network) -> tuple[float, float]:
-    """The smallest and the largest value of a network's floating-point example inputs."""
+    """The smallest and the largest value of a network's floating-point example inputs; (0, 0) if it has none."""
     tensors = [tensor for tensor in network.example.tensors if tensor.is_floating_point()]
-    return min(t.min().item() for t in tensors), max(t.max().item() for t in tensors)
+    return min((t.min().item() for t in tensors), default=0.0), max((t.max().item() for t in tensors), default=0.0)
+
+
+def _check_range(inputs: tuple[float, float]) -> None:
+    """Statistics and noise for inputs that are all the same (an example of zeros) would tell nothing."""
+    if not -math.inf < inputs[0] < inputs[1] < math.inf:
+        raise SettingError(
+            "input_range",
+            f"is {inputs}",
+            remedy="give the smallest and the largest value of real inputs, input_range=(low, high), or data",
+        )
 
 
 def _run(recipe: str, settings: Mapping[str, Any], seed: int | None, started: float) -> Run:

@@ -104,6 +104,12 @@ def _clipped(record: facts.WeightsClipped) -> Step:
     return Step("Clipped weights", _many(len(record.kept), "layer"), details, record.skipped)
 
 
+def _balanced(record: facts.WeightsBalanced) -> Step:
+    details = tuple((layer, f"{units.percent(moved)} of the weights") for layer, moved in record.moved.items())
+    summary = f"errors cancel in {_many(len(record.moved), 'layer')}"
+    return Step("Rounded weights in balance", summary, details, record.skipped)
+
+
 def _corrected(record: facts.BiasesCorrected) -> Step:
     summary = f"{_many(len(record.shifts), 'layer')}, inputs from {record.source}"
     return Step("Corrected biases", summary, skipped=record.skipped)
@@ -187,6 +193,7 @@ _WORDS: dict[type[Any], Callable[[Any], Step]] = {
     facts.Equalized: _equalized,
     facts.HighBiasesAbsorbed: _absorbed,
     facts.WeightsClipped: _clipped,
+    facts.WeightsBalanced: _balanced,
     facts.BiasesCorrected: _corrected,
     facts.Placed: _placed,
     facts.Calibrated: _calibrated,

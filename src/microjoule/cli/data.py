@@ -1,0 +1,162 @@
+"""What a command line calls data, to batches."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from microjoule.cli import python_file
+from microjoule.cli.image_folder import image_folder
+from microjoule.cli.models import ZOO, Model
+from microjoule.cli.names import NORMALISATIONS
+from microjoule.cli.values import whole_numbers
+from microjoule.errors import DataError, FileError, SettingError
+from microjoule.execution.batches import Batches, batches, first
+from microjoule.zoo import cards, folders
+from microjoule.zoo.data import dataset
+from microjoule.zoo.preprocessing import Normalisation
+
+REMEDY = "give a folder of images, an .npz file with x and y, module.py:function, or zoo:NAME"
+BATCH = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How data is read.
+
+    Args:
+        size: height and width of images, as the user wrote them; None for the model's.
+        normalise: a name of cli.names; None for what suits the source.
+        samples: only the first so many; None for all.
+        zoo_data: the zoo's data folder; None for its default.
+    """
+
+    size: str | None = None
+    normalise: str | None = None
+    samples: int | None = None
+    zoo_data: Path | None = None
+
+
+def find_data(source: str, model: Model, reading: Reading) -> Batches:
+    """The data that a source names, prepared for a model.
+
+    Args:
+        source: a folder of images, an `.npz` file with x (and y), `module.py:function`, or `zoo:NAME`, which may say
+            whose preprocessing to use: `zoo:NAME@MODEL`.
+        model: whose inputs they shall be.
+        reading: how.
+
+    Raises:
+        MicrojouleError: if there is no such data, it cannot be read, or it does not fit the model.
+    """
+    if reading.samples is not None and reading.samples < 1:
+        raise SettingError("--samples", f"is {reading.samples}", remedy="use at least 1, or leave it out for all")
+    found = _found(source, model, reading)
+    return found if reading.samples is None else first(found, reading.samples)
+
+
+def _found(source: str, model: Model, reading: Reading) -> Batches:
+    if source.startswith(ZOO):
+        name, _, of = source.removeprefix(ZOO).partition("@")
+        card = cards.card(of) if of else model.card
+        data = dataset(name, card.name if card else None, data=reading.zoo_data, limit=reading.samples)
+        return batches(data, batch_size=_batch_size(model))
+    if python_file.is_python(source):
+        return batches(python_file.call(source), batch_size=_batch_size(model), name=source)
+    path = Path(source)
+    if path.is_dir():
+        return _images(path, model, reading)
+    if not path.exists():
+        raise FileError(source, "there is no such data", remedy=REMEDY)
+    if path.suffix != ".npz":
+        raise FileError(source, "is no data that microjoule reads", remedy=REMEDY)
+    return _arrays(path, model, reading)
+
+
+def _batch_size(model: Model) -> int:
+    """What goes through the network at once: a fixed batch is the example's."""
+    return BATCH if model.network.dynamic_batch else int(_example(model).shape[0])
+
+
+def _example(model: Model) -> Tensor:
+    tensors = model.network.example.tensors
+    if len(tensors) != 1:
+        raise DataError(
+            model.source,
+            f"takes {len(tensors)} tensors, and files hold one input a sample",
+            remedy="give the data as module.py:function, which may return any inputs",
+        )
+    return tensors[0]
+
+
+def _images(path: Path, model: Model, reading: Reading) -> Batches:
+    shape = tuple(_example(model).shape[1:])
+    if len(shape) != 3 or shape[0] not in (1, 3):
+        raise DataError(str(path), f"holds images, and {model.source} takes {shape}", remedy=REMEDY)
+    size = (shape[1], shape[2]) if reading.size is None else _size(reading.size)
+    if reading.normalise is None and model.card is not None:
+        return image_folder(path, shape[0], size, model.card.prepare, _batch_size(model))
+    name = reading.normalise or ("imagenet" if shape[0] == 3 else "unit")
+    return image_folder(path, shape[0], size, _normalisation(name, shape[0]), _batch_size(model))
+
+
+def _size(text: str) -> tuple[int, int]:
+    sizes = whole_numbers("--size", text, at_least=1)
+    if len(sizes) > 2 or max(sizes) > 2**14:
+        raise SettingError("--size", f"is {text!r}", remedy="write HEIGHT,WIDTH, or one number for a square")
+    return sizes[0], sizes[-1]
+
+
+def _normalisation(name: str, channels: int) -> Normalisation:
+    if name not in NORMALISATIONS:
+        raise SettingError("--normalise", f"is {name!r}", remedy=f"use one of {', '.join(NORMALISATIONS)}")
+    known = NORMALISATIONS[name]
+    if channels == len(known.mean):
+        return known
+    return Normalisation(known.mean[:1] * channels, known.std[:1] * channels, known.peak)
+
+
+def _arrays(path: Path, model: Model, reading: Reading) -> Batches:
+    arrays: dict[str, Any] = folders.read_arrays(path)
+    if "x" not in arrays:
+        raise DataError(
+            str(path),
+            f"holds {', '.join(arrays) or 'nothing'}, and no x",
+            remedy="save inputs as x (n, ...) and labels as y",
+        )
+    x, example = _inputs(path, arrays["x"], reading), _example(model)
+    if x.shape[1:] != example.shape[1:]:
+        got, wanted = ("n", *x.shape[1:]), ("n", *example.shape[1:])
+        raise DataError(
+            str(path),
+            f"holds x of shape {got}, and the network takes {wanted}",
+            remedy="prepare x as the network wants it",
+        )
+    if x.dtype != example.dtype:
+        raise DataError(
+            str(path),
+            f"holds x of {x.dtype}, and the network takes {example.dtype}",
+            remedy="store x as the network wants it, or say how with --normalise, if x holds pixels",
+        )
+    data = (x, arrays["y"]) if "y" in arrays else x
+    return batches(data, batch_size=_batch_size(model), name=path.name)
+
+
+def _inputs(path: Path, stored: np.ndarray[Any, Any], reading: Reading) -> Tensor:
+    if stored.dtype.kind not in "fiub" or stored.ndim == 0:
+        raise DataError(
+            str(path), f"holds x of {stored.dtype} and shape {stored.shape}", remedy="store numbers (n, ...)"
+        )
+    x = torch.from_numpy(stored)
+    x = x.float() if x.is_floating_point() else x
+    if reading.normalise is None:
+        return x
+    if x.dim() != 4 or x.dtype != torch.uint8:
+        raise SettingError(
+            "--normalise", f"is for pixels, and {path} holds {x.dtype} {tuple(x.shape)}", remedy="leave it out"
+        )
+    normalise = _normalisation(reading.normalise, x.shape[1])
+    return torch.stack([normalise(image) for image in x]) if len(x) else x.float()

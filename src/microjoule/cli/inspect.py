@@ -1,0 +1,112 @@
+"""`microjoule inspect`: what a network is made of, what was done to it, and what to mind."""
+
+from collections.abc import Sequence
+
+from rich.console import RenderableType
+
+from microjoule.cli.models import Model, find_model, stage_name
+from microjoule.cli.options import Json, ModelSource, Shape, ZooData
+from microjoule.cli.output import finish, plain_table
+from microjoule.costs.count import costs
+from microjoule.graph.network import Network
+from microjoule.graph.ops import kind
+from microjoule.records.facts import Captured, Costs
+from microjoule.report import units
+from microjoule.report.terminal import history_table, rich_table
+
+
+def inspect(*, model: ModelSource, shape: Shape = None, zoo_data: ZooData = None, json: Json = False) -> None:
+    """Print the layers of a model with shapes, parameters and MACs, what was done to it, and warnings.
+
+    \b
+    microjoule inspect zoo:mobilenet_v3_small
+    microjoule inspect model.mj
+    microjoule inspect net.py:trained --shape 3,224,224 --json
+    """
+    found = find_model(model, shape=shape, zoo_data=zoo_data)
+    network, history = found.network, list(found.network.history)
+    counted = costs(network, stage=stage_name(network))
+    notes = warnings(network)
+    lines = [f"Warning: {note}" for note in notes]
+    finish(
+        [*history, counted],
+        _layers(network, counted),
+        _totals(found, counted),
+        rich_table(history_table(history)),
+        *lines,
+        as_json=json,
+        source=model,
+        inputs=[list(tensor.shape) for tensor in network.example.tensors],
+        bits={layer.path: _bits(network, layer.path)[0] for layer in network.layers},
+        warnings=notes,
+    )
+
+
+def warnings(network: Network) -> list[str]:
+    """What a user may not expect of a network, a sentence each."""
+    found = []
+    captured = next((record for record in network.history if isinstance(record, Captured)), None)
+    if captured is not None and captured.unknown_operators:
+        found.append(
+            f"these operators are not on our list and stay as they are: {', '.join(captured.unknown_operators)}"
+        )
+    for skipped in captured.functional_layers if captured is not None else ():
+        found.append(f"{skipped.place} stays a functional operator: {skipped.reason}")
+    if not network.dynamic_batch:
+        found.append("its batch is fixed to that of the example inputs")
+    norms = sum(kind(network.module, node) == "batch_norm" for node in network.graph.nodes)
+    if norms and network.quantizers:
+        found.append(f"it is quantized, and {norms} batch norms are not folded")
+    loose = [name for name, quantizer in network.quantizers.items() if not quantizer.calibrated]
+    if loose:
+        found.append(f"these activation quantizers have no range yet: {', '.join(loose)}")
+    return found
+
+
+def _layers(network: Network, counted: Costs) -> RenderableType:
+    rows = []
+    for cost in counted.layers:
+        weights, outputs = _bits(network, cost.layer)
+        shape = "x".join(map(str, cost.shape[1:])) or "1"
+        rows.append(
+            (
+                cost.layer,
+                cost.kind,
+                shape,
+                f"{cost.parameters:,}",
+                f"{cost.macs:,}",
+                weights,
+                outputs,
+                units.size(cost.weight_bytes),
+            )
+        )
+    columns = ("layer", "kind", "output", "parameters", "MACs", "weight bits", "output bits", "weights")
+    return plain_table("Layers", columns, rows)
+
+
+def _bits(network: Network, path: str) -> tuple[str, str]:
+    """Bits of a layer's weights and of the value named so; "float" where there is no quantizer, "" where no weight."""
+    layer = next((layer for layer in network.layers if layer.path == path), None)
+    weights = "" if layer is None else "float" if layer.quantizer is None else str(layer.quantizer.scheme.grid.bits)
+    name = path if layer is None else layer.node.name
+    quantizer = network.quantizers.get(name)
+    return weights, "" if quantizer is None else str(quantizer.scheme.grid.bits)
+
+
+def _totals(model: Model, counted: Costs) -> RenderableType:
+    batch = "any" if model.network.dynamic_batch else "fixed"
+    shapes: Sequence[str] = ["x".join(map(str, tensor.shape[1:])) or "1" for tensor in model.network.example.tensors]
+    return plain_table(
+        "For one sample",
+        ("", "value"),
+        [
+            ("inputs", ", ".join(shapes)),
+            ("batch", batch),
+            ("parameters", f"{counted.parameters:,}"),
+            ("weights", units.size(counted.weight_bytes)),
+            ("MACs", f"{counted.macs:,}"),
+            ("bit operations", f"{counted.bops:,}"),
+            ("peak memory of activations", units.size(counted.peak_bytes)),
+            (f"energy ({counted.energy_table})", units.energy(counted.energy_pj)),
+        ],
+    )

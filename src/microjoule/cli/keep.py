@@ -1,0 +1,31 @@
+"""Adding what a command found to the history of a saved network, so that one file tells all."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from microjoule.capture.load import load
+from microjoule.errors import FileError
+from microjoule.graph.network import Network
+from microjoule.records.facts import Record
+
+
+def history_keeper(path: Path | None) -> Network | None:
+    """The network whose history is to be kept, read before the work begins, so that a wrong path costs no time.
+
+    Raises:
+        FileError: if there is no network that microjoule saved.
+    """
+    if path is None:
+        return None
+    if path.suffix == ".pt2":
+        raise FileError(
+            str(path), "is no file that microjoule saved", remedy="save one with microjoule quantize --out FILE.mj"
+        )
+    return load(path)
+
+
+def keep(network: Network | None, path: Path | None, records: Sequence[Record]) -> None:
+    """Write the network with its longer history back, whole or not at all."""
+    if network is not None and path is not None:
+        network.history += records
+        network.save(path)

@@ -1,0 +1,28 @@
+"""What a command line calls things: every name and what it stands for, in one place."""
+
+from microjoule.numerics.ranges import RangeRule, kl, min_max, mse, percentile
+from microjoule.zoo.preprocessing import IMAGENET, RAW, TENSORFLOW, UNIT, Normalisation
+
+RULES: dict[str, RangeRule] = {
+    "min-max": min_max,
+    "percentile-99.9": percentile(99.9),
+    "percentile-99.99": percentile(99.99),
+    "mse": mse,
+    "kl": kl,
+}
+"""How a range is chosen from what was seen."""
+
+NORMALISATIONS: dict[str, Normalisation] = {
+    "imagenet": IMAGENET,
+    "tensorflow": TENSORFLOW,
+    "unit": UNIT,
+    "raw": RAW,
+}
+"""From stored pixels (0 to 255) to inputs: ImageNet's mean and deviation, -1 to 1, 0 to 1, 0 to 255."""
+
+RECIPES = ("data-free", "naive")
+
+EXIT_CHECK_FAILED = 1
+EXIT_USER_ERROR = 2
+EXIT_OUR_ERROR = 3
+EXIT_INTERRUPTED = 130

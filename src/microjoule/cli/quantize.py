@@ -1,0 +1,121 @@
+"""`microjoule quantize`: a network in floating point to one with quantizers, saved in one file."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from microjoule.cli.data import Reading, find_data
+from microjoule.cli.models import Model, find_model, stage_name
+from microjoule.cli.names import RECIPES, RULES
+from microjoule.cli.options import Json, MaybeDataSource, ModelSource, Normalise, Samples, Seed, Shape, Size, ZooData
+from microjoule.cli.output import finish
+from microjoule.cli.seed import seed_everything
+from microjoule.cli.values import layer_bits, range_of
+from microjoule.costs.target import names as target_names
+from microjoule.errors import SettingError
+from microjoule.execution.batches import Batches
+from microjoule.graph.network import Network
+from microjoule.quantization.calibrate import calibrate
+from microjoule.quantization.simulate import Bits
+from microjoule.recipes.data_free import data_free, naive
+from microjoule.report.terminal import history_table, rich_table
+
+LAYER_HELP = "An exception: PATH=BITS of weights, PATH=WEIGHTS/OUTPUTS, or PATH=none for floating point. Repeatable."
+INPUT_HELP = "Smallest and largest input.  [default: the zoo model's, else those of the example inputs]"
+
+
+def quantize(
+    *,
+    model: ModelSource,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Where to save the network, for example model.mj.")],
+    recipe: Annotated[str, typer.Option(metavar="NAME", help=f"How: {' or '.join(RECIPES)}.")] = "data-free",
+    target: Annotated[
+        str, typer.Option(metavar="NAME", help=f"What it shall run on: {', '.join(target_names())}, or a .toml file.")
+    ] = "onnxruntime",
+    weights: Annotated[int | None, typer.Option(metavar="BITS", help="Of weights.  [default: the target's]")] = None,
+    activations: Annotated[
+        int | None, typer.Option(metavar="BITS", help="Of activations.  [default: the target's]")
+    ] = None,
+    layer: Annotated[list[str] | None, typer.Option(metavar="PATH=BITS", help=LAYER_HELP)] = None,
+    data: MaybeDataSource = None,
+    rule: Annotated[
+        str | None, typer.Option(metavar="NAME", help=f"How ranges are chosen from the data: {', '.join(RULES)}.")
+    ] = None,
+    input_range: Annotated[str | None, typer.Option(metavar="LOW,HIGH", help=INPUT_HELP)] = None,
+    size: Size = None,
+    normalise: Normalise = None,
+    samples: Samples = None,
+    shape: Shape = None,
+    zoo_data: ZooData = None,
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Quantize a model, and save the network that simulates it.
+
+    The recipe data-free needs no data; with --data, it takes the ranges of activations from there.
+    The recipe naive folds batch norms and takes the smallest and largest values, with no further care.
+
+    \b
+    microjoule quantize zoo:digits_mobilenet_v2 --target per-tensor --out digits.mj
+    microjoule quantize model.pt2 --weights 8 --activations 8 --input-range -1,1 --out model.mj
+    microjoule quantize net.py:trained --recipe naive --data images/ --rule mse --out net.mj
+    microjoule quantize model.pt2 --layer classifier=none --layer features.0=4/8 --out model.mj
+    """
+    seed_everything(seed)
+    settings = _Settings(target, weights, activations, layer_bits(layer or []))
+    _check(recipe, data, rule)
+    found = find_model(model, shape=shape, zoo_data=zoo_data)
+    batches = find_data(data, found, Reading(size, normalise, samples, zoo_data)) if data is not None else None
+    if recipe == "naive":
+        assert batches is not None
+        result = settings.naive(found, batches)
+    else:
+        result = settings.data_free(found, range_of("--input-range", input_range), seed)
+    if batches is not None and (recipe != "naive" or rule is not None):
+        calibrate(result, batches, rule=RULES[rule or "min-max"])
+    result.save(out)
+    table = rich_table(history_table(result.history))
+    wrote = f"Saved {stage_name(result)} as {out}"
+    finish(result.history, table, wrote, as_json=json, out=str(out), stage=stage_name(result))
+
+
+def _check(recipe: str, data: str | None, rule: str | None) -> None:
+    if recipe not in RECIPES:
+        raise SettingError("--recipe", f"is {recipe!r}", remedy=f"use one of {', '.join(RECIPES)}")
+    if recipe == "naive" and data is None:
+        raise SettingError("--recipe naive", "needs data for the ranges of activations", remedy="give --data")
+    if rule is not None and rule not in RULES:
+        raise SettingError("--rule", f"is {rule!r}", remedy=f"use one of {', '.join(RULES)}")
+    if rule is not None and data is None:
+        raise SettingError("--rule", "chooses ranges from data, and there is none", remedy="give --data")
+
+
+class _Settings:
+    """What both recipes take."""
+
+    def __init__(self, target: str, weights: int | None, activations: int | None, layers: dict[str, Bits]) -> None:
+        self.target, self.weights, self.activations, self.layers = target, weights, activations, layers
+
+    def data_free(self, model: Model, input_range: tuple[float, float] | None, seed: int) -> Network:
+        """The recipe of that name."""
+        return data_free(
+            model.network,
+            target=self.target,
+            weights=self.weights,
+            activations=self.activations,
+            layers=self.layers,
+            input_range=input_range or (model.card.input_range if model.card else None),
+            seed=seed,
+        )
+
+    def naive(self, model: Model, data: Batches) -> Network:
+        """The recipe of that name."""
+        return naive(
+            model.network,
+            data,
+            target=self.target,
+            weights=self.weights,
+            activations=self.activations,
+            layers=self.layers,
+        )

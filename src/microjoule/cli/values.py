@@ -1,0 +1,58 @@
+"""The values of options, as text, to numbers; what cannot be read is said with the option's name."""
+
+from collections.abc import Sequence
+
+from microjoule.errors import SettingError
+from microjoule.quantization.simulate import Bits
+
+FLOAT = "none"
+LAYER_FORM = "write --layer PATH=BITS, PATH=WEIGHTS/OUTPUTS or PATH=none"
+
+
+def whole_numbers(option: str, text: str, *, at_least: int) -> tuple[int, ...]:
+    """Numbers between commas, such as "3,224,224" """
+    try:
+        found = tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise SettingError(option, f"is {text!r}", remedy="write whole numbers with commas between") from error
+    if any(number < at_least for number in found):
+        raise SettingError(option, f"is {text!r}", remedy=f"every number must be at least {at_least}")
+    return found
+
+
+def range_of(option: str, text: str | None) -> tuple[float, float] | None:
+    """Two numbers "LOW,HIGH", the first below the second; None stays None."""
+    if text is None:
+        return None
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise SettingError(option, f"is {text!r}", remedy="write it as LOW,HIGH, for example 0,1") from error
+    if not -float("inf") < low < high < float("inf"):
+        raise SettingError(option, f"is {text!r}", remedy="the first number must be below the second, and both finite")
+    return low, high
+
+
+def layer_bits(settings: Sequence[str]) -> dict[str, Bits]:
+    """Each "PATH=BITS", "PATH=WEIGHTS/OUTPUTS" or "PATH=none" as an entry of what `quantize(layers=...)` takes."""
+    found: dict[str, Bits] = {}
+    for setting in settings:
+        path, equals, value = setting.rpartition("=")
+        if not equals or not path:
+            raise SettingError("--layer", f"is {setting!r}", remedy=LAYER_FORM)
+        if path in found:
+            raise SettingError("--layer", f"names {path} twice", remedy="give a layer once")
+        found[path] = _bits(setting, value)
+    return found
+
+
+def _bits(setting: str, value: str) -> Bits:
+    if value == FLOAT:
+        return None
+    try:
+        widths = [int(part) for part in value.split("/")]
+    except ValueError as error:
+        raise SettingError("--layer", f"is {setting!r}", remedy=LAYER_FORM) from error
+    if len(widths) > 2:
+        raise SettingError("--layer", f"is {setting!r}", remedy=LAYER_FORM)
+    return widths[0] if len(widths) == 1 else (widths[0], widths[1])

@@ -1,0 +1,51 @@
+import inspect
+import types
+
+import pytest
+
+import microjoule
+
+SURFACE = [
+    *("IntegerRunner", "MicrojouleError", "Network", "Target"),
+    *("absorb_high_biases", "balance_rounding", "calibrate", "capture", "clip_weights", "correct_biases"),
+    *("correct_biases_from_statistics", "costs", "equalize", "errors_by_layer", "evaluate", "export"),
+    *("fold_batch_norms", "fold_constant_channels", "freeze", "load", "load_encodings", "measure", "natural_noise"),
+    *("quantize", "ranges_from_statistics", "recipes", "report", "target", "tune_allocator", "unfreeze", "verify"),
+    *("weight_ranges", "zoo"),
+]
+"""Every name that users may rely on: it is changed here, too, and on purpose."""
+
+
+def test_the_public_surface_is_the_written_list():
+    assert microjoule.__all__ == SURFACE
+
+
+def test_the_recipes_are_the_written_list():
+    assert microjoule.recipes.__all__ == ["data_free", "naive"]
+
+
+@pytest.mark.parametrize("name", SURFACE)
+def test_every_name_exists_and_is_documented(name):
+    documented = inspect.getdoc(getattr(microjoule, name))
+    assert documented
+    assert documented.splitlines()[0].endswith((".", ":"))
+
+
+def functions():
+    for name in SURFACE:
+        value = getattr(microjoule, name)
+        if isinstance(value, types.FunctionType):
+            yield name, value
+        if isinstance(value, types.ModuleType):
+            yield from ((f"{name}.{inner}", getattr(value, inner)) for inner in value.__all__)
+
+
+@pytest.mark.parametrize(
+    ("name", "function"), list(functions()), ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_what_a_function_takes_and_gives_is_typed_and_settings_are_named(name, function):
+    signature = inspect.signature(function)
+    assert signature.return_annotation is not inspect.Signature.empty
+    assert all(parameter.annotation is not inspect.Parameter.empty for parameter in signature.parameters.values())
+    positional = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.KEYWORD_ONLY]
+    assert not any(isinstance(parameter.default, bool) for parameter in positional)
