@@ -8,7 +8,7 @@ import microjoule
 SURFACE = [
     *("IntegerRunner", "MicrojouleError", "Network", "Target"),
     *("absorb_high_biases", "balance_rounding", "calibrate", "capture", "clip_weights", "correct_biases"),
-    *("correct_biases_from_statistics", "costs", "equalize", "errors_by_layer", "evaluate", "export"),
+    *("correct_biases_from_statistics", "costs", "equalize", "equalize_model", "errors_by_layer", "evaluate", "export"),
     *("fold_batch_norms", "fold_constant_channels", "freeze", "load", "load_encodings", "measure", "natural_noise"),
     *("quantize", "ranges_from_statistics", "recipes", "report", "target", "tune_allocator", "unfreeze", "verify"),
     *("weight_ranges", "zoo"),
@@ -21,7 +21,7 @@ def test_the_public_surface_is_the_written_list():
 
 
 def test_the_recipes_are_the_written_list():
-    assert microjoule.recipes.__all__ == ["data_free", "naive"]
+    assert microjoule.recipes.__all__ == ["data_free", "equalize_model", "naive"]
 
 
 @pytest.mark.parametrize("name", SURFACE)

@@ -1,5 +1,8 @@
 """The one family of errors: each gives the place, the fact and the remedy."""
 
+from functools import partial
+from typing import Any
+
 
 class MicrojouleError(Exception):
     """Something that the user can mend.
@@ -15,6 +18,10 @@ class MicrojouleError(Exception):
         self.place = place
         self.fact = fact
         self.remedy = remedy
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """How another process (a data loader's worker) hands it over."""
+        return partial(type(self), remedy=self.remedy), (self.place, self.fact)
 
 
 class SettingError(MicrojouleError, ValueError):
