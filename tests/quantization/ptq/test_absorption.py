@@ -1,11 +1,15 @@
 """High-bias absorption: c by hand, exact where the values are above it, refusals with reasons."""
 
+import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 from torch.testing import assert_close
 
 import microjoule as mj
 from microjoule.quantization.ptq.absorption import absorbable
+from tests.capture.models import Function
+from tests.quantization.networks import conv, network_of, outputs
 
 
 def test_c_by_hand():
@@ -63,3 +67,99 @@ def test_without_a_relu_or_statistics_nothing_moves():
     assert "no single ReLU follows it" in reasons(network(nn.LeakyReLU()))["0"]
     bare = mj.capture(nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)), torch.randn(2, 3))
     assert "no batch norm says" in reasons(bare)["0"]
+
+
+# In float64, where it is exact ----------------------------------------------------------------------------------------
+
+
+def high(layer, norm=nn.BatchNorm2d):
+    """A layer and its batch norm: of channels 0 and 3, 37 and 47 may move."""
+    norm = norm(4)
+    with torch.no_grad():
+        norm.bias.copy_(torch.tensor([40.0, 1.0, -5.0, 50.0]))
+        layer.weight *= 0.05
+    return nn.Sequential(layer, norm)
+
+
+def folded(module, *shape):
+    made, x = network_of(module, *shape)
+    mj.fold_batch_norms(made)
+    return made, x / 8
+
+
+def two_readers(m, x):
+    y = m.first(x).relu()
+    return m.left(y) + m.right(y)
+
+
+def functional(padding):
+    kernel = nn.Module()
+    kernel.value = nn.Parameter(torch.randn(4, 4, 3, 3))
+    return Function(
+        lambda m, x: F.conv2d(m.first(x).relu(), m.kernel.value, padding=padding), first=high(conv()), kernel=kernel
+    )
+
+
+@pytest.mark.parametrize(
+    ("module", "shape", "cap"),
+    [
+        (nn.Sequential(high(conv()), nn.ReLU(), conv()), (4, 7, 7), 1e9),
+        (nn.Sequential(high(conv()), nn.ReLU(), conv(bias=False)), (4, 7, 7), 1e9),
+        (nn.Sequential(high(conv()), nn.ReLU(), conv(groups=4)), (4, 7, 7), 1e9),
+        (nn.Sequential(high(conv()), nn.Hardtanh(0, 45.0), conv()), (4, 7, 7), 45.0),
+        (nn.Sequential(high(conv()), nn.ReLU6(), conv()), (4, 7, 7), 6.0),
+        (nn.Sequential(high(conv()), nn.ReLU(), nn.Flatten(), nn.Linear(36, 3)), (4, 5, 5), 1e9),
+        (nn.Sequential(high(nn.Linear(4, 4), nn.BatchNorm1d), nn.ReLU6(), nn.Linear(4, 3)), (4,), 6.0),
+        (Function(two_readers, first=high(conv()), left=conv(), right=conv()), (4, 7, 7), 1e9),
+        (functional(0), (4, 7, 7), 1e9),
+    ],
+    ids=str,
+)
+def test_every_reader_gets_what_moved_and_no_more_moves_than_the_cap(module, shape, cap):
+    made, x = folded(module, *shape)
+    first = made.layers[0]
+    before, bias = outputs(made, x), first.bias.detach().clone()
+    record = mj.absorb_high_biases(made)
+    moved = torch.tensor([37.0, 0.0, 0.0, 47.0]).double().clamp(max=cap)
+    assert record.layers == {first.path: pytest.approx(moved.max().item())}
+    assert_close(bias - made.layers[0].bias.detach(), moved)
+    assert_close(outputs(made, x), before)
+
+
+def test_what_lies_below_is_what_absorption_gives_up():
+    """relu(y - c) + c is c for every y below c: with y = -5, 2, 7 and c = 2, not 0, 2, 7 but 2, 2, 7."""
+    module = nn.Sequential(nn.Conv1d(1, 1, 1), nn.BatchNorm1d(1, eps=0.0), nn.ReLU(), nn.Conv1d(1, 1, 1))
+    with torch.no_grad():
+        for layer in (module[0], module[3]):
+            layer.weight.fill_(1)
+            layer.bias.fill_(0)
+        module[1].bias.fill_(5)
+    made, _ = folded(module, 1, 3)
+    mj.absorb_high_biases(made)
+    x = torch.tensor([[[-10.0, -3.0, 2.0]]], dtype=torch.float64)
+    assert_close(outputs(made, x), torch.tensor([[[2.0, 2.0, 7.0]]], dtype=torch.float64))
+
+
+@pytest.mark.parametrize(
+    ("module", "reason"),
+    [
+        (nn.Sequential(high(conv()), nn.ReLU(), conv(padding="same")), "2 pads with zeros"),
+        (nn.Sequential(high(conv()), nn.ReLU(), conv(kernel=1, padding=1)), "2 pads with zeros"),
+        (nn.Sequential(high(conv()), nn.ReLU(), nn.ConvTranspose2d(4, 4, 3)), "2 pads with zeros"),
+        (functional(1), "kernel.value pads with zeros"),
+        (nn.Sequential(high(conv()), nn.ReLU(), nn.MaxPool2d(2), conv()), "pooling or padding stands between"),
+        (nn.Sequential(high(conv()), nn.ReLU(), nn.ReflectionPad2d(1), conv()), "pooling or padding stands between"),
+        (nn.Sequential(high(conv()), conv()), "no single ReLU follows it"),
+        (nn.Sequential(high(conv()), nn.ReLU(), nn.ReLU6(), conv()), "no single ReLU follows it"),
+        (nn.Sequential(high(conv()), nn.Hardtanh(-1, 50), conv()), "the activation after it is no ReLU"),
+        (nn.Sequential(high(conv()), nn.Sigmoid(), conv()), "sigmoid"),
+    ],
+    ids=str,
+)
+def test_where_it_is_not_exact_nothing_moves_and_the_reason_is_given(module, reason):
+    made, x = folded(module, 4, 8, 8)
+    before = outputs(made, x)
+    record = mj.absorb_high_biases(made)
+    assert record.layers == {}
+    assert any(reason in skipped.reason for skipped in record.skipped)
+    assert torch.equal(outputs(made, x), before)

@@ -3,10 +3,13 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 from torch.testing import assert_close
 
 import microjoule as mj
 from microjoule.quantization.ptq.constant_channels import constant_outputs, contribution
+from tests.capture.models import Function
+from tests.quantization.networks import conv, network_of, outputs
 
 
 def test_contribution_by_hand():
@@ -80,3 +83,94 @@ def test_a_network_without_constants_is_left_alone():
     before = {name: value.clone() for name, value in network.state_dict().items()}
     assert mj.fold_constant_channels(network).channels == {}
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+# In float64, wherever channels may go ---------------------------------------------------------------------------------
+
+
+def inert(layer, *, bias=0.7):
+    """The layer with output channels 1 and 2 that do not depend on its input."""
+    with torch.no_grad():
+        weight = layer.weight.transpose(0, 1) if isinstance(layer, nn.modules.conv._ConvTransposeNd) else layer.weight
+        weight[1:3] = 0
+        layer.bias[1:3] = bias
+    return layer
+
+
+def chain(*between, bias=0.7, **settings):
+    return nn.Sequential(inert(conv(), bias=bias), *between, conv(**settings))
+
+
+def read(network, path, channel):
+    """The weights that read a channel."""
+    layer = network.layer(path)
+    return layer.by_output(layer.stored_weight.detach())[:, channel]
+
+
+@pytest.mark.parametrize(
+    ("module", "shape"),
+    [
+        (chain(nn.Hardtanh(-0.5, 0.5)), (4, 7, 7)),
+        (chain(), (4, 7, 7)),
+        (chain(nn.Dropout(), nn.MaxPool2d(3, padding=1)), (4, 12, 12)),
+        (chain(nn.Upsample(scale_factor=2)), (4, 7, 7)),
+        (chain(groups=2), (4, 7, 7)),
+        (chain(bias=-0.5), (4, 7, 7)),
+        (chain(nn.ReLU(), nn.ZeroPad2d(1), bias=-0.5, padding=1), (4, 7, 7)),
+        (nn.Sequential(inert(conv()), nn.ConvTranspose2d(4, 5, 1)), (4, 7, 7)),
+        (nn.Sequential(inert(nn.ConvTranspose2d(3, 4, 2)), nn.ReLU(), conv()), (3, 5, 5)),
+        (nn.Sequential(inert(nn.Linear(4, 6)), nn.ReLU(), nn.Linear(6, 5)), (4,)),
+        (nn.Sequential(inert(nn.Linear(4, 6)), nn.ReLU(), nn.Linear(6, 5)), (3, 4)),
+        (nn.Sequential(inert(nn.Conv1d(4, 6, 3)), nn.ReLU(), nn.Conv1d(6, 5, 3)), (4, 9)),
+    ],
+    ids=str,
+)
+def test_the_function_stays_and_nobody_reads_the_channels(module, shape):
+    network, x = network_of(module, *shape)
+    before, reader = outputs(network, x), network.layers[-1]
+    assert mj.fold_constant_channels(network).channels == {reader.path: 2}
+    assert_close(outputs(network, x), before)
+    if reader.groups == 1:
+        assert not read(network, reader.path, [1, 2]).any()
+        assert read(network, reader.path, 0).all()
+    once = outputs(network, x)
+    mj.fold_constant_channels(network)
+    assert torch.equal(outputs(network, x), once)
+
+
+@pytest.mark.parametrize(
+    ("module", "shape"),
+    [
+        (chain(kernel=1, padding=1), (4, 7, 7)),
+        (chain(nn.ZeroPad2d(1)), (4, 7, 7)),
+        (chain(nn.ReLU(), nn.ZeroPad2d((0, 0, 1, 0)), nn.MaxPool2d(2)), (4, 9, 9)),
+        (chain(nn.ReLU(), nn.ConstantPad2d(1, 5.0)), (4, 7, 7)),
+        (chain(nn.ReLU(), nn.ConstantPad2d(1, 5.0), bias=-1.0), (4, 7, 7)),
+        (chain(nn.AvgPool2d(2)), (4, 9, 9)),
+        (nn.Sequential(inert(conv()), nn.ConvTranspose2d(4, 5, 1, stride=2)), (4, 7, 7)),
+        (nn.Sequential(inert(conv()), nn.ConvTranspose2d(4, 5, 3)), (4, 7, 7)),
+        (Function(lambda m, x: m.b(F.pad(m.a(x), (0, 0, 0, 0, 1, -1))), a=inert(conv()), b=conv()), (4, 7, 7)),
+        (nn.Sequential(inert(nn.Conv1d(4, 4, 1)), nn.Linear(4, 3)), (4, 4)),
+        (nn.Sequential(inert(nn.Linear(4, 4)), nn.Conv1d(4, 3, 2)), (4, 4)),
+        (nn.Sequential(inert(nn.Linear(4, 4)), nn.MaxPool1d(3, 1, 1), nn.Linear(4, 3)), (3, 4)),
+        (Function(lambda m, x: m.b(m.b(m.a(x))), a=inert(conv()), b=conv()), (4, 9, 9)),
+        (Function(lambda m, x: m.b(m.a(x) + x), a=inert(conv(padding=1)), b=conv()), (4, 9, 9)),
+    ],
+    ids=str,
+)
+def test_where_a_constant_does_not_arrive_everywhere_nothing_changes(module, shape):
+    network, x = network_of(module, *shape)
+    before = outputs(network, x)
+    assert mj.fold_constant_channels(network).channels == {}
+    assert torch.equal(outputs(network, x), before)
+
+
+def test_a_layer_that_gets_its_first_bias_from_constants_hands_it_on():
+    """The second layer's channel 0 reads constants alone: it is one in turn, though the layer had no bias."""
+    second = conv(bias=False)
+    with torch.no_grad():
+        second.weight[0][[0, 3]] = 0
+    network, x = network_of(nn.Sequential(inert(conv()), nn.ReLU(), second, conv()), 4, 9, 9)
+    before = outputs(network, x)
+    assert mj.fold_constant_channels(network).channels == {"2": 2, "3": 1}
+    assert_close(outputs(network, x), before)
