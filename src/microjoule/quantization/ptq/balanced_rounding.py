@@ -6,7 +6,8 @@ n errors, each uniform in [-1/2, 1/2] steps, the sum has a standard deviation of
 weights the other way whose error is nearest to a half already brings every sum within half a step.
 
 First the sum over each kernel (one input of one output) is brought within [-1/2, 1/2], then the sum over each output
-channel. No data, no iteration.
+channel, by one weight in each of those kernels whose sums are nearest to a half: they stay within [-1, 1]. No data, no
+iteration.
 
 Source: Guo et al. 2022, SQuant: On-the-Fly Data-Free Quantization via Diagonal Hessian Approximation,
 https://arxiv.org/abs/2202.07471, sections 3.3 and 3.4.
@@ -50,12 +51,21 @@ def balanced(exact: Tensor, *, low: Tensor | float, high: Tensor | float) -> Ten
     """
     low, high = torch.as_tensor(low).to(exact), torch.as_tensor(high).to(exact)
     integers = torch.minimum(torch.maximum(torch.round(exact), low), high)
-    for rows in ((exact.shape[0] * exact.shape[1], exact.shape[2]), (exact.shape[0], -1)):
+    for move in (_each_kernel, _each_channel):
         errors = integers - exact
         inside = (errors.abs() <= 1).to(exact.dtype)
-        moved = balance((errors * inside).reshape(rows)).reshape(exact.shape)
-        integers = torch.minimum(torch.maximum(integers + moved, low), high)
+        integers = torch.minimum(torch.maximum(integers + move(errors * inside), low), high)
     return integers
+
+
+def _each_kernel(errors: Tensor) -> Tensor:
+    return balance(errors.flatten(0, 1)).reshape(errors.shape)
+
+
+def _each_channel(errors: Tensor) -> Tensor:
+    kernels = balance(errors.sum(2))[..., None]
+    furthest = (-kernels * errors).argmax(2, keepdim=True)
+    return torch.zeros_like(errors).scatter(2, furthest, kernels)
 
 
 # Applying it ----------------------------------------------------------------------------------------------------------
