@@ -3,6 +3,9 @@
 from functools import partial
 from typing import Any
 
+from functools import partial
+from typing import Any
+
 
 class MicrojouleError(Exception):
     """Something that the user can mend.
@@ -18,6 +21,10 @@ class MicrojouleError(Exception):
         self.place = place
         self.fact = fact
         self.remedy = remedy
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As copied to another process, which a keyword would not reach."""
+        return partial(type(self), self.place, self.fact, remedy=self.remedy), ()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """How another process (a data loader's worker) hands it over."""

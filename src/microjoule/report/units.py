@@ -25,8 +25,8 @@ def exponent(value: float) -> int:
     """The power of a thousand whose prefix suits a value: -3 for 0.02, 6 for 3 million."""
     if value == 0 or not math.isfinite(value):
         return 0
-    # 999.6 would be shown as "1,000", so the next prefix starts there.
-    power = 3 * math.floor(math.log10(abs(value) * (1 + 1e-3 / 2)) / 3)
+    # 999.5 would be shown as "1,000", so the next prefix starts there.
+    power = 3 * math.floor(math.log10(abs(value) / 0.9995) / 3)
     return min(max(power, min(PREFIXES)), max(PREFIXES))
 
 

@@ -5,7 +5,7 @@ vary from image to image. Noise made so drives a network through the ranges that
 has as much energy in single pixels as in the whole image, does not.
 
 Source: Field 1987, Relations between the statistics of natural images and the response properties of cortical cells,
-J. Opt. Soc. Am. A 4(12), sections 3 and 4 (the spectrum); the spreads below are of ordinary photographs.
+https://doi.org/10.1364/JOSAA.4.002379, sections 3 and 4 (the spectrum); the spreads below are of ordinary photographs.
 """
 
 import torch
