@@ -1,11 +1,15 @@
 """What batch norms tell about every value, against Monte Carlo and by hand."""
 
+import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 from torch.testing import assert_close
 
 import microjoule as mj
+from microjoule.numerics.gaussian import Gaussian
 from microjoule.quantization.moments import normal, propagate
+from tests.capture.models import Function
 
 
 def folded(module, x):
@@ -74,3 +78,98 @@ def test_an_unclipped_value_has_no_bounds():
     value = normal(torch.tensor([1.0]), torch.tensor([4.0]))
     assert (value.mean, value.var, value.before.std) == (1.0, 4.0, 2.0)
     assert value.low == -float("inf")
+
+
+def value_of(network, input_range=(0.0, 1.0)):
+    """What is known of the value that the network gives, or None."""
+    known = propagate(network, input_range)
+    output = next(node for node in network.graph.nodes if node.op == "output")
+    return known.get(output.all_input_nodes[0])
+
+
+def statistics(channels=3):
+    """A convolution and a batch norm with the means 1, 2, ... and a standard deviation of 0.5."""
+    module = nn.Sequential(nn.Conv2d(2, channels, 1), nn.BatchNorm2d(channels))
+    with torch.no_grad():
+        module[1].weight.fill_(0.5)
+        module[1].bias.copy_(torch.arange(1.0, channels + 1))
+    return module
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        nn.Identity(),
+        nn.Dropout(),
+        nn.AvgPool2d(2),
+        nn.ZeroPad2d(1),
+        nn.Upsample(scale_factor=2),
+        nn.AdaptiveAvgPool2d(1),
+    ],
+    ids=repr,
+)
+def test_operators_over_space_pass_a_channels_mean(after):
+    value = value_of(folded(nn.Sequential(statistics(), after), torch.randn(2, 2, 4, 4)))
+    assert_close(value.mean, torch.tensor([1.0, 2.0, 3.0]))
+
+
+def test_flattening_lays_a_channels_values_side_by_side():
+    value = value_of(folded(nn.Sequential(statistics(), nn.Flatten()), torch.randn(2, 2, 1, 2)))
+    assert_close(value.mean, torch.tensor([1.0, 1.0, 2.0, 2.0, 3.0, 3.0]))
+
+
+def test_concatenated_channels_stand_side_by_side():
+    def function(m, x):
+        return torch.cat([m.a(x).relu(), m.b(x)], 1)
+
+    value = value_of(folded(Function(function, a=statistics(2), b=statistics(3)), torch.randn(2, 2, 4, 4)))
+    assert_close(value.before.mean, torch.tensor([1.0, 2.0, 1.0, 2.0, 3.0]))
+    assert value.low.tolist() == [0, 0, *[-float("inf")] * 3]
+
+
+def test_tokens_go_from_linear_layer_to_linear_layer():
+    first, second = nn.Linear(4, 4), nn.Linear(4, 2)
+
+    def function(m, x):
+        return m.second(m.first(x).relu())
+
+    network = mj.capture(Function(function, first=first, second=second), torch.randn(2, 4, 4))
+    network.preactivations["first"] = Gaussian(torch.tensor([1.0, 2.0, 3.0, 4.0]), torch.zeros(4))
+    expected = second.weight @ torch.tensor([1.0, 2.0, 3.0, 4.0]) + second.bias
+    assert_close(value_of(network).mean, expected.detach())
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda m, x: torch.cat([m.a(x), m.a(x)], 2),
+        lambda m, x: m.a(x).mean(1),
+        lambda m, x: F.pad(m.a(x), (1, 1), value=3.0),
+        lambda m, x: F.pad(m.a(x), (0, 0, 0, 0, 1, 0)),
+        lambda m, x: torch.add(m.a(x), m.b(x), alpha=2),
+        lambda m, x: m.a(x) + x[:, :1],
+        lambda m, x: m.a(x).transpose(1, 2),
+        lambda m, x: m.line(m.a(x)),
+        lambda m, x: m.line(m.a(x)).flatten(1),
+        lambda m, x: m.line(m.a(x)).relu() + m.a(x),
+    ],
+    ids=["concat", "mean", "pad", "channels", "alpha", "slice", "transpose", "axis", "flatten", "mixed"],
+)
+def test_where_channels_do_not_stay_apart_nothing_is_said(function):
+    module = Function(function, a=statistics(), b=statistics(), line=nn.Linear(3, 3))
+    assert value_of(folded(module, torch.randn(2, 2, 3, 3))) is None
+
+
+def test_one_clamp_after_another_is_clamped_twice():
+    module = nn.Sequential(statistics(1), nn.ReLU(), nn.Hardtanh(-2.0, -1.0))
+    value = value_of(folded(module, torch.randn(2, 2, 3, 3)))
+    assert value.mean == -1
+    assert value.var == 0
+
+
+def test_an_input_is_taken_as_uniform():
+    network = mj.capture(nn.Sequential(nn.Conv2d(2, 1, 1)), torch.randn(2, 2, 3, 3))
+    value = propagate(network, (-1.0, 3.0))[next(iter(network.graph.nodes))]
+    assert_close(value.before.mean, torch.ones(2))
+    assert_close(value.before.std, torch.full((2,), 4 / 12**0.5))
+    assert (value.low.tolist(), value.high.tolist()) == ([-1, -1], [3, 3])

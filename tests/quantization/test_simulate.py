@@ -6,7 +6,7 @@ from torch import nn
 from torch.testing import assert_close
 
 import microjoule as mj
-from microjoule.errors import GraphError, SettingError, TargetError
+from microjoule.errors import GraphError, MicrojouleError, SettingError, TargetError
 from microjoule.numerics.affine import fake_quantize
 from microjoule.numerics.ranges import mse
 
@@ -136,3 +136,26 @@ def test_a_quantized_network_is_not_quantized_again():
     mj.quantize(made)
     with pytest.raises(GraphError, match="has quantizers already"):
         mj.quantize(made)
+
+
+def test_weights_that_are_not_finite_are_refused_before_anything_changes():
+    made = network()
+    with torch.no_grad():
+        made.layers[1].stored_weight[0, 0] = float("nan")
+    with pytest.raises(MicrojouleError):
+        mj.quantize(made)
+    assert bits(made) == {"0": None, "2": None}
+    assert not made.quantizers
+
+
+def test_layers_are_named_as_skipped_in_the_order_they_were_given():
+    record = mj.quantize(network(), layers={"2": None, "0": None})
+    assert [skipped.place for skipped in record.skipped] == ["2", "0"]
+
+
+def test_a_layer_that_the_target_does_not_run_is_named():
+    made = mj.capture(nn.Sequential(nn.ConvTranspose2d(3, 4, 2), nn.Conv2d(4, 2, 1)), torch.randn(2, 3, 4, 4))
+    record = mj.quantize(made, target="onnxruntime")
+    assert [(s.place, s.reason) for s in record.skipped] == [
+        ("0", "onnxruntime does not run conv_transpose in integer")
+    ]

@@ -22,7 +22,7 @@ def test_the_five_numbers_of_a_channel_by_hand():
 
 
 def test_the_error_at_the_input_is_that_of_its_grid():
-    network = mj.capture(nn.Linear(4, 4), torch.randn(2, 4))
+    network = mj.capture(nn.Sequential(nn.Linear(4, 4)), torch.randn(2, 4))
     mj.quantize(network)
     x = torch.rand(4000, 4, generator=torch.Generator().manual_seed(0))
     mj.calibrate(network, x)

@@ -4,12 +4,14 @@ import pytest
 import torch
 from torch import nn
 from torch.testing import assert_close
+from torch.utils.data import DataLoader, TensorDataset
 
 import microjoule as mj
 from microjoule.errors import DataError, GraphError
 from microjoule.graph.ops import Layer
 from microjoule.quantization.calibrate import unquantized
 from microjoule.quantization.ptq.bias_correction import expected_shift
+from tests.capture.models import Function
 
 
 def test_shift_by_hand():
@@ -118,7 +120,7 @@ def test_without_quantized_weights_it_is_refused():
 
 
 def test_data_that_does_not_fit_leaves_the_biases_alone():
-    network = quantized(nn.Linear(5, 4), torch.rand(8, 5))
+    network = quantized(nn.Sequential(nn.Linear(5, 4)), torch.rand(8, 5))
     before = network.layers[0].bias.detach().clone()
     with pytest.raises(DataError):
         mj.correct_biases(network, torch.rand(8, 6))
@@ -126,5 +128,67 @@ def test_data_that_does_not_fit_leaves_the_biases_alone():
 
 
 def test_a_layer_view_is_what_corrections_read():
-    network = quantized(nn.Linear(5, 4), torch.rand(8, 5))
+    network = quantized(nn.Sequential(nn.Linear(5, 4)), torch.rand(8, 5))
     assert isinstance(network.layers[0], Layer)
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (nn.Conv2d(4, 5, 3, padding=1, stride=2), (4, 6, 6)),
+        (nn.Conv2d(4, 5, 3, padding="same", dilation=2), (4, 6, 6)),
+        (nn.Conv2d(4, 4, 3, padding=1, groups=4), (4, 6, 6)),
+        (nn.Conv2d(4, 5, 3, padding=1, padding_mode="reflect"), (4, 6, 6)),
+        (nn.Sequential(nn.ZeroPad2d((0, 1, 2, 1)), nn.Conv2d(4, 5, 3)), (4, 6, 6)),
+        (nn.Conv1d(4, 5, 3, padding=2), (4, 7)),
+        (nn.Conv3d(4, 5, 2, padding=1), (4, 3, 3, 3)),
+        (nn.ConvTranspose2d(4, 6, 3, stride=2, padding=1, groups=2), (4, 4, 4)),
+        (nn.Linear(4, 5), (4,)),
+    ],
+    ids=str,
+)
+def test_analytic_correction_is_exact_for_constant_inputs_wherever_zeros_are(layer, shape):
+    """With a constant input the shift is (Wq - W) x, zeros at the borders included."""
+    torch.manual_seed(0)
+    network = mj.capture(nn.Sequential(layer), torch.rand(2, *shape))
+    mj.quantize(network, target="per-tensor", weights=3)
+    x = torch.full((2, *shape), 0.5)
+    with unquantized(network), torch.no_grad():
+        exact = network(x)
+    with torch.no_grad():
+        before = network(x) - exact
+        mj.correct_biases_from_statistics(network, input_range=(0.0, 1.0))
+        after = network(x) - exact
+    dims = [dim for dim in range(exact.dim()) if dim != 1]
+    assert before.mean(dims).abs().max() > 1e-2
+    assert_close(after.mean(dims), torch.zeros(exact.shape[1]), rtol=0, atol=1e-5)
+
+
+def test_shuffled_data_gives_both_networks_the_same_samples():
+    torch.manual_seed(0)
+    x = torch.rand(64, 5) * torch.arange(1.0, 65.0)[:, None]
+    module = nn.Sequential(nn.Linear(5, 4))
+    network = mj.capture(module, x[:4])
+    mj.quantize(network, target="per-tensor", weights=8)
+    data = DataLoader(TensorDataset(x, x), batch_size=8, shuffle=True)
+    bias = network.layers[0].bias.detach().clone()
+    mj.correct_biases(network, data, samples=8)
+    assert (network.layers[0].bias - bias).abs().max() < 0.1
+
+
+def test_a_layer_that_is_used_twice_is_skipped():
+    network = mj.capture(Function(lambda m, x: m.a(m.a(x)), a=nn.Linear(4, 4)), torch.rand(2, 4))
+    mj.quantize(network)
+    for record in (
+        mj.correct_biases_from_statistics(network, input_range=(0.0, 1.0)),
+        mj.correct_biases(network, torch.rand(8, 4)),
+    ):
+        assert [skipped.reason for skipped in record.skipped] == ["it is used more than once"]
+        assert record.shifts == ()
+
+
+def test_a_layer_that_nothing_is_known_of_is_skipped():
+    network = mj.capture(nn.Sequential(nn.Sigmoid(), nn.Linear(4, 4)), torch.rand(2, 4))
+    mj.quantize(network)
+    record = mj.correct_biases_from_statistics(network, input_range=(0.0, 1.0))
+    assert [skipped.reason for skipped in record.skipped] == ["nothing is known of its input without data"]

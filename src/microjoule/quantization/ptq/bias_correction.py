@@ -82,7 +82,7 @@ def _share_inside(network: Network, layer: Layer, dims: dict[Node, Shape]) -> Te
     if layer.kind == "linear":
         return 1.0
     source, pads = through_quantizers(network, layer.node.all_input_nodes[0]), None
-    if kind(network.module, source) == "pad":
+    if kind(network.module, source) == "pad" and arguments(source).get("mode", "constant") == "constant":
         flat = [*arguments(source)["pad"], *[0] * 2 * len(dims[source])][: 2 * (len(dims[source]) - 2)]
         pads = tuple(zip(flat[-2::-2], flat[-1::-2], strict=True))
         source = source.all_input_nodes[0]
