@@ -53,6 +53,7 @@ def token_mixer(module: nn.Module, x: Tensor) -> Tensor:
     return module.left(y) + module.right(y)  # type: ignore[no-any-return,operator]
 
 
+torch.manual_seed(0)  # their weights are made when this file is read
 MODULES: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "chain": (nn.Sequential(conv(), nn.ReLU(), conv(), nn.ReLU(), conv(4, 3, 1)), (4, 7, 7)),
     "relu6": (nn.Sequential(conv(), nn.ReLU6(), conv(), nn.ReLU6(), conv()), (4, 8, 8)),

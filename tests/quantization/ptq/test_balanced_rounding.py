@@ -53,7 +53,7 @@ def test_nothing_leaves_the_grid():
 
 def test_a_network_stands_for_these_integers_from_then_on():
     torch.manual_seed(0)
-    network = mj.capture(nn.Conv2d(4, 6, 3), torch.randn(2, 4, 8, 8))
+    network = mj.capture(nn.Sequential(nn.Conv2d(4, 6, 3)), torch.randn(2, 4, 8, 8))
     mj.quantize(network, target="per-tensor", weights=4)
     nearest = network.layers[0].weight.detach().clone()
     record = mj.balance_rounding(network)

@@ -150,6 +150,9 @@ def test_a_layer_view_is_what_corrections_read():
 def test_analytic_correction_is_exact_for_constant_inputs_wherever_zeros_are(layer, shape):
     """With a constant input the shift is (Wq - W) x, zeros at the borders included."""
     torch.manual_seed(0)
+    for module in layer.modules():
+        if hasattr(module, "reset_parameters"):
+            module.reset_parameters()
     network = mj.capture(nn.Sequential(layer), torch.rand(2, *shape))
     mj.quantize(network, target="per-tensor", weights=3)
     x = torch.full((2, *shape), 0.5)
@@ -160,7 +163,7 @@ def test_analytic_correction_is_exact_for_constant_inputs_wherever_zeros_are(lay
         mj.correct_biases_from_statistics(network, input_range=(0.0, 1.0))
         after = network(x) - exact
     dims = [dim for dim in range(exact.dim()) if dim != 1]
-    assert before.mean(dims).abs().max() > 1e-2
+    assert before.mean(dims).abs().max() > 1e-3
     assert_close(after.mean(dims), torch.zeros(exact.shape[1]), rtol=0, atol=1e-5)
 
 

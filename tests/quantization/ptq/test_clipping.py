@@ -14,7 +14,7 @@ def network_with_outlier():
     with torch.no_grad():
         module.weight.normal_(generator=torch.Generator().manual_seed(0))
         module.weight[0, 0, 0, 0] = 40.0
-    network = mj.capture(module, torch.randn(2, 4, 8, 8))
+    network = mj.capture(nn.Sequential(module), torch.randn(2, 4, 8, 8))
     mj.quantize(network, target="per-tensor", weights=4)
     return network
 
