@@ -3,9 +3,6 @@
 from functools import partial
 from typing import Any
 
-from functools import partial
-from typing import Any
-
 
 class MicrojouleError(Exception):
     """Something that the user can mend.
@@ -25,10 +22,6 @@ class MicrojouleError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         """As copied to another process, which a keyword would not reach."""
         return partial(type(self), self.place, self.fact, remedy=self.remedy), ()
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """How another process (a data loader's worker) hands it over."""
-        return partial(type(self), remedy=self.remedy), (self.place, self.fact)
 
 
 class SettingError(MicrojouleError, ValueError):

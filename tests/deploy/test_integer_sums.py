@@ -4,7 +4,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from microjoule.capture.export import capture
-from microjoule.deploy.integer_sums import Geometry, convolve, convolve_transposed, geometry, multiply, pads_with_zeros
+from microjoule.deploy.integer_sums import convolve, convolve_transposed, multiply
+from microjoule.graph.geometry import Geometry, geometry, pads_with_zeros
 
 
 def integers(*shape, high=128, seed=0):

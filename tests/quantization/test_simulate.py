@@ -159,3 +159,9 @@ def test_a_layer_that_the_target_does_not_run_is_named():
     assert [(s.place, s.reason) for s in record.skipped] == [
         ("0", "onnxruntime does not run conv_transpose in integer")
     ]
+
+
+def test_a_layer_at_the_root_is_refused():
+    made = mj.capture(nn.Linear(4, 3), torch.randn(2, 4))
+    with pytest.raises(GraphError, match="weight: is stored at the root of the network"):
+        mj.quantize(made)

@@ -13,10 +13,10 @@ from torch.fx import Interpreter, Node
 from torch.utils import _pytree as pytree
 
 from microjoule.deploy.integer_operators import OPERATORS, Step
-from microjoule.deploy.integer_sums import pads_with_zeros
 from microjoule.deploy.integer_values import ACCUMULATOR_BITS, Added, Integers, Joined, Requantization, Sums
 from microjoule.errors import ExportError
 from microjoule.execution.run import misfit
+from microjoule.graph.geometry import pads_with_zeros
 from microjoule.graph.network import Network
 from microjoule.graph.ops import WEIGHTED, Layer, arguments, kind, tensor_inputs
 from microjoule.graph.quantizer import Quantizer

@@ -13,8 +13,9 @@ from torch.utils import _pytree as pytree
 
 from microjoule.deploy.activation_bounds import integer_bounds
 from microjoule.deploy.integer_layer import integer_layer
-from microjoule.deploy.integer_sums import convolve, convolve_transposed, geometry, multiply
+from microjoule.deploy.integer_sums import convolve, convolve_transposed, multiply
 from microjoule.deploy.integer_values import Added, Integers, Joined, Requantization, Sums, Value, on_grid
+from microjoule.graph.geometry import geometry
 from microjoule.graph.network import Network
 from microjoule.graph.ops import Activation, Layer, arguments, tensor_inputs
 from microjoule.graph.quantizer import Quantizer

@@ -8,48 +8,13 @@ the kernel.
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from microjoule.graph.ops import Layer, arguments
+from microjoule.graph.geometry import Geometry
 
 EXACT_FLOAT32 = 2**24
-
-
-@dataclass(frozen=True, slots=True)
-class Geometry:
-    """How a kernel moves over its input: one number an axis; padding is (before, after)."""
-
-    stride: tuple[int, ...]
-    padding: tuple[tuple[int, int], ...]
-    dilation: tuple[int, ...]
-    output_padding: tuple[int, ...]
-    groups: int
-
-
-def geometry(layer: Layer) -> Geometry:
-    """A convolution's geometry, from its module or its arguments."""
-    kernel = layer.stored_weight.shape[2:]
-    if layer.node.op == "call_module":
-        given = {name: getattr(layer.owner, name, 0) for name in ("stride", "padding", "dilation", "output_padding")}
-    else:
-        given = arguments(layer.node)
-    dilation = _per_axis(given["dilation"], len(kernel))
-    if given["padding"] == "same":
-        total = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
-        padding = tuple((t // 2, t - t // 2) for t in total)
-    else:
-        sides = (0,) * len(kernel) if given["padding"] == "valid" else _per_axis(given["padding"], len(kernel))
-        padding = tuple((side, side) for side in sides)
-    more = _per_axis(given.get("output_padding", 0), len(kernel))
-    return Geometry(_per_axis(given["stride"], len(kernel)), padding, dilation, more, layer.groups)
-
-
-def pads_with_zeros(layer: Layer) -> bool:
-    """Whether a layer's padding is zeros, not a reflection."""
-    return not isinstance(layer.owner, nn.modules.conv._ConvNd) or layer.owner.padding_mode == "zeros"
 
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, how: Geometry) -> Tensor:
@@ -162,8 +127,3 @@ def _exact(x: Tensor, rows: Tensor) -> torch.dtype:
 
 def _taps(kernel: torch.Size) -> Iterator[tuple[int, ...]]:
     return itertools.product(*map(range, kernel))
-
-
-def _per_axis(value: int | list[int] | tuple[int, ...], axes: int) -> tuple[int, ...]:
-    values = (value,) if isinstance(value, int) else tuple(value)
-    return values * axes if len(values) == 1 else values

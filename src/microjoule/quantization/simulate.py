@@ -54,12 +54,7 @@ def quantize(
         SettingError, TargetError: for bits that a grid or the target does not have.
     """
     rules, chosen = find_target(target), dict(layers or {})
-    if network.quantizers or any(layer.quantizer for layer in network.layers):
-        raise GraphError("network", "has quantizers already", remedy="start from the network before it was quantized")
-    known = [layer.path for layer in network.layers]
-    for path in chosen:
-        if path not in known:
-            raise unknown_layer(path, known)
+    _check(network, chosen)
     excluded = frozenset(path for path, bits in chosen.items() if bits is None)
     quantizers, skipped = {}, [Skipped(path, "excluded by the caller") for path in chosen if path in excluded]
     for layer in network.layers:
@@ -71,16 +66,30 @@ def quantize(
     places = find_places(network, rules, excluded)
     outputs = [_bits(chosen.get(place.layer or ""), 1, activations) for place in places]
     schemes = {place.node: rules.activation_scheme(bits) for place, bits in zip(places, outputs, strict=True)}
-    grids = []
-    for layer in network.layers:
-        if layer.path in quantizers:
-            quantize_weight(layer, quantizers[layer.path])
-            grids.append(_grid(layer.path, "weight", quantizers[layer.path], layer=layer.path))
+    for path, quantizer in quantizers.items():
+        quantize_weight(network.layer(path), quantizer)
+    grids = [_grid(path, "weight", quantizer, layer=path) for path, quantizer in quantizers.items()]
     grids += _insert(network, places, schemes)
     network.recompile()
     record = Placed(rules.name, tuple(grids), tuple(skipped))
     network.history.append(record)
     return record
+
+
+def _check(network: Network, chosen: Mapping[str, Bits]) -> None:
+    if network.quantizers or any(layer.quantizer for layer in network.layers):
+        raise GraphError("network", "has quantizers already", remedy="start from the network before it was quantized")
+    for layer in network.layers:
+        if layer.owner is network.module:
+            raise GraphError(
+                layer.path,
+                "is stored at the root of the network, where no quantizer can stand",
+                remedy="capture nn.Sequential(model), so that the layer has a path of its own",
+            )
+    known = [layer.path for layer in network.layers]
+    for path in chosen:
+        if path not in known:
+            raise unknown_layer(path, known)
 
 
 def _for_weight(layer: Layer, scheme: Scheme, rule: RangeRule) -> Quantizer:
