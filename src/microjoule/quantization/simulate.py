@@ -56,22 +56,19 @@ def quantize(
     rules, chosen = find_target(target), dict(layers or {})
     _check(network, chosen)
     excluded = frozenset(path for path, bits in chosen.items() if bits is None)
-    quantizers, skipped = {}, [Skipped(path, "excluded by the caller") for path in chosen if path in excluded]
+    weighted = []
     for layer in network.layers:
         if layer.path not in excluded and layer.kind in rules.integer:
             bits = _bits(chosen.get(layer.path), 0, weights)
-            quantizers[layer.path] = _for_weight(layer, rules.weight_scheme(bits, layer.out_axis), weight_rule)
-        elif layer.path not in excluded:
-            skipped.append(Skipped(layer.path, f"{rules.name} does not run {layer.kind} in integer"))
+            weighted.append((layer, _for_weight(layer, rules.weight_scheme(bits, layer.out_axis), weight_rule)))
     places = find_places(network, rules, excluded)
-    outputs = [_bits(chosen.get(place.layer or ""), 1, activations) for place in places]
-    schemes = {place.node: rules.activation_scheme(bits) for place, bits in zip(places, outputs, strict=True)}
-    for path, quantizer in quantizers.items():
-        quantize_weight(network.layer(path), quantizer)
-    grids = [_grid(path, "weight", quantizer, layer=path) for path, quantizer in quantizers.items()]
-    grids += _insert(network, places, schemes)
+    bits_of = {place.node: _bits(chosen.get(place.layer or ""), 1, activations) for place in places}
+    schemes = {node: rules.activation_scheme(bits) for node, bits in bits_of.items()}
+    for layer, quantizer in weighted:
+        quantize_weight(layer, quantizer)
+    grids = [_grid(layer.path, "weight", quantizer, layer=layer.path) for layer, quantizer in weighted]
+    record = Placed(rules.name, (*grids, *_insert(network, places, schemes)), _skipped(network, rules, chosen))
     network.recompile()
-    record = Placed(rules.name, tuple(grids), tuple(skipped))
     network.history.append(record)
     return record
 
@@ -90,6 +87,14 @@ def _check(network: Network, chosen: Mapping[str, Bits]) -> None:
     for path in chosen:
         if path not in known:
             raise unknown_layer(path, known)
+
+
+def _skipped(network: Network, rules: Target, chosen: Mapping[str, Bits]) -> tuple[Skipped, ...]:
+    """The layers that stay in floating point, and why."""
+    excluded = [path for path, bits in chosen.items() if bits is None]
+    others = [layer for layer in network.layers if layer.path not in excluded and layer.kind not in rules.integer]
+    reasons = [Skipped(layer.path, f"{rules.name} does not run {layer.kind} in integer") for layer in others]
+    return (*(Skipped(path, "excluded by the caller") for path in excluded), *reasons)
 
 
 def _for_weight(layer: Layer, scheme: Scheme, rule: RangeRule) -> Quantizer:
