@@ -53,7 +53,7 @@ def quantize(
 ) -> None:
     """Quantize a model, and save the network that simulates it.
 
-    The recipe data-free needs no data; with --data, it takes the ranges of activations from there.
+    The recipe data-free needs no data; with --data, it goes by those inputs, unlabelled, and not by statistics.
     The recipe naive folds batch norms and takes the smallest and largest values, with no further care.
 
     \b
@@ -71,9 +71,9 @@ def quantize(
         assert batches is not None
         result = settings.naive(found, batches)
     else:
-        result = settings.data_free(found, range_of("--input-range", input_range), seed)
-    if batches is not None and (recipe != "naive" or rule is not None):
-        calibrate(result, batches, rule=RULES[rule or "min-max"])
+        result = settings.data_free(found, range_of("--input-range", input_range), batches, seed)
+    if batches is not None and rule is not None:
+        calibrate(result, batches, rule=RULES[rule])
     result.save(out)
     table = rich_table(history_table(result.history))
     wrote = f"Saved {stage_name(result)} as {out}"
@@ -97,7 +97,9 @@ class _Settings:
     def __init__(self, target: str, weights: int | None, activations: int | None, layers: dict[str, Bits]) -> None:
         self.target, self.weights, self.activations, self.layers = target, weights, activations, layers
 
-    def data_free(self, model: Model, input_range: tuple[float, float] | None, seed: int) -> Network:
+    def data_free(
+        self, model: Model, input_range: tuple[float, float] | None, data: Batches | None, seed: int
+    ) -> Network:
         """The recipe of that name."""
         return data_free(
             model.network,
@@ -106,6 +108,7 @@ class _Settings:
             activations=self.activations,
             layers=self.layers,
             input_range=input_range or (model.card.input_range if model.card else None),
+            data=data,
             seed=seed,
         )
 

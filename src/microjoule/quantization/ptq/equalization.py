@@ -88,7 +88,7 @@ def settled_scale(first: Tensor, second: Tensor, reach: Tensor) -> Tensor:
 # Applying it ----------------------------------------------------------------------------------------------------------
 
 
-def equalize(network: Network, *, sweeps: int = 100, tolerance: float = 1e-2) -> Equalized:
+def equalize(network: Network, *, sweeps: int = 20, tolerance: float = 1e-2) -> Equalized:
     """Equalize every layer with the layers that read it, in place; the network computes the same function after.
 
     Args:
