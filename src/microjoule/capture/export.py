@@ -1,12 +1,14 @@
 """A PyTorch module to a Network: torch.export, then lift, canonicalize, and verify against the source."""
 
 import inspect
+import io
+import logging
 import time
 import traceback
 import warnings
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,9 @@ from microjoule.errors import CaptureError
 from microjoule.graph.network import Example, Network, copied
 from microjoule.graph.ops import kind
 from microjoule.records.facts import Captured, Skipped
+
+SHAPES_LOGGER = "torch.fx.experimental.symbolic_shapes"
+"""What torch calls the logger that warns of shapes that depend on values."""
 
 LARGEST_RELATIVE_DIFFERENCE = 1e-6
 """What replacing an operator by an equal one may cost in float32; untouched operators differ by 0.0."""
@@ -91,6 +96,18 @@ def quietly() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+@contextmanager
+def _silent(name: str) -> Iterator[None]:
+    """Without what a logger has to say, but for errors."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def replaced_operators(program: ExportedProgram, module: GraphModule) -> tuple[str, ...]:
@@ -186,7 +203,8 @@ def _export(module: nn.Module, example: Example) -> ExportedProgram:
 
 
 def _export_quietly(module: nn.Module, example: Example, dynamic_shapes: Any) -> ExportedProgram:
-    with quietly(), torch.no_grad():
+    """Export; the graph that torch prints and the warnings that it logs on failure are left to our error."""
+    with quietly(), _silent(SHAPES_LOGGER), redirect_stderr(io.StringIO()), torch.no_grad():
         return torch.export.export(module, example.args, example.kwargs, dynamic_shapes=dynamic_shapes, strict=False)
 
 
