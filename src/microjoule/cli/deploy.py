@@ -118,6 +118,7 @@ def measure(
     microjoule measure model.int8.onnx --threads 1 --runs 200 --stage "data-free W8A8" --keep model.mj
     """
     keeper = history_keeper(keep_in)
-    records = measure_together(paths, runs=runs, threads=threads, batch=batch, stages=stage or [])
+    known = [stage_name(keeper)] if keeper is not None and len(paths) == 1 else []
+    records = measure_together(paths, runs=runs, threads=threads, batch=batch, stages=stage or known)
     keep(keeper, keep_in, records)
     finish(records, rich_table(measurements(records)), as_json=json)

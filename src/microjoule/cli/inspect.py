@@ -10,7 +10,7 @@ from microjoule.cli.output import finish, plain_table
 from microjoule.costs.count import costs
 from microjoule.graph.network import Network
 from microjoule.graph.ops import kind
-from microjoule.records.facts import Captured, Costs
+from microjoule.records.facts import Captured, Costs, Placed
 from microjoule.report import units
 from microjoule.report.terminal import history_table, rich_table
 
@@ -85,12 +85,16 @@ def _layers(network: Network, counted: Costs) -> RenderableType:
 
 
 def _bits(network: Network, path: str) -> tuple[str, str]:
-    """Bits of a layer's weights and of the value named so; "float" where there is no quantizer, "" where no weight."""
+    """Bits of a layer's weights, and of its output (after an activation that fuses into it).
+
+    "float" where weights have no quantizer, "" where there are no weights, or an output has no grid of its own.
+    """
     layer = next((layer for layer in network.layers if layer.path == path), None)
     weights = "" if layer is None else "float" if layer.quantizer is None else str(layer.quantizer.scheme.grid.bits)
-    name = path if layer is None else layer.node.name
-    quantizer = network.quantizers.get(name)
-    return weights, "" if quantizer is None else str(quantizer.scheme.grid.bits)
+    placed = [record for record in network.history if isinstance(record, Placed)]
+    grids = placed[-1].grids if placed else ()
+    made = [grid.bits for grid in grids if grid.kind == "activation" and path in (grid.layer, grid.value, grid.name)]
+    return weights, str(made[0]) if made else ""
 
 
 def _totals(model: Model, counted: Costs) -> RenderableType:

@@ -24,25 +24,32 @@ from microjoule.report.terminal import history_table, rich_table
 LAYER_HELP = "An exception: PATH=BITS of weights, PATH=WEIGHTS/OUTPUTS, or PATH=none for floating point. Repeatable."
 INPUT_HELP = "Smallest and largest input.  [default: the zoo model's, else those of the example inputs]"
 
+Out = Annotated[Path, typer.Option(metavar="FILE", help="Where to save the network, for example model.mj.")]
+RecipeName = Annotated[str, typer.Option(metavar="NAME", help=f"How: {' or '.join(RECIPES)}.")]
+TargetName = Annotated[
+    str, typer.Option(metavar="NAME", help=f"What it shall run on: {', '.join(target_names())}, or a .toml file.")
+]
+WeightBits = Annotated[int | None, typer.Option(metavar="BITS", help="Of weights.  [default: the target's]")]
+ActivationBits = Annotated[int | None, typer.Option(metavar="BITS", help="Of activations.  [default: the target's]")]
+LayerBits = Annotated[list[str] | None, typer.Option(metavar="PATH=BITS", help=LAYER_HELP)]
+RuleName = Annotated[
+    str | None, typer.Option(metavar="NAME", help=f"How ranges are chosen from the data: {', '.join(RULES)}.")
+]
+InputRange = Annotated[str | None, typer.Option(metavar="LOW,HIGH", help=INPUT_HELP)]
+
 
 def quantize(
     *,
     model: ModelSource,
-    out: Annotated[Path, typer.Option(metavar="FILE", help="Where to save the network, for example model.mj.")],
-    recipe: Annotated[str, typer.Option(metavar="NAME", help=f"How: {' or '.join(RECIPES)}.")] = "data-free",
-    target: Annotated[
-        str, typer.Option(metavar="NAME", help=f"What it shall run on: {', '.join(target_names())}, or a .toml file.")
-    ] = "onnxruntime",
-    weights: Annotated[int | None, typer.Option(metavar="BITS", help="Of weights.  [default: the target's]")] = None,
-    activations: Annotated[
-        int | None, typer.Option(metavar="BITS", help="Of activations.  [default: the target's]")
-    ] = None,
-    layer: Annotated[list[str] | None, typer.Option(metavar="PATH=BITS", help=LAYER_HELP)] = None,
+    out: Out,
+    recipe: RecipeName = "data-free",
+    target: TargetName = "onnxruntime",
+    weights: WeightBits = None,
+    activations: ActivationBits = None,
+    layer: LayerBits = None,
     data: MaybeDataSource = None,
-    rule: Annotated[
-        str | None, typer.Option(metavar="NAME", help=f"How ranges are chosen from the data: {', '.join(RULES)}.")
-    ] = None,
-    input_range: Annotated[str | None, typer.Option(metavar="LOW,HIGH", help=INPUT_HELP)] = None,
+    rule: RuleName = None,
+    input_range: InputRange = None,
     size: Size = None,
     normalise: Normalise = None,
     samples: Samples = None,

@@ -1,0 +1,41 @@
+"""Running the command line as a person does: words in, exit code, standard output and standard error out."""
+
+import json
+
+import pytest
+
+from microjoule.cli.app import main
+
+MODEL = "zoo:digits_mobilenet_v2"
+
+
+@pytest.fixture
+def command(capsys):
+    """Run a command line; gives (exit code, standard output, standard error)."""
+
+    def run(*words):
+        code = main([str(word) for word in words])
+        return code, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def document(command):
+    """Run a command line with --json; gives the document."""
+
+    def run(*words):
+        code, out, err = command(*words, "--json")
+        assert code == 0, err
+        return json.loads(out)
+
+    return run
+
+
+@pytest.fixture
+def quantized(command, tmp_path):
+    """The digits network with quantizers, saved."""
+    path = tmp_path / "digits.mj"
+    code, _, err = command("quantize", MODEL, "--target", "per-tensor", "--out", path)
+    assert code == 0, err
+    return path

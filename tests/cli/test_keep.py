@@ -1,0 +1,26 @@
+"""Records that join a saved network's history."""
+
+import pytest
+
+import microjoule as mj
+from microjoule.cli.keep import history_keeper, keep
+from microjoule.errors import FileError
+from microjoule.records.facts import ErrorsByLayer
+
+
+def test_a_record_is_written_back_with_the_network(quantized):
+    network = history_keeper(quantized)
+    keep(network, quantized, [ErrorsByLayer(3, ())])
+    assert mj.load(quantized).history[-1] == ErrorsByLayer(3, ())
+
+
+def test_nothing_is_kept_where_nothing_was_asked():
+    assert history_keeper(None) is None
+    keep(None, None, [ErrorsByLayer(3, ())])
+
+
+def test_a_path_that_is_no_saved_network_is_refused_at_once(tmp_path):
+    with pytest.raises(FileError):
+        history_keeper(tmp_path / "nowhere.mj")
+    with pytest.raises(FileError, match="no file that microjoule saved"):
+        history_keeper(tmp_path / "x.pt2")

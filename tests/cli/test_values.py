@@ -1,0 +1,39 @@
+"""The values of options, and what is said of those that cannot be read."""
+
+import pytest
+
+from microjoule.cli.values import layer_bits, range_of, whole_numbers
+from microjoule.errors import SettingError
+
+
+def test_layers_by_hand():
+    assert layer_bits(["a.b=4", "c=4/16", "d=none"]) == {"a.b": 4, "c": (4, 16), "d": None}
+
+
+@pytest.mark.parametrize("text", ["a", "=4", "a=x", "a=4/8/8"])
+def test_a_layer_that_cannot_be_read_is_refused(text):
+    with pytest.raises(SettingError, match="--layer"):
+        layer_bits([text])
+
+
+def test_a_layer_is_named_once():
+    with pytest.raises(SettingError, match="twice"):
+        layer_bits(["a=4", "a=8"])
+
+
+def test_a_range_by_hand():
+    assert range_of("--range", "-1,2.5") == (-1.0, 2.5)
+    assert range_of("--range", None) is None
+
+
+@pytest.mark.parametrize("text", ["1", "2,1", "a,b", "0,inf", "1,1"])
+def test_a_range_that_is_none_is_refused(text):
+    with pytest.raises(SettingError, match="--range"):
+        range_of("--range", text)
+
+
+def test_whole_numbers_by_hand():
+    assert whole_numbers("--shape", "3,224,224", at_least=1) == (3, 224, 224)
+    for text in ("3,a", "3,0"):
+        with pytest.raises(SettingError, match="--shape"):
+            whole_numbers("--shape", text, at_least=1)
