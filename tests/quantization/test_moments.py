@@ -173,3 +173,11 @@ def test_an_input_is_taken_as_uniform():
     assert_close(value.before.mean, torch.ones(2))
     assert_close(value.before.std, torch.full((2,), 4 / 12**0.5))
     assert (value.low.tolist(), value.high.tolist()) == ([-1, -1], [3, 3])
+
+
+@pytest.mark.parametrize("after", [nn.Flatten(), nn.MaxPool1d(3, 1, 1)], ids=repr)
+def test_the_channels_of_tokens_are_not_taken_for_dimension_1(after):
+    network = mj.capture(nn.Sequential(nn.Linear(4, 4), after), torch.randn(2, 4, 4))
+    network.preactivations["0"] = Gaussian(torch.arange(4.0), torch.ones(4))
+    assert network.layers[0].node in propagate(network, (0.0, 1.0))
+    assert value_of(network) is None

@@ -166,3 +166,24 @@ def test_an_excluded_layer_takes_its_activation_with_it():
     network = mj.capture(module, IMAGES)
     found = places(network, "onnxruntime", {"2"})
     assert [place.layer for place in found.values()] == [None, "0"]
+
+
+def test_two_groups_that_a_concatenation_joins_are_one_with_all_their_members():
+    class Tree(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b, self.c, self.d = (nn.Conv2d(4, 4, 1) for _ in range(4))
+
+        def forward(self, x):
+            return torch.cat([torch.cat([self.a(x), self.b(x)], 1), torch.cat([self.c(x), self.d(x)], 1)], 1)
+
+    shared = places(mj.capture(Tree(), IMAGES), "tflite-micro")
+    assert {name: place.shares.name for name, place in shared.items()} == {
+        "x": "x",
+        **dict.fromkeys(["a", "b", "cat", "c", "d", "cat_1", "cat_2"], "a"),
+    }
+
+
+def test_an_activation_after_an_excluded_layer_is_nobodys_output():
+    network = mj.capture(nn.Sequential(nn.Conv2d(4, 4, 1), nn.ReLU(), nn.Conv2d(4, 4, 1)), IMAGES)
+    assert [place.layer for place in places(network, "onnxruntime", {"0"}).values()] == [None, "2"]

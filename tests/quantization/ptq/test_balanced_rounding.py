@@ -73,3 +73,8 @@ def test_a_layer_without_quantizer_is_named():
     network = mj.capture(nn.Linear(3, 3), torch.randn(2, 3))
     record = mj.balance_rounding(network)
     assert [skipped.reason for skipped in record.skipped] == ["its weights are not quantized"]
+
+
+def test_what_the_grids_end_cuts_off_is_not_made_up_for_by_others():
+    exact = torch.tensor([[[30.0, 0.2, 0.1]]])
+    assert balanced(exact, low=-8, high=7).tolist() == [[[7, 0, 0]]]

@@ -60,3 +60,23 @@ def test_what_statistics_cannot_tell_stays_open():
     mj.quantize(made, target="per-tensor")
     mj.ranges_from_statistics(made, input_range=(-1.0, 1.0))
     assert [name for name, quantizer in made.quantizers.items() if not quantizer.calibrated] == ["mul"]
+
+
+def test_values_that_share_a_scale_share_the_range_of_all():
+    class Joined(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = (nn.Sequential(nn.Conv2d(3, 2, 1), nn.BatchNorm2d(2)) for _ in range(2))
+
+        def forward(self, x):
+            return torch.cat([self.a(x), self.b(x)], 1)
+
+    module = Joined().eval()
+    with torch.no_grad():
+        module.a[1].bias.fill_(-20.0)
+        module.b[1].bias.fill_(30.0)
+    made = mj.capture(module, torch.randn(2, 3, 4, 4))
+    mj.fold_batch_norms(made)
+    mj.quantize(made, target="tflite-micro")
+    found = mj.ranges_from_statistics(made, input_range=(-1.0, 1.0)).ranges
+    assert [(round(one.low, 4), round(one.high, 4)) for one in found] == [(-1, 1), (-26, 36)]
