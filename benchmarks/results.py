@@ -8,8 +8,8 @@ from typing import Any
 
 from benchmarks.figure import Figure
 from microjoule.errors import FileError
-from microjoule.records.facts import Machine
 from microjoule.records.files import write_atomically
+from microjoule.records.measured import Machine
 
 INTRODUCTION = """# Benchmarks
 

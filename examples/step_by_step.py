@@ -22,12 +22,13 @@ mj.costs(network, stage="fp32")
 mj.fold_batch_norms(network)  # from here on the network is edited in place, and its history tells how
 mj.weight_ranges(network, "before")
 mj.fold_constant_channels(network)
-mj.equalize(network)
+mj.equalize_noise(network, input_range=(0, 1), weights=4)
 mj.weight_ranges(network, "after")
 
 mj.quantize(network, target="per-tensor", weights=4, layers={"features.0.0": 8, "classifier": 8}, weight_rule=mse)
 mj.ranges_from_statistics(network, input_range=(0, 1))
 mj.calibrate(network, mj.zoo.dataset("digits_train", limit=64), keep=True)  # only what statistics could not tell
+mj.avoid_ties(network)
 mj.balance_rounding(network)
 mj.correct_biases_from_statistics(network, input_range=(0, 1))
 mj.freeze(network)

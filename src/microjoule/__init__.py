@@ -23,9 +23,11 @@ from microjoule.quantization.ptq.clipping import clip_weights
 from microjoule.quantization.ptq.constant_channels import fold_constant_channels
 from microjoule.quantization.ptq.equalization import equalize
 from microjoule.quantization.ptq.noise import natural_noise
+from microjoule.quantization.ptq.noise_equalization import equalize_noise
 from microjoule.quantization.ptq.statistic_ranges import ranges_from_statistics
 from microjoule.quantization.simulate import freeze, quantize, unfreeze
 from microjoule.quantization.spread import errors_by_layer, weight_ranges
+from microjoule.quantization.tie_free import avoid_ties
 from microjoule.recipes.equalize_model import equalize_model
 from microjoule.recipes.report import report
 
@@ -35,6 +37,7 @@ __all__ = [
     "Network",
     "Target",
     "absorb_high_biases",
+    "avoid_ties",
     "balance_rounding",
     "calibrate",
     "capture",
@@ -44,6 +47,7 @@ __all__ = [
     "costs",
     "equalize",
     "equalize_model",
+    "equalize_noise",
     "errors_by_layer",
     "evaluate",
     "export",

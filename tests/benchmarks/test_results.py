@@ -7,7 +7,7 @@ import pytest
 from benchmarks.figure import Figure
 from benchmarks.results import Results, Timed, line, load, load_all, page, save
 from microjoule.errors import FileError
-from microjoule.records.facts import Machine
+from microjoule.records.measured import Machine
 
 RESULTS = Results(
     "data_free",

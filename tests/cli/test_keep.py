@@ -5,7 +5,7 @@ import pytest
 import microjoule as mj
 from microjoule.cli.keep import history_keeper, keep
 from microjoule.errors import FileError
-from microjoule.records.facts import ErrorsByLayer
+from microjoule.records.measured import ErrorsByLayer
 
 
 def test_a_record_is_written_back_with_the_network(quantized):

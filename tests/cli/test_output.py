@@ -3,7 +3,7 @@
 import json
 
 from microjoule.cli.output import finish, plain_table, warn
-from microjoule.records.facts import ErrorsByLayer, LayerError
+from microjoule.records.measured import ErrorsByLayer, LayerError
 
 RECORD = ErrorsByLayer(1, (LayerError("a", 30.0),))
 

@@ -7,8 +7,8 @@ from torch import nn
 from torch.fx import symbolic_trace
 
 from microjoule.capture.export import capture
-from microjoule.graph.geometry import geometry, meets_zeros, met_share, pads_with_zeros
-from microjoule.graph.ops import layers
+from microjoule.graph.geometry import geometry, meets_zeros, met_share, pads_with_zeros, window_sizes
+from microjoule.graph.ops import kind, layers
 from tests.capture.models import Function, images
 
 
@@ -112,3 +112,35 @@ def test_the_mean_output_for_ones_is_the_weights_times_their_shares(
         mean = conv(torch.ones(1, 2, *size, dtype=torch.float64)).mean((0, 2, 3))
     expected = (layer.by_output(layer.stored_weight.detach()) * met_share(layer, size)).flatten(1).sum(1)
     torch.testing.assert_close(mean, expected)
+
+
+POOLS = {
+    "plain": lambda x: F.avg_pool2d(x, 2),
+    "overlapping": lambda x: F.avg_pool2d(x, 3, 2),
+    "padded": lambda x: F.avg_pool2d(x, 3, 2, 1),
+    "padding not counted": lambda x: F.avg_pool2d(x, 3, 2, 1, count_include_pad=False),
+    "ceil": lambda x: F.avg_pool2d(x, 3, 2, ceil_mode=True),
+    "ceil and padded": lambda x: F.avg_pool2d(x, (3, 2), 2, 1, ceil_mode=True),
+    "divisor": lambda x: F.avg_pool2d(x, 2, divisor_override=3),
+    "adaptive": lambda x: F.adaptive_avg_pool2d(x, (3, 2)),
+    "mean": lambda x: x.mean((1, 3), keepdim=True),
+}
+
+
+@pytest.mark.parametrize("name", POOLS)
+def test_a_mean_times_its_window_is_a_whole_number(name):
+    """So it is a sum of integers, and the window was counted rightly."""
+    network = capture(Function(lambda _, y: POOLS[name](y)), images(2, 8, 7, 7))
+    (node,) = [n for n in network.graph.nodes if kind(network.module, n) in ("avg_pool", "mean")]
+    x = torch.randint(-9, 9, (2, 8, 7, 7)).double()
+    means = POOLS[name](x)
+    sums = means * window_sizes(node, x.shape, means.shape)
+    assert torch.allclose(sums, sums.round(), atol=1e-9)
+
+
+def test_windows_at_a_border_are_smaller_by_hand():
+    network = capture(Function(lambda _, y: POOLS["padding not counted"](y)), images(2, 8, 7, 7))
+    (node,) = [n for n in network.graph.nodes if kind(network.module, n) == "avg_pool"]
+    sizes = window_sizes(node, torch.Size((1, 8, 7, 7)), torch.Size((1, 8, 4, 4)))
+    assert sizes[0].tolist() == [4, 6, 6, 4]
+    assert sizes[1].tolist() == [6, 9, 9, 6]

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from microjoule.errors import FileError
-from microjoule.records.facts import BiasesCorrected, BiasShift, Costs, Evaluated, Record, Skipped, Verified
+from microjoule.records.facts import BiasesCorrected, BiasShift, Record, Skipped
 from microjoule.records.json_io import from_json, records_from_json, to_json
+from microjoule.records.measured import Costs, Evaluated, Verified
 
 KINDS = get_args(Record)
 EVALUATED = Evaluated("fp32", "top-1", 79.5, "%", 650, "photos", 1.5)

@@ -1,6 +1,6 @@
 import pytest
 
-from microjoule.records.facts import Costs, Evaluated, Exported, Measured
+from microjoule.records.measured import Costs, Evaluated, Exported, Measured
 from microjoule.report.choose import before_and_after, every, is_float, last, result_stage, stage_of
 from tests.report.samples import MACHINE, records
 

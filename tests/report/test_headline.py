@@ -1,4 +1,4 @@
-from microjoule.records.facts import Costs, Evaluated
+from microjoule.records.measured import Costs, Evaluated
 from microjoule.report.headline import cards, lead
 from tests.report.samples import costs, records
 

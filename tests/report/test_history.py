@@ -2,7 +2,8 @@ from typing import get_args
 
 import pytest
 
-from microjoule.records.facts import Equalized, Record, Run, Skipped, Verified
+from microjoule.records.facts import Equalized, Record, Run, Skipped
+from microjoule.records.measured import Verified
 from microjoule.report.history import history, machine, settings
 from tests.report.samples import MACHINE, records
 

@@ -1,4 +1,5 @@
-from microjoule.records.facts import Costs, ErrorsByLayer, LayerError, Placed
+from microjoule.records.facts import Placed
+from microjoule.records.measured import Costs, ErrorsByLayer, LayerError
 from microjoule.report.layers import Names, layers
 from tests.report.samples import costs, records
 

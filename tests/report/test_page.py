@@ -6,7 +6,8 @@ import sys
 import pytest
 
 from microjoule.errors import DataError, FileError
-from microjoule.records.facts import Captured, Evaluated, WeightRanges
+from microjoule.records.facts import Captured, WeightRanges
+from microjoule.records.measured import Evaluated
 from microjoule.report import report
 from microjoule.report.page import page
 from tests.report.samples import records

@@ -4,15 +4,8 @@ import math
 import pytest
 from plotly import graph_objects
 
-from microjoule.records.facts import (
-    Calibrated,
-    ErrorsByLayer,
-    Evaluated,
-    LayerAgreement,
-    LayerError,
-    RangeFound,
-    Verified,
-)
+from microjoule.records.facts import Calibrated, RangeFound
+from microjoule.records.measured import ErrorsByLayer, Evaluated, LayerAgreement, LayerError, Verified
 from microjoule.report.plots import (
     MOST_TICKS,
     activation_ranges,

@@ -2,7 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from microjoule.records.facts import BiasesCorrected, Calibrated, ErrorsByLayer, Verified, WeightRanges
+from microjoule.records.facts import BiasesCorrected, Calibrated, WeightRanges
+from microjoule.records.measured import ErrorsByLayer, Verified
 from microjoule.report.sections import sections
 from tests.report.samples import records
 

@@ -1,6 +1,6 @@
 import pytest
 
-from microjoule.records.facts import Evaluated, Verified
+from microjoule.records.measured import Evaluated, Verified
 from microjoule.report.tables import (
     MISSING,
     agreements,

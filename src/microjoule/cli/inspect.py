@@ -10,7 +10,8 @@ from microjoule.cli.output import finish, plain_table
 from microjoule.costs.count import costs
 from microjoule.graph.network import Network
 from microjoule.graph.ops import kind
-from microjoule.records.facts import Captured, Costs, Placed
+from microjoule.records.facts import Captured, Placed
+from microjoule.records.measured import Costs
 from microjoule.report import units
 from microjoule.report.terminal import history_table, rich_table
 

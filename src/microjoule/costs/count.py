@@ -23,7 +23,7 @@ from microjoule.costs.operations import GATES, Shape
 from microjoule.graph.network import Network
 from microjoule.graph.ops import WEIGHTED, Layer, arguments, kind, module_at, tensor_inputs
 from microjoule.graph.quantizer import Quantizer
-from microjoule.records.facts import Costs, LayerCost
+from microjoule.records.measured import Costs, LayerCost
 
 
 def costs(network: Network, *, stage: str = "fp32", energy: str | Path | EnergyTable = "horowitz-45nm") -> Costs:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from microjoule.errors import DataError
-from microjoule.records.facts import LayerAgreement, Verified
+from microjoule.records.measured import LayerAgreement, Verified
 
 ENOUGH = 0.999
 """The share of values within one step below which a layer departs."""

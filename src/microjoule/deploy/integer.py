@@ -13,7 +13,7 @@ from torch.fx import Interpreter, Node
 from torch.utils import _pytree as pytree
 
 from microjoule.deploy.integer_operators import OPERATORS, Step
-from microjoule.deploy.integer_values import ACCUMULATOR_BITS, Added, Integers, Joined, Requantization, Sums
+from microjoule.deploy.integer_values import ACCUMULATOR_BITS, Added, Integers, Joined, Sums
 from microjoule.errors import ExportError
 from microjoule.execution.run import misfit
 from microjoule.graph.geometry import pads_with_zeros
@@ -32,20 +32,13 @@ class IntegerRunner:
 
     Args:
         network: with calibrated quantizers; it is copied, so later edits do not matter.
-        how: how sums are scaled to the next grid.
         accumulator_bits: of a sum.
 
     Raises:
         ExportError: if the network has operators without an integer form; the message names all of them.
     """
 
-    def __init__(
-        self,
-        network: Network,
-        *,
-        how: Requantization = Requantization.FIXED_POINT,
-        accumulator_bits: int = ACCUMULATOR_BITS,
-    ) -> None:
+    def __init__(self, network: Network, *, accumulator_bits: int = ACCUMULATOR_BITS) -> None:
         missing = unsupported(network)
         if missing:
             raise ExportError(
@@ -54,7 +47,6 @@ class IntegerRunner:
                 remedy="verify in ONNX Runtime instead, or quantize what these read and give",
             )
         self.network = network.copy().to("cpu").eval()
-        self.how = how
         self.accumulator_bits = accumulator_bits
 
     def __call__(self, *inputs: Any) -> Any:
@@ -98,7 +90,6 @@ class _Run(Interpreter):
         super().__init__(runner.network.module, garbage_collect_values=True)
         self.extra_traceback = False  # an error of ours says where it is
         self.network = runner.network
-        self.how = runner.how
         self.bits = runner.accumulator_bits
         self.look = look
 
@@ -107,7 +98,7 @@ class _Run(Interpreter):
         if n.op in ("placeholder", "get_attr", "output"):
             return super().run_node(n)
         name = kind(self.network.module, n)
-        value = OPERATORS[str(name)](Step(self.network, n, self.env.__getitem__, self.how))
+        value = OPERATORS[str(name)](Step(self.network, n, self.env.__getitem__))
         if isinstance(value, Sums):
             self._check(n, value.total)
         if self.look is not None:

@@ -1,6 +1,5 @@
 """What each operator computes on integers, as targets do it: by the operator's name, (step) -> value."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +13,8 @@ from torch.utils import _pytree as pytree
 from microjoule.deploy.activation_bounds import integer_bounds
 from microjoule.deploy.integer_layer import integer_layer
 from microjoule.deploy.integer_sums import convolve, convolve_transposed, multiply
-from microjoule.deploy.integer_values import Added, Integers, Joined, Requantization, Sums, Value, on_grid
-from microjoule.graph.geometry import geometry
+from microjoule.deploy.integer_values import Added, Integers, Joined, Sums, Value, on_grid
+from microjoule.graph.geometry import geometry, window_sizes
 from microjoule.graph.network import Network
 from microjoule.graph.ops import Activation, Layer, arguments, tensor_inputs
 from microjoule.graph.quantizer import Quantizer
@@ -30,7 +29,6 @@ class Step:
     network: Network
     node: Node
     value_of: Callable[[Node], Any]
-    how: Requantization
 
     @property
     def inputs(self) -> list[Any]:
@@ -56,7 +54,7 @@ def quantizer(step: Step) -> Integers:
     value = step.value_of(step.node.all_input_nodes[0])
     if isinstance(value, Tensor):
         return Integers((quantize(value, found.affine) - found.affine.zero_point).float(), found.affine)
-    return on_grid(value, found.affine, step.how)
+    return on_grid(value, found.affine)
 
 
 def layer(step: Step) -> Sums:
@@ -106,37 +104,6 @@ def average(step: Step) -> Sums:
     means = step.call(lambda value: value.centred.double())
     counts = window_sizes(step.node, x.centred.shape, means.shape)
     return Sums(torch.round(means * counts), x.scale, counts)
-
-
-def window_sizes(node: Node, size: torch.Size, made: torch.Size) -> Tensor:
-    """How many values each mean is of, in float64: a number, or one for each place of the output."""
-    args = arguments(node)
-    if "dim" in args:
-        dims = args["dim"] or range(len(size))
-        return torch.tensor(float(math.prod(size[dim] for dim in dims)), dtype=torch.float64)
-    if args.get("divisor_override"):
-        return torch.tensor(float(args["divisor_override"]), dtype=torch.float64)
-    axes = len(size) - 2
-    counts = torch.ones(())
-    for axis in range(axes):
-        along = _along(args, axis, size[2 + axis], made[2 + axis])
-        counts = counts.unsqueeze(-1) * torch.tensor(along)
-    return counts.double()
-
-
-def _along(args: dict[str, Any], axis: int, size: int, made: int) -> list[float]:
-    """The windows' lengths along one axis."""
-    if "output_size" in args:
-        return [float(-(-(i + 1) * size // made) - i * size // made) for i in range(made)]
-    kernel, padding = _on_axis(args["kernel_size"], axis), _on_axis(args["padding"], axis)
-    stride = _on_axis(args["stride"] or args["kernel_size"], axis)
-    beyond = padding if args["count_include_pad"] else 0
-    starts = [i * stride - padding for i in range(made)]
-    return [float(min(start + kernel, size + beyond) - max(start, -beyond)) for start in starts]
-
-
-def _on_axis(values: Any, axis: int) -> int:
-    return int(values if isinstance(values, int) else values[axis if len(values) > 1 else 0])
 
 
 def clamp(step: Step) -> Value:

@@ -1,7 +1,6 @@
 """What flows through the integer runner: integers on a grid, and what waits for one: sums, additions, joined inputs."""
 
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
 import torch
 from torch import Tensor
@@ -12,17 +11,6 @@ from microjoule.numerics.affine import Affine
 
 Bound = float | Tensor
 ACCUMULATOR_BITS = 32
-
-
-class Requantization(StrEnum):
-    """How a sum is scaled to the next grid.
-
-    FIXED_POINT: with integers alone, as TensorFlow Lite and microcontrollers do.
-    FLOAT32: times a float32 factor, halves to even, as ONNX Runtime's kernels do, operation by operation.
-    """
-
-    FIXED_POINT = "fixed-point"
-    FLOAT32 = "float32"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +95,8 @@ class Sums:
         """With a clamp, which is applied to the integers in the end."""
         return replace(self, clamp=self.clamp.also(low, high))
 
-    def on(self, affine: Affine, how: Requantization) -> Integers:
+    def on(self, affine: Affine) -> Integers:
         """Scaled to a grid: factor, zero point, clamp."""
-        if how is Requantization.FLOAT32:
-            below = affine.scale if self.count is None else affine.scale * self.count.float()
-            return self.clamp.on(torch.round(self.total.float() * (self.scale.float() / below)), affine)
         return self.clamp.on(scaled(self.total.long(), fixed_point(self._each() / affine.scale.double())), affine)
 
     def reals(self) -> Tensor:
@@ -140,14 +125,12 @@ class Added:
         """With a clamp, which is applied to the integers in the end."""
         return replace(self, clamp=self.clamp.also(low, high))
 
-    def on(self, affine: Affine, how: Requantization) -> Integers:
+    def on(self, affine: Affine) -> Integers:
         """The sum on a grid.
 
-        In fixed point both are first scaled to twice the coarser of their scales, divided by as large a power of two
+        Both are first scaled to twice the coarser of their scales, divided by as large a power of two
         as 32 bits leave room for (2^20 for 8 bits), and added there.
         """
-        if how is Requantization.FLOAT32:
-            return self.clamp.on(self._as_onnx_runtime(affine) - affine.zero_point, affine)
         total, scale = self._sum()
         return self.clamp.on(scaled(total, fixed_point(scale / affine.scale.double())), affine)
 
@@ -161,19 +144,6 @@ class Added:
         first, second = (scaled(v.centred.long() << bits, fixed_point(v.scale / largest)) for v in (self.a, self.b))
         return first + second, largest / 2**bits
 
-    def _as_onnx_runtime(self, affine: Affine) -> Tensor:
-        """a (s_a / s) + (b (s_b / s) + what the zero points add up to), in float32 with fused multiply-adds (x86)."""
-        first, second = (v.affine.scale / affine.scale for v in (self.a, self.b))
-        zeros = [v.affine.zero_point.float() for v in (self.a, self.b)]
-        fixed = affine.zero_point.float() - _fused(first, zeros[0], second * zeros[1])
-        a, b = (v.centred + zero for v, zero in zip((self.a, self.b), zeros, strict=True))
-        return torch.round(_fused(a, first, _fused(b, second, fixed)))
-
-
-def _fused(x: Tensor, y: Tensor, z: Tensor) -> Tensor:
-    """x y + z with one rounding, as far as float64 can tell."""
-    return (x.double() * y + z).float()
-
 
 @dataclass(frozen=True, slots=True)
 class Joined:
@@ -182,9 +152,9 @@ class Joined:
     parts: tuple[Integers, ...]
     dim: int
 
-    def on(self, affine: Affine, how: Requantization) -> Integers:
+    def on(self, affine: Affine) -> Integers:
         """All parts on one grid."""
-        return Integers(torch.cat([on_grid(part, affine, how).centred for part in self.parts], self.dim), affine)
+        return Integers(torch.cat([on_grid(part, affine).centred for part in self.parts], self.dim), affine)
 
     def reals(self) -> Tensor:
         """What the parts stand for."""
@@ -194,13 +164,13 @@ class Joined:
 Value = Integers | Sums | Added | Joined
 
 
-def on_grid(value: Value, affine: Affine, how: Requantization) -> Integers:
+def on_grid(value: Value, affine: Affine) -> Integers:
     """A value on a grid."""
     if not isinstance(value, Integers):
-        return value.on(affine, how)
+        return value.on(affine)
     if same_grid(value.affine, affine):
         return Integers(value.centred, affine)
-    return Sums(value.centred, value.scale).on(affine, how)
+    return Sums(value.centred, value.scale).on(affine)
 
 
 def same_grid(a: Affine, b: Affine) -> bool:

@@ -19,8 +19,8 @@ from typing import Any
 
 from microjoule.deploy import measure_process
 from microjoule.errors import FileError, SettingError
-from microjoule.records.facts import Measured
 from microjoule.records.machine import this_machine
+from microjoule.records.measured import Measured
 
 WARM_UP = 10
 RUNS_A_TURN = 10

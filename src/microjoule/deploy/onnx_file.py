@@ -18,8 +18,8 @@ from microjoule.deploy.onnx_graph import write_integers
 from microjoule.deploy.trace import DOMAIN, trace
 from microjoule.errors import ExportError
 from microjoule.graph.network import Network
-from microjoule.records.facts import Exported
 from microjoule.records.files import write_atomically
+from microjoule.records.measured import Exported
 
 LARGEST_BYTES = 2**31 - 1
 """What one protobuf message, and so one ONNX file, can hold."""

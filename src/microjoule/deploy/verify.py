@@ -4,13 +4,11 @@
 
 The simulation computes with floating-point numbers that lie on grids; a runtime computes with integers. Each
 quantized value is compared in steps of its grid, layer by layer: the simulation computes a layer from what the runtime
-gave to it.
-Were each to go on with its own values, the two would drift apart whatever one does: a value that is rounded up here and
-down there, once in some thousand, moves hundreds of values of the next layer a little, and some of these across a
-rounding bound. The largest outputs are compared in that way, each on its own from end to end.
+gave to it, so that the first one to depart is the one to look at. The largest outputs are compared with each on its own
+from end to end.
 
-With "exact integers" ONNX Runtime is held against the integer runner with ONNX Runtime's own rounding, each on its own
-from end to end, and there every integer should be the same.
+With scales that no result falls half way between (`avoid_ties`) every integer is the same. With others one value in
+some ten thousand is rounded up here and down there, and end to end that moves hundreds of values of the next layer.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,7 +23,6 @@ from torch.utils import _pytree as pytree
 
 from microjoule.deploy.agreement import Comparison, Tally
 from microjoule.deploy.integer import IntegerRunner, unsupported
-from microjoule.deploy.integer_values import Requantization
 from microjoule.deploy.qdq import QUANTIZED, stored_type
 from microjoule.deploy.session import RUNTIME, open_session, read_model, run_session
 from microjoule.errors import ExportError, SettingError
@@ -34,12 +31,11 @@ from microjoule.execution.progress import track
 from microjoule.execution.run import run, visit
 from microjoule.graph.network import Network
 from microjoule.numerics.affine import dequantize, quantize
-from microjoule.records.facts import Verified
+from microjoule.records.measured import Verified
 
 ONNX_RUNTIME = "onnxruntime"
 INTEGER_RUNNER = "integer runner"
-EXACT_INTEGERS = "exact integers"
-RUNTIMES = (ONNX_RUNTIME, INTEGER_RUNNER, EXACT_INTEGERS)
+RUNTIMES = (ONNX_RUNTIME, INTEGER_RUNNER)
 SAMPLES_AT_ONCE = 8
 """All values of a batch are in memory together; 8 images of 224 x 224 take some 100 MB in MobileNetV2."""
 
@@ -96,26 +92,17 @@ def _names(network: Network, wanted: Sequence[str] | None) -> list[str]:
 
 
 def _compare(network: Network, path: str | Path, names: list[str], source: Batches) -> list[Comparison]:
-    """Every comparison, batch by batch; ONNX Runtime runs each batch once."""
-    deployed = _OnnxRuntime(network, path) if set(names) - {INTEGER_RUNNER} else None
-    makers: dict[str, Callable[[], _Against]] = {
-        ONNX_RUNTIME: lambda: _Simulated(network, _given(deployed)),
-        INTEGER_RUNNER: lambda: _Simulated(network, _Integers(network)),
-        EXACT_INTEGERS: lambda: _Exact(network, _given(deployed)),
+    """Every comparison, batch by batch."""
+    makers: dict[str, Callable[[], Runtime]] = {
+        ONNX_RUNTIME: lambda: _OnnxRuntime(network, path),
+        INTEGER_RUNNER: lambda: _Integers(network),
     }
-    chosen = [makers[name]() for name in names]
+    chosen = [_Against(network, makers[name]()) for name in names]
     for inputs, _ in track(source, "verify", total=source.samples):
         simulated = _first_tensor(run(network, inputs))
         for against in chosen:
             against.update(inputs, simulated)
-        if deployed is not None:
-            deployed.forget()
     return [against.comparison for against in chosen]
-
-
-def _given(deployed: "_OnnxRuntime | None") -> "_OnnxRuntime":
-    assert deployed is not None
-    return deployed
 
 
 def _first_tensor(outputs: Any) -> Tensor:
@@ -126,16 +113,7 @@ def _tallies(network: Network, values: tuple[str, ...]) -> dict[str, Tally]:
     return {name: Tally(int(network.quantizers[name].affine.zero_point.flatten()[0])) for name in values}
 
 
-class _Against(Protocol):
-    """A comparison that takes in batch after batch."""
-
-    comparison: Comparison
-
-    def update(self, inputs: tuple[Any, ...], simulated: Tensor, /) -> None:
-        """Take in one batch, with the simulation's first output."""
-
-
-class _Simulated:
+class _Against:
     """A runtime against the simulation, layer by layer on the runtime's values."""
 
     def __init__(self, network: Network, runtime: Runtime) -> None:
@@ -158,23 +136,6 @@ class _Simulated:
         self.comparison.update_outputs(simulated, outputs)
 
 
-class _Exact:
-    """ONNX Runtime against the integer runner with its rounding, from end to end."""
-
-    def __init__(self, network: Network, deployed: "_OnnxRuntime") -> None:
-        self.deployed = deployed
-        self.runner = IntegerRunner(network, how=Requantization.FLOAT32)
-        self.comparison = Comparison(f"{deployed.name}, {EXACT_INTEGERS}", _tallies(network, deployed.values))
-
-    def update(self, inputs: tuple[Any, ...], _simulated: Tensor, /) -> None:
-        """Take in one batch."""
-        integers, outputs = self.deployed(inputs)
-        expected, exact = self.runner.integers(inputs)
-        for name in self.deployed.values:
-            self.comparison.update(name, expected[name], integers[name])
-        self.comparison.update_outputs(exact, outputs)
-
-
 class _OnnxRuntime:
     """The exported file: as it is, and with its integers as outputs."""
 
@@ -194,19 +155,9 @@ class _OnnxRuntime:
             kind = stored_type(network.quantizers[name].affine.grid).value
             model.graph.output.append(onnx.helper.make_tensor_value_info(f"{name}{QUANTIZED}", kind, None))
         self.open = open_session(model.SerializeToString(), str(path))
-        self.found: tuple[dict[str, Tensor], Tensor] | None = None
 
     def __call__(self, inputs: tuple[Any, ...]) -> tuple[dict[str, Tensor], Tensor]:
-        """Run a batch, or give what the last run gave, until told to forget it."""
-        if self.found is None:
-            self.found = self._run(inputs)
-        return self.found
-
-    def forget(self) -> None:
-        """The next batch is another."""
-        self.found = None
-
-    def _run(self, inputs: tuple[Any, ...]) -> tuple[dict[str, Tensor], Tensor]:
+        """Run a batch."""
         arrays = run_session(self.open, inputs, [f"{name}{QUANTIZED}" for name in self.values])
         outputs = run_session(self.deployed, inputs, None)
         return dict(zip(self.values, map(torch.from_numpy, arrays), strict=True)), torch.from_numpy(outputs[0])

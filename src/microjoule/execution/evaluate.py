@@ -11,7 +11,7 @@ from microjoule.execution.batches import batches
 from microjoule.execution.progress import track
 from microjoule.execution.run import count, run, to_device
 from microjoule.graph.network import Network
-from microjoule.records.facts import Evaluated
+from microjoule.records.measured import Evaluated
 
 
 class Metric(Protocol):

@@ -1,10 +1,12 @@
-"""How a convolution's kernel moves over its input, and where it meets zeros instead of inputs."""
+"""How a kernel or a window moves over its input, and where it meets zeros instead of inputs."""
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.fx import Node
 
 from microjoule.graph.ops import Layer, arguments
 
@@ -91,3 +93,34 @@ def met_share(layer: Layer, size: tuple[int, ...], *, pads: tuple[tuple[int, int
 def _per_axis(value: int | tuple[int, ...] | list[int], axes: int) -> tuple[int, ...]:
     given = (value,) if isinstance(value, int) else tuple(value)
     return given * axes if len(given) == 1 else given
+
+
+def window_sizes(node: Node, size: torch.Size, made: torch.Size) -> Tensor:
+    """How many values each mean is of, in float64: a number, or one for each place of the output."""
+    args = arguments(node)
+    if "dim" in args:
+        dims = args["dim"] or range(len(size))
+        return torch.tensor(float(math.prod(size[dim] for dim in dims)), dtype=torch.float64)
+    if args.get("divisor_override"):
+        return torch.tensor(float(args["divisor_override"]), dtype=torch.float64)
+    axes = len(size) - 2
+    counts = torch.ones(())
+    for axis in range(axes):
+        along = _along(args, axis, size[2 + axis], made[2 + axis])
+        counts = counts.unsqueeze(-1) * torch.tensor(along)
+    return counts.double()
+
+
+def _along(args: dict[str, Any], axis: int, size: int, made: int) -> list[float]:
+    """The windows' lengths along one axis."""
+    if "output_size" in args:
+        return [float(-(-(i + 1) * size // made) - i * size // made) for i in range(made)]
+    kernel, padding = _on_axis(args["kernel_size"], axis), _on_axis(args["padding"], axis)
+    stride = _on_axis(args["stride"] or args["kernel_size"], axis)
+    beyond = padding if args["count_include_pad"] else 0
+    starts = [i * stride - padding for i in range(made)]
+    return [float(min(start + kernel, size + beyond) - max(start, -beyond)) for start in starts]
+
+
+def _on_axis(values: Any, axis: int) -> int:
+    return int(values if isinstance(values, int) else values[axis if len(values) > 1 else 0])

@@ -11,7 +11,8 @@ from microjoule.execution.batches import batches, first
 from microjoule.execution.run import count, visit
 from microjoule.graph.network import Network
 from microjoule.quantization.calibrate import quantizer_nodes, unquantized
-from microjoule.records.facts import ErrorsByLayer, LayerError, Spread, WeightRanges
+from microjoule.records.facts import Spread, WeightRanges
+from microjoule.records.measured import ErrorsByLayer, LayerError
 
 QUARTERS = (0.0, 0.25, 0.5, 0.75, 1.0)
 LEAST_POWER = 1e-30

@@ -15,11 +15,12 @@ from microjoule.quantization.calibrate import calibrate
 from microjoule.quantization.ptq.balanced_rounding import balance_rounding
 from microjoule.quantization.ptq.bias_correction import correct_biases, correct_biases_from_statistics
 from microjoule.quantization.ptq.constant_channels import fold_constant_channels
-from microjoule.quantization.ptq.equalization import equalize
 from microjoule.quantization.ptq.noise import noise_like
+from microjoule.quantization.ptq.noise_equalization import equalize_noise
 from microjoule.quantization.ptq.statistic_ranges import ranges_from_statistics
 from microjoule.quantization.simulate import Bits, freeze, quantize
 from microjoule.quantization.spread import weight_ranges
+from microjoule.quantization.tie_free import avoid_ties
 from microjoule.records.facts import Run
 from microjoule.records.machine import this_machine
 
@@ -67,7 +68,8 @@ def data_free(
     weight_ranges(result, "before")
     fold_constant_channels(result)
     if rules.weights.axis is None:
-        equalize(result)
+        grids = rules.weight_scheme(weights, 0).grid, rules.activation_scheme(activations).grid
+        equalize_noise(result, input_range=inputs, weights=grids[0].bits, activations=grids[1].bits)
     weight_ranges(result, "after")
     quantize(result, target=rules, weights=weights, activations=activations, layers=layers)
     by_statistics = data is None and bool(result.preactivations)
@@ -76,6 +78,7 @@ def data_free(
     source = noise_like(result, input_range=inputs, seed=seed) if data is None and _lacks_something(result) else data
     if _lacks_something(result):
         calibrate(result, source, keep=True)
+    avoid_ties(result)
     balance_rounding(result)
     if by_statistics:
         correct_biases_from_statistics(result, input_range=inputs)
@@ -114,6 +117,7 @@ def naive(
     fold_batch_norms(result)
     quantize(result, target=rules, weights=weights, activations=activations, layers=layers)
     calibrate(result, data)
+    avoid_ties(result)
     freeze(result)
     settings = {"target": rules.name, "weights": weights, "activations": activations, "layers": dict(layers or {})}
     result.history.append(_run("naive", settings, None, started))

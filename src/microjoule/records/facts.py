@@ -3,7 +3,9 @@
 Every record is a frozen dataclass of numbers, texts, tuples and other records. A number's unit ends its name.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+from microjoule.records.measured import Costs, ErrorsByLayer, Evaluated, Exported, Machine, Measured, Verified
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,24 @@ class Equalized:
 
 
 @dataclass(frozen=True, slots=True)
+class NoiseEqualized:
+    """Equalization for the least noise.
+
+    Args:
+        groups: as in `Equalized`.
+        noise_before: that quantization adds to the layers' outputs: its power relative to theirs, summed over layers.
+        noise_after: the same with the new scales.
+        capped: activations whose caps are now one a channel.
+    """
+
+    groups: dict[str, tuple[float, float]]
+    noise_before: float
+    noise_after: float
+    capped: tuple[str, ...]
+    skipped: tuple[Skipped, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class HighBiasesAbsorbed:
     """Layer path -> the largest bias that was moved into its readers."""
 
@@ -99,6 +119,14 @@ class WeightsClipped:
     """Layer path -> share of the range that was kept (1 = nothing clipped)."""
 
     kept: dict[str, float]
+    skipped: tuple[Skipped, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TiesAvoided:
+    """Value, or path of a layer's weight -> the largest share by which a scale of its moved."""
+
+    moved: dict[str, float]
     skipped: tuple[Skipped, ...]
 
 
@@ -177,139 +205,6 @@ class Calibrated:
 
 
 @dataclass(frozen=True, slots=True)
-class LayerError:
-    """Quantization error at one value, simulated against FP32 on the same inputs."""
-
-    name: str
-    sqnr_db: float
-
-
-@dataclass(frozen=True, slots=True)
-class ErrorsByLayer:
-    """Where the quantization error arises: the SQNR at each quantizer, in the order of the network."""
-
-    samples: int
-    layers: tuple[LayerError, ...]
-    stage: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class LayerCost:
-    """What one layer costs for one sample."""
-
-    layer: str
-    kind: str
-    shape: tuple[int, ...]
-    parameters: int
-    weight_bytes: int
-    macs: int
-    bops: int
-    activation_bytes: int
-    energy_pj: float
-
-
-@dataclass(frozen=True, slots=True)
-class Costs:
-    """What a network costs for one sample; `stage` says which network ("fp32", "int8" ...)."""
-
-    stage: str
-    layers: tuple[LayerCost, ...]
-    parameters: int
-    weight_bytes: int
-    macs: int
-    bops: int
-    activation_bytes: int
-    peak_bytes: int
-    energy_pj: float
-    energy_table: str
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluated:
-    """A metric on data; `stage` says which network ("fp32", "naive W8A8", "data-free W8A8" ...)."""
-
-    stage: str
-    metric: str
-    value: float
-    unit: str
-    samples: int
-    data: str
-    seconds: float
-    higher_is_better: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Exported:
-    """A file that was written, and what stands in it; `stage` as in `Evaluated`."""
-
-    path: str
-    format: str
-    size_bytes: int
-    operators: dict[str, int]
-    notes: tuple[str, ...]
-    stage: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class LayerAgreement:
-    """Simulated against deployed at one value: differences in steps of its grid."""
-
-    name: str
-    largest_steps: int
-    equal_share: float
-    within_one_step_share: float
-    sqnr_db: float
-
-
-@dataclass(frozen=True, slots=True)
-class Verified:
-    """One runtime compared with the simulation.
-
-    Args:
-        runtime: "onnxruntime 1.x" or "integer runner".
-        layers: every quantized value that both have, in the order of the network.
-        first_departure: the first layer where under 99.9 % of the values are within one step; None if there is none.
-        top1_agreement: share of samples whose largest output is the same; None if outputs are not scores of classes.
-    """
-
-    runtime: str
-    path: str
-    samples: int
-    layers: tuple[LayerAgreement, ...]
-    first_departure: str | None
-    top1_agreement: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """Where and with what a run was made."""
-
-    processor: str
-    cores: int
-    system: str
-    python: str
-    versions: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """Latency, size and memory of a model file in a process of its own; `stage` as in `Evaluated`."""
-
-    path: str
-    runtime: str
-    threads: int
-    batch: int
-    runs: int
-    latency_ms: float
-    latency_low_ms: float
-    latency_high_ms: float
-    size_bytes: int
-    peak_memory_bytes: int
-    machine: Machine
-    stage: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Run:
     """How a recipe was run, so that it can be run again."""
 
@@ -326,8 +221,10 @@ Record = (
     | BatchNormsFolded
     | ConstantChannelsFolded
     | Equalized
+    | NoiseEqualized
     | HighBiasesAbsorbed
     | WeightsClipped
+    | TiesAvoided
     | WeightsBalanced
     | BiasesCorrected
     | Placed

@@ -5,7 +5,7 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from microjoule.records.facts import Machine
+from microjoule.records.measured import Machine
 
 PACKAGES = ("microjoule", "torch", "onnxruntime", "onnx", "numpy")
 """What decides a run's numbers and its speed."""

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import PurePath
 from typing import TypeVar
 
-from microjoule.records.facts import Costs, Evaluated, Exported, Measured, Record
+from microjoule.records.facts import Record
+from microjoule.records.measured import Costs, Evaluated, Exported, Measured
 
 Kind = TypeVar("Kind")
 FLOAT_NAMES = ("fp32", "float32", "float")

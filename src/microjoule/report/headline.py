@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from microjoule.records.facts import Costs, Evaluated, Exported, Measured, Record
+from microjoule.records.facts import Record
+from microjoule.records.measured import Costs, Evaluated, Exported, Measured
 from microjoule.report import units
 from microjoule.report.choose import before_and_after, result_stage
 from microjoule.report.tables import change_to_float, metrics, tone

@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from microjoule.records import facts
-from microjoule.records.facts import Machine, Record, Skipped
+from microjoule.records import facts, measured
+from microjoule.records.facts import Record, Skipped
+from microjoule.records.measured import Machine
 from microjoule.report import units
 
 
@@ -85,13 +86,21 @@ def _constant_channels(record: facts.ConstantChannelsFolded) -> Step:
 
 def _equalized(record: facts.Equalized) -> Step:
     summary = f"{_many(len(record.groups), 'group')} of layers in {_many(record.sweeps, 'sweep')}"
-    details = [("largest change in the last sweep", f"{record.largest_change:.2g}")]
-    details += [
-        (group, f"scales {units.digits(low)} to {units.digits(high)}") for group, (low, high) in record.groups.items()
+    details = (("largest change in the last sweep", f"{record.largest_change:.2g}"), *_scales(record))
+    return Step("Equalized weights across layers", summary, details, record.skipped)
+
+
+def _noise_equalized(record: facts.NoiseEqualized) -> Step:
+    before, after = (units.percent(noise) for noise in (record.noise_before, record.noise_after))
+    summary = f"{_many(len(record.groups), 'group')} of layers, noise from {before} to {after} of the signal"
+    return Step("Equalized noise across layers", summary, tuple(_scales(record)), record.skipped)
+
+
+def _scales(record: facts.Equalized | facts.NoiseEqualized) -> list[tuple[str, str]]:
+    scales = [
+        (name, f"scales {units.digits(low)} to {units.digits(high)}") for name, (low, high) in record.groups.items()
     ]
-    if record.capped:
-        details.append(("a cap a channel", ", ".join(record.capped)))
-    return Step("Equalized weights across layers", summary, tuple(details), record.skipped)
+    return [*scales, ("a cap a channel", ", ".join(record.capped))] if record.capped else scales
 
 
 def _absorbed(record: facts.HighBiasesAbsorbed) -> Step:
@@ -102,6 +111,12 @@ def _absorbed(record: facts.HighBiasesAbsorbed) -> Step:
 def _clipped(record: facts.WeightsClipped) -> Step:
     details = tuple((layer, f"{units.percent(kept)} of the range kept") for layer, kept in record.kept.items())
     return Step("Clipped weights", _many(len(record.kept), "layer"), details, record.skipped)
+
+
+def _ties_avoided(record: facts.TiesAvoided) -> Step:
+    details = tuple((name, f"by {units.percent(share)}") for name, share in record.moved.items())
+    summary = f"{_many(len(record.moved), 'scale')} moved, so that no result lies half way between two integers"
+    return Step("Avoided ties", summary, details, record.skipped)
 
 
 def _balanced(record: facts.WeightsBalanced) -> Step:
@@ -135,13 +150,13 @@ def _calibrated(record: facts.Calibrated) -> Step:
     return Step("Calibrated", summary, (("samples", f"{record.samples:,}"),))
 
 
-def _errors(record: facts.ErrorsByLayer) -> Step:
+def _errors(record: measured.ErrorsByLayer) -> Step:
     worst = min(record.layers, key=lambda layer: layer.sqnr_db, default=None)
     told = f"lowest {units.decibel(worst.sqnr_db)} dB at {worst.name}" if worst else "no layers"
     return Step("Measured quantization error", f"{told}, {_many(record.samples, 'sample')}")
 
 
-def _costs(record: facts.Costs) -> Step:
+def _costs(record: measured.Costs) -> Step:
     details = (
         ("parameters", f"{record.parameters:,}"),
         ("weights", units.size(record.weight_bytes)),
@@ -154,23 +169,23 @@ def _costs(record: facts.Costs) -> Step:
     return Step("Counted costs", f"{record.stage}: {units.energy(record.energy_pj)} for one sample", details)
 
 
-def _evaluated(record: facts.Evaluated) -> Step:
+def _evaluated(record: measured.Evaluated) -> Step:
     told = f"{record.stage}: {record.metric} {units.score(record.value, record.unit)}"
     return Step("Evaluated", f"{told} on {_many(record.samples, 'sample')} of {record.data}")
 
 
-def _exported(record: facts.Exported) -> Step:
+def _exported(record: measured.Exported) -> Step:
     details = [(f"{times} ×", name) for name, times in record.operators.items()]
     details += [("note", note) for note in record.notes]
     return Step("Exported", f"{record.path}, {record.format}, {units.size(record.size_bytes)}", tuple(details))
 
 
-def _verified(record: facts.Verified) -> Step:
+def _verified(record: measured.Verified) -> Step:
     departs = "no layer departs" if record.first_departure is None else f"departs first at {record.first_departure}"
     return Step("Verified", f"{record.runtime} on {_many(record.samples, 'sample')}: {departs}")
 
 
-def _measured(record: facts.Measured) -> Step:
+def _measured(record: measured.Measured) -> Step:
     told = f"{record.path} in {record.runtime}: {units.latency(record.latency_ms)}"
     details = (
         ("spread", f"{units.latency(record.latency_low_ms)} to {units.latency(record.latency_high_ms)}"),
@@ -191,18 +206,20 @@ _WORDS: dict[type[Any], Callable[[Any], Step]] = {
     facts.BatchNormsFolded: _batch_norms,
     facts.ConstantChannelsFolded: _constant_channels,
     facts.Equalized: _equalized,
+    facts.NoiseEqualized: _noise_equalized,
     facts.HighBiasesAbsorbed: _absorbed,
     facts.WeightsClipped: _clipped,
+    facts.TiesAvoided: _ties_avoided,
     facts.WeightsBalanced: _balanced,
     facts.BiasesCorrected: _corrected,
     facts.Placed: _placed,
     facts.Calibrated: _calibrated,
-    facts.ErrorsByLayer: _errors,
-    facts.Costs: _costs,
-    facts.Evaluated: _evaluated,
-    facts.Exported: _exported,
-    facts.Verified: _verified,
-    facts.Measured: _measured,
+    measured.ErrorsByLayer: _errors,
+    measured.Costs: _costs,
+    measured.Evaluated: _evaluated,
+    measured.Exported: _exported,
+    measured.Verified: _verified,
+    measured.Measured: _measured,
     facts.Run: _run,
 }
 """Every kind of record has words; a test holds this to the union `Record`."""

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from microjoule.records.facts import Costs, ErrorsByLayer, LayerCost, Placed, Record, Verified
+from microjoule.records.facts import Placed, Record
+from microjoule.records.measured import Costs, ErrorsByLayer, LayerCost, Verified
 from microjoule.report import units
 from microjoule.report.choose import before_and_after, every, last
 from microjoule.report.tables import MISSING, Cell, Column, Table, amounts, number, word

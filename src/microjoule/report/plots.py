@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from microjoule.records.facts import Calibrated, ErrorsByLayer, Evaluated, Verified
+from microjoule.records.facts import Calibrated
+from microjoule.records.measured import ErrorsByLayer, Evaluated, Verified
 from microjoule.report.choose import is_float
 
 Figure = dict[str, Any]

@@ -3,17 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from microjoule.records.facts import (
-    BiasesCorrected,
-    Calibrated,
-    ErrorsByLayer,
-    Machine,
-    Measured,
-    Record,
-    Run,
-    Verified,
-    WeightRanges,
-)
+from microjoule.records.facts import BiasesCorrected, Calibrated, Record, Run, WeightRanges
+from microjoule.records.measured import ErrorsByLayer, Machine, Measured, Verified
 from microjoule.report import units
 from microjoule.report.bias_plots import Shifts, bias_histogram, root_mean_square
 from microjoule.report.choose import every, last, result_stage

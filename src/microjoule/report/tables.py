@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from microjoule.records.facts import Evaluated, Exported, Measured, Record, Verified
+from microjoule.records.facts import Record
+from microjoule.records.measured import Evaluated, Exported, Measured, Verified
 from microjoule.report import units
 from microjoule.report.choose import every, is_float, stage_of
 

@@ -6,7 +6,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from microjoule.records.facts import Record, Verified
+from microjoule.records.facts import Record
+from microjoule.records.measured import Verified
 from microjoule.report.choose import every
 from microjoule.report.headline import cards
 from microjoule.report.history import history

@@ -21,13 +21,12 @@ import math
 
 import torch
 from torch import Tensor
-from torch.fx import Node
 
-from microjoule.graph.channels import Family, find_families, is_capped
-from microjoule.graph.edit import bounds_of, by_input, clamp_channels, per_input, scale_inputs, scale_outputs
+from microjoule.graph.channels import Family, find_families
+from microjoule.graph.edit import bounds_of, by_input, per_input
 from microjoule.graph.network import Network
-from microjoule.graph.ops import Activation, Layer
-from microjoule.graph.shapes import Shape, shapes
+from microjoule.graph.ops import Layer
+from microjoule.graph.rescale import rescale
 from microjoule.records.facts import Equalized
 
 SIGMAS = 6.0
@@ -88,7 +87,7 @@ def settled_scale(first: Tensor, second: Tensor, reach: Tensor) -> Tensor:
 # Applying it ----------------------------------------------------------------------------------------------------------
 
 
-def equalize(network: Network, *, sweeps: int = 20, tolerance: float = 1e-2) -> Equalized:
+def equalize(network: Network, *, sweeps: int = 100, tolerance: float = 1e-2) -> Equalized:
     """Equalize every layer with the layers that read it, in place; the network computes the same function after.
 
     Args:
@@ -111,16 +110,8 @@ def equalize(network: Network, *, sweeps: int = 20, tolerance: float = 1e-2) -> 
             _rescale(family, sizes, scale)
             totals[index] = totals[index] * scale
             change = max(change, scale.max().item() - 1, 1 / scale.min().item() - 1)
-    capped: list[Node] = []
-    dims = shapes(network)
-    for family, total in zip(families, totals, strict=True):
-        scale_outputs(network, family.first, 1 / total)
-        for reader, repeats in zip(family.readers, family.repeats, strict=True):
-            scale_inputs(reader, total.repeat_interleave(repeats))
-        capped += _rescale_caps(network, family, total, dims)
-    network.recompile()
-    groups = {str(f): (total.min().item(), total.max().item()) for f, total in zip(families, totals, strict=True)}
-    record = Equalized(groups, rounds, change, tuple(node.name for node in capped), tuple(skipped))
+    groups, capped = rescale(network, families, totals)
+    record = Equalized(groups, rounds, change, capped, tuple(skipped))
     network.history.append(record)
     return record
 
@@ -154,17 +145,3 @@ def _rescale(family: Family, sizes: dict[str, Tensor], scale: Tensor) -> None:
     sizes[family.first.path] /= scale[:, None]
     for reader, repeats in zip(family.readers, family.repeats, strict=True):
         sizes[reader.path] *= per_input(reader, scale.repeat_interleave(repeats)).flatten(1)
-
-
-def _rescale_caps(network: Network, family: Family, scale: Tensor, dims: dict[Node, Shape]) -> list[Node]:
-    """Divide the bounds of the activations between a layer and its readers by the layer's total scale."""
-    done = []
-    for node in family.activations:
-        activation = Activation.at(network.module, node)
-        if activation is None or not is_capped(activation) or bool((scale == 1).all()):
-            continue
-        after = 0 if family.first.kind == "linear" else len(dims[node]) - 2
-        low, high = bounds_of(network, node, scale, after)
-        column = scale.reshape(low.shape)
-        done.append(clamp_channels(network, node, low / column, high / column))
-    return done

@@ -1,0 +1,170 @@
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn, tensor
+
+from microjoule.graph.walk import grid_under
+from microjoule.quantization.calibrate import calibrate
+from microjoule.quantization.ptq.balanced_rounding import balance_rounding
+from microjoule.quantization.tie_free import TOLERANCE, avoid_ties, odd_fraction
+from tests.deploy.networks import CASES, Function, images, quantized, small
+
+RATIOS = st.floats(1e-5, 10.0)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "numerator", "denominator"),
+    [(1 / 3, 1, 3), (2.0, 2, 1), (0.3338, 1, 3), (0.5, 128, 257), (1 / 1000, 1, 997), (0.75, 65, 87)],
+)
+def test_a_fraction_by_hand(ratio, numerator, denominator):
+    found = odd_fraction(tensor([ratio]).double())
+    assert [int(part) for part in found] == [numerator, denominator]
+
+
+def test_a_row_has_one_denominator_and_rows_have_their_own():
+    numerators, denominators = odd_fraction(tensor([[1 / 3, 1 / 5], [2.0, 3.0]]).double())
+    assert numerators.tolist() == [[5, 3], [2, 3]]
+    assert denominators.tolist() == [[15], [1]]
+
+
+@given(ratio=RATIOS)
+def test_it_is_the_first_odd_denominator_that_fits(ratio):
+    numerator, denominator = (int(part) for part in odd_fraction(tensor([ratio]).double()))
+    assert abs(Fraction(numerator, denominator) / Fraction(ratio) - 1) <= TOLERANCE * (1 + 1e-9)
+    assert denominator % 2 == 1
+    for b in range(1, denominator, 2):
+        assert abs(round(ratio * b) / b / ratio - 1) > TOLERANCE * (1 - 1e-9)
+
+
+@given(ratio=RATIOS, total=st.integers(-(2**31), 2**31))
+def test_no_sum_comes_nearer_to_a_half_than_half_a_denominator(ratio, total):
+    numerator, denominator = (int(part) for part in odd_fraction(tensor([ratio]).double()))
+    value = Fraction(total * numerator, denominator)
+    from_half = abs((value - Fraction(1, 2)) % 1)
+    assert min(from_half, 1 - from_half) >= Fraction(1, 2 * denominator)
+
+
+def is_odd_fraction(ratio, largest=2000):
+    """Whether a ratio of float32 scales is a / b with an odd b, as far as float32 can tell."""
+    return any(abs(ratio * b - round(ratio * b)) < 1e-6 * max(1, ratio * b) for b in range(1, largest, 2))
+
+
+def scales(network):
+    return [float(quantizer.scale) for quantizer in network.quantizers.values()]
+
+
+def test_a_layer_has_odd_fractions_channel_by_channel():
+    network, _ = small("conv")
+    before = network.layers[0].quantizer.scale.clone()
+    record = avoid_ties(network)
+    read, made = scales(network)
+    after = network.layers[0].quantizer.scale
+    assert all(is_odd_fraction(read * float(scale) / made) for scale in after)
+    assert not all(is_odd_fraction(read * float(scale) / made) for scale in before)
+    assert record.moved == {"0": pytest.approx(float((after / before - 1).abs().max()))}
+    assert 0 < record.moved["0"] <= TOLERANCE
+    assert network.history[-1] is record
+
+
+def test_a_sum_has_one_denominator_for_both_terms():
+    network, _ = small("add")
+    record = avoid_ties(network)
+    _, a, b, total = scales(network)
+    assert any(all(abs(part / total * k - round(part / total * k)) < 1e-5 for part in (a, b)) for k in range(1, 999, 2))
+    assert len(record.moved) == 4
+    assert record.skipped == ()
+
+
+@pytest.mark.parametrize(("name", "count"), [("global average pool", 49), ("average pool", 4), ("mean of one axis", 7)])
+def test_an_average_counts_its_values(name, count):
+    network, _ = small(name, target="per-tensor")
+    avoid_ties(network)
+    made, mean = scales(network)[-2:]
+    assert is_odd_fraction(made / mean / count)
+
+
+def test_a_product_has_one_fraction_for_both_factors():
+    network, _ = small("mul")
+    avoid_ties(network)
+    _, a, b, product = scales(network)
+    assert is_odd_fraction(a * b / product)
+
+
+def test_a_square_moves_the_one_scale_that_it_reads():
+    network = quantized(Function(lambda m, x: (y := m.a(x)) * y, a=nn.Conv2d(4, 4, 1)), images(8, 4, 5, 5))
+    avoid_ties(network)
+    _, factor, product = scales(network)
+    assert is_odd_fraction(factor**2 / product)
+
+
+def test_a_value_that_two_operators_read_moves_once_and_the_second_moves_its_own_output():
+    def gate(module, x):
+        y = module.a(x)
+        return y * module.b(y.mean((2, 3), keepdim=True))
+
+    network = quantized(Function(gate, a=nn.Conv2d(4, 4, 1), b=nn.Conv2d(4, 4, 1)), images(8, 4, 5, 5))
+    record = avoid_ties(network)
+    _, y, mean, factor, product = scales(network)
+    assert is_odd_fraction(y * factor / product)
+    assert is_odd_fraction(y / mean / 25)
+    assert record.skipped == ()
+
+
+def test_where_scales_are_needed_elsewhere_it_says_so():
+    """The concatenation, which is looked at first, moves what the sum reads, so that neither of its inputs can."""
+
+    def twice(module, x):
+        a, b = module.a(x), module.b(x)
+        return a + b, torch.cat([a, b], 1)
+
+    network = quantized(Function(twice, a=nn.Conv2d(4, 4, 1), b=nn.Conv2d(4, 4, 1)), images(8, 4, 5, 5))
+    (skipped,) = avoid_ties(network).skipped
+    assert skipped.reason == "other operators need its scales to be what they are"
+
+
+def test_a_layer_without_a_grid_behind_it_is_named():
+    network, _ = small("relu", layers={"0.2": (8, None)})
+    network.graph.output_node().replace_input_with(grid_node(network), network.node("_0_2"))
+    network.graph.eliminate_dead_code()
+    network.recompile()
+    assert [skipped.place for skipped in avoid_ties(network).skipped] == ["0.2"]
+
+
+def grid_node(network):
+    (last,) = network.graph.output_node().all_input_nodes
+    assert grid_under(network, last) is not None
+    return last
+
+
+def test_integers_that_were_chosen_stay():
+    network, _ = small("conv")
+    balance_rounding(network)
+    layer = network.layers[0]
+    before = layer.quantizer.integers.clone()
+    avoid_ties(network)
+    assert torch.equal(layer.quantizer.integers, before)
+    assert torch.equal(layer.weight, before * layer.quantizer.scale.reshape(-1, 1, 1, 1))
+
+
+def test_scales_that_are_powers_of_two_stay():
+    network = quantized(nn.Sequential(CASES["conv"][0]), images(8, 4, 9, 9))
+    for quantizer in (*network.quantizers.values(), network.layers[0].quantizer):
+        quantizer.scheme = replace(quantizer.scheme, power_of_two=True)
+    before = network.layers[0].quantizer.scale.clone()
+    record = avoid_ties(network)
+    assert torch.equal(network.layers[0].quantizer.scale, before)
+    assert record.moved == {}
+
+
+def test_a_network_without_ranges_is_left_alone():
+    network = quantized(nn.Sequential(nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 1)), images(8, 4, 5, 5))
+    fresh = network.copy()
+    for quantizer in fresh.quantizers.values():
+        quantizer.scale = None
+    assert {skipped.place for skipped in avoid_ties(fresh).skipped} == {"0", "1"}
+    calibrate(fresh, images(8, 4, 5, 5))
+    assert avoid_ties(fresh).skipped == ()
