@@ -9,8 +9,8 @@ from benchmarks.figure import Figure
 from benchmarks.subjects import DEEPLAB, DS_CNN, MOBILENET_V1, MOBILENET_V2, SQUEEZENET, Subject, images, score, subject
 from microjoule.records.facts import BiasesCorrected
 
-NAIVE_IMAGES = 48
-"""Images for the activation ranges of the naive conversion; its weights are what fails."""
+IMAGES = 48
+"""Unlabelled images: for the activation ranges of the naive conversion, and for networks without batch norms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +47,10 @@ def figures(data: Path) -> Iterator[Figure]:
     cases = [ONE, Case("per-tensor", 6, "<= 3.0"), Case("onnxruntime", 8, "<= 0.5")]
     yield from _losses(v2, data, cases, naive_goal="<= 4.0")
     deeplab = subject(DEEPLAB, data, samples="coco128_val", part="/masks", metric="miou")
-    yield from _losses(deeplab, data, [Case("per-tensor", 8, "<= 1.0", images=16)], naive_goal=None)
+    yield from _losses(deeplab, data, [Case("per-tensor", 8, "<= 1.0", images=IMAGES)], naive_goal=None)
     yield from _losses(subject(DS_CNN, data, samples="kws01"), data, [Case("per-tensor", 8, "<= 0.3")])
     squeezenet = subject(SQUEEZENET, data, samples="imagenet_val650")
-    yield from _losses(squeezenet, data, [Case("per-tensor", 8, "<= 0.5", images=48)])
+    yield from _losses(squeezenet, data, [Case("per-tensor", 8, "<= 0.5", images=IMAGES)])
 
 
 def _losses(given: Subject, data: Path, cases: list[Case], *, naive_goal: str | None = "none") -> Iterator[Figure]:
@@ -59,8 +59,8 @@ def _losses(given: Subject, data: Path, cases: list[Case], *, naive_goal: str | 
     count = f"{len(given.labelled)} samples"
     yield Figure(f"{given.name} FP32", exact, given.metric.unit, None, count)
     if naive_goal != "none":
-        plain = mj.recipes.naive(given.network, images(given.name, data, NAIVE_IMAGES), target="per-tensor")
-        compared = f"FP32 {exact:.2f}; ranges from {NAIVE_IMAGES} images"
+        plain = mj.recipes.naive(given.network, images(given.name, data, IMAGES), target="per-tensor")
+        compared = f"FP32 {exact:.2f}; ranges from {IMAGES} images"
         yield Figure(f"{given.name} {ONE.words}, naive", score(plain, given), given.metric.unit, naive_goal, compared)
     for case in cases:
         quantized = mj.recipes.data_free(

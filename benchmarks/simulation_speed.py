@@ -51,7 +51,7 @@ def _compiled(network: mj.Network, quantized: mj.Network, x: Tensor) -> Figure:
 
 
 def _calibration(network: mj.Network) -> Figure:
-    images = torch.rand(4 * BATCH, 3, 224, 224, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    images = torch.rand(8 * BATCH, 3, 224, 224, generator=torch.Generator().manual_seed(1)) * 2 - 1
     fresh = network.copy()
     mj.quantize(fresh)
     source = batches(images, batch_size=BATCH)

@@ -16,6 +16,7 @@ from microjoule.execution.evaluate import evaluate
 from microjoule.graph.fold import fold_batch_norms
 from microjoule.graph.network import Network
 from microjoule.quantization.calibrate import calibrate
+from microjoule.quantization.observation import observe_statistics
 from microjoule.quantization.ptq.absorption import absorb_high_biases
 from microjoule.quantization.ptq.balanced_rounding import balance_rounding
 from microjoule.quantization.ptq.bias_correction import correct_biases, correct_biases_from_statistics
@@ -58,6 +59,7 @@ __all__ = [
     "load_encodings",
     "measure",
     "natural_noise",
+    "observe_statistics",
     "quantize",
     "ranges_from_statistics",
     "recipes",

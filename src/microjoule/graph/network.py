@@ -2,6 +2,7 @@
 
 import copy
 import difflib
+import itertools
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,7 +62,8 @@ class Network:
     @property
     def device(self) -> torch.device:
         """Where its tensors are."""
-        return next((t.device for t in self.module.state_dict().values()), torch.device("cpu"))
+        tensors = itertools.chain(self.module.parameters(), self.module.buffers())
+        return next((tensor.device for tensor in tensors), torch.device("cpu"))
 
     @property
     def layers(self) -> list[Layer]:

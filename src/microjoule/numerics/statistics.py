@@ -17,8 +17,8 @@ from microjoule.numerics.distribution import Distribution
 BINS = 2048
 """Bins of a histogram: 8 or more for each step of an 8-bit grid, of which at least half are in use."""
 
-SAMPLE = 2**16
-"""Values of a tensor that a histogram counts at one update, at most: 32 for each bin."""
+SAMPLE = 2**14
+"""Values of a tensor that a histogram counts at one update, at most: 8 for each bin, of one batch among many."""
 
 DIGITS = 24
 """Binary digits of a float32: a bin is never narrower than the last of the largest value."""
@@ -186,7 +186,7 @@ def rebinned(counts: Tensor, start: int, *, shift: int, new_start: int) -> Tenso
 class Histogram:
     """Counts of the values of whole tensors in 2048 bins, and the exact smallest and largest value.
 
-    `low`, `high` and `seen` regard every value. The counts regard a sample of at most 65536 values of each
+    `low`, `high` and `seen` regard every value. The counts regard a sample of at most 16384 values of each
     tensor (every stride-th, with a stride coprime to its sizes), each weighted by the stride.
 
     Widths are powers of two and bins are aligned to multiples of the width, so that a wider range merges

@@ -1,14 +1,15 @@
 """Activation ranges from data: one streamed pass that keeps statistics only, then a rule."""
 
+import contextlib
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.fx import Node
 
 from microjoule.errors import GraphError
 from microjoule.execution.batches import batches, first
 from microjoule.execution.progress import track
-from microjoule.execution.run import count, visit
+from microjoule.execution.run import count, run
 from microjoule.graph.network import Network
 from microjoule.graph.ops import kind
 from microjoule.graph.quantizer import Quantizer
@@ -44,16 +45,18 @@ def calibrate(
     places = {node: q for node, q in everywhere.items() if not (keep and q.calibrated)}
     if not everywhere:
         raise GraphError("network", "has no activation quantizer", remedy="call mj.quantize(network, ...) first")
-    statistics = {quantizer: Histogram() for quantizer in places.values()}
+    statistics: dict[nn.Module, Histogram] = {quantizer: Histogram() for quantizer in places.values()}
 
-    def look(node: Node, value: Tensor) -> None:
-        statistics[places[node]].update(value)
+    def look(quantizer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        statistics[quantizer].update(inputs[0])
 
     found = batches(data) if samples is None else first(batches(data), samples)
     seen = 0
-    with unquantized(network):
+    with unquantized(network), contextlib.ExitStack() as hooks:
+        for quantizer in statistics:
+            hooks.enter_context(quantizer.register_forward_pre_hook(look))
         for inputs, _ in track(found, "calibrate", total=found.samples):
-            visit(network, inputs, places, look)
+            run(network, inputs)
             seen += count(inputs)
     ranges: dict[Quantizer, RangeFound] = {}
     for node, quantizer in places.items():

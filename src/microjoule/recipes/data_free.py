@@ -9,9 +9,11 @@ from typing import Any
 from microjoule.costs.target import Target
 from microjoule.costs.target import target as find_target
 from microjoule.errors import SettingError
+from microjoule.execution.batches import Batches
 from microjoule.graph.fold import fold_batch_norms
 from microjoule.graph.network import Network
 from microjoule.quantization.calibrate import calibrate
+from microjoule.quantization.observation import observe_statistics
 from microjoule.quantization.ptq.balanced_rounding import balance_rounding
 from microjoule.quantization.ptq.bias_correction import correct_biases, correct_biases_from_statistics
 from microjoule.quantization.ptq.constant_channels import fold_constant_channels
@@ -62,20 +64,20 @@ def data_free(
     started, rules = time.perf_counter(), find_target(target)
     result = network.copy()
     inputs = input_range or example_range(network)
-    if data is None:
-        _check_range(inputs)
+    source = data if data is not None else _noise(result, inputs, seed)
     fold_batch_norms(result)
+    by_statistics = data is None and bool(result.preactivations)
     weight_ranges(result, "before")
     fold_constant_channels(result)
     if rules.weights.axis is None:
-        grids = rules.weight_scheme(weights, 0).grid, rules.activation_scheme(activations).grid
-        equalize_noise(result, input_range=inputs, weights=grids[0].bits, activations=grids[1].bits)
+        if not by_statistics:
+            observe_statistics(result, source)
+        bits = rules.weight_scheme(weights, 0).grid.bits, rules.activation_scheme(activations).grid.bits
+        equalize_noise(result, input_range=inputs, weights=bits[0], activations=bits[1])
     weight_ranges(result, "after")
     quantize(result, target=rules, weights=weights, activations=activations, layers=layers)
-    by_statistics = data is None and bool(result.preactivations)
     if by_statistics:
         ranges_from_statistics(result, input_range=inputs)
-    source = noise_like(result, input_range=inputs, seed=seed) if data is None and _lacks_something(result) else data
     if _lacks_something(result):
         calibrate(result, source, keep=True)
     avoid_ties(result)
@@ -135,14 +137,15 @@ def example_range(network: Network) -> tuple[float, float]:
     return min((t.min().item() for t in tensors), default=0.0), max((t.max().item() for t in tensors), default=0.0)
 
 
-def _check_range(inputs: tuple[float, float]) -> None:
-    """Statistics and noise for inputs that are all the same (an example of zeros) would tell nothing."""
+def _noise(network: Network, inputs: tuple[float, float], seed: int) -> Batches:
+    """Generated inputs; were all the same (as in an example of zeros), they would tell nothing."""
     if not -math.inf < inputs[0] < inputs[1] < math.inf:
         raise SettingError(
             "input_range",
             f"is {inputs}",
             remedy="give the smallest and the largest value of real inputs, input_range=(low, high), or data",
         )
+    return noise_like(network, input_range=inputs, seed=seed)
 
 
 def _run(recipe: str, settings: Mapping[str, Any], seed: int | None, started: float) -> Run:

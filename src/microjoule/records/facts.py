@@ -71,6 +71,15 @@ class ConstantChannelsFolded:
 
 
 @dataclass(frozen=True, slots=True)
+class StatisticsObserved:
+    """Layers whose outputs' statistics came from data, `source`, as no batch norm told them."""
+
+    source: str
+    samples: int
+    layers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Equalized:
     """Scales by which channels were divided (and multiplied back by their readers).
 
@@ -220,6 +229,7 @@ Record = (
     | WeightRanges
     | BatchNormsFolded
     | ConstantChannelsFolded
+    | StatisticsObserved
     | Equalized
     | NoiseEqualized
     | HighBiasesAbsorbed

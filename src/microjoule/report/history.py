@@ -84,6 +84,11 @@ def _constant_channels(record: facts.ConstantChannelsFolded) -> Step:
     return Step("Folded constant channels", summary, details, record.skipped)
 
 
+def _observed(record: facts.StatisticsObserved) -> Step:
+    words = f"{_many(len(record.layers), 'layer')} on {_many(record.samples, 'sample')}: {record.source}"
+    return Step("Observed statistics", words, tuple((layer, "mean and deviation a channel") for layer in record.layers))
+
+
 def _equalized(record: facts.Equalized) -> Step:
     summary = f"{_many(len(record.groups), 'group')} of layers in {_many(record.sweeps, 'sweep')}"
     details = (("largest change in the last sweep", f"{record.largest_change:.2g}"), *_scales(record))
@@ -205,6 +210,7 @@ _WORDS: dict[type[Any], Callable[[Any], Step]] = {
     facts.WeightRanges: _weight_ranges,
     facts.BatchNormsFolded: _batch_norms,
     facts.ConstantChannelsFolded: _constant_channels,
+    facts.StatisticsObserved: _observed,
     facts.Equalized: _equalized,
     facts.NoiseEqualized: _noise_equalized,
     facts.HighBiasesAbsorbed: _absorbed,
