@@ -11,7 +11,7 @@ from benchmarks.figure import Figure
 from benchmarks.subjects import MOBILENET_V2
 from microjoule.deploy.measure import measure_together
 
-RUNS = 200
+RUNS = 600
 GOALS = {MOBILENET_V2: ("<= 0.50", "<= 0.27"), "resnet18": ("<= 0.33", None)}
 
 
