@@ -35,3 +35,5 @@ def _agreement(network: mj.Network, path: Path, labelled: object, about: tuple[s
     share = worst.within_one_step_share
     place = f"{compared}; the worst of {len(record.layers)} values is {worst.name}"
     yield Figure(f"{title}, {about[2]}: values within a step", share, "share", ">= 0.999", place)
+    equal = min(layer.equal_share for layer in record.layers)
+    yield Figure(f"{title}, {about[2]}: values that are equal", equal, "share", None, f"{compared}; in the worst layer")
