@@ -37,10 +37,10 @@ def test_several_files_take_turns(path, monkeypatch):
         return run(self, runs)
 
     monkeypatch.setattr(measuring._Process, "run", watched)
-    found = measure_together([path, path], runs=12, threads=1, stages=["a"])
+    found = measure_together([path, path], runs=52, threads=1, stages=["a"])
     first, second = turns[0][0], turns[1][0]
-    assert turns == [(first, 10), (second, 10), (first, 10), (second, 10), (first, 2), (second, 2)]
-    assert [record.runs for record in found] == [12, 12]
+    assert turns == [(first, 10), (second, 10), (first, 50), (second, 50), (first, 2), (second, 2)]
+    assert [record.runs for record in found] == [52, 52]
     assert [record.stage for record in found] == ["a", ""]
 
 
