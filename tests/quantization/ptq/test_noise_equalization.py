@@ -15,20 +15,20 @@ RANGE = (-1.0, 1.0)
 LAYER = Channels(
     largest=tensor([[1.0, 2.0], [4.0, 0.5]]),
     power=tensor([[1.0, 4.0], [16.0, 0.25]]),
-    taps=1,
+    taps=2,
     rows=tensor([[0, 1]]),
     var=tensor([1.0, 9.0]),
     low=tensor([-1.0, 0.0]),
     high=tensor([2.0, 6.0]),
     signal=tensor([37.0, float("inf")]),
 )
-"""Two outputs of two inputs; the second output is constant."""
+"""Two outputs of two inputs by kernels of two taps; the second output is constant."""
 
 
 def test_weight_noise_by_hand():
     """Divided by s = (1, 2) and t = (1, 4) the weights are (1, 4) and (1, 1/4): a step is 4 / 8."""
     found = weight_noise(LAYER, tensor([1.0, 2.0]), tensor([1.0, 4.0]), levels=8)
-    assert_close(found, tensor([0.5**2 / 12 * (1 + 9 / 4) / 37, 0.0]))
+    assert_close(found, tensor([0.5**2 / 12 * 2 * (1 + 9 / 4) / 37, 0.0]))
 
 
 def test_input_noise_by_hand():
