@@ -166,6 +166,28 @@ class BiasesCorrected:
 
 
 @dataclass(frozen=True, slots=True)
+class LayerReconstructed:
+    """One layer fitted to its outputs in floating point: mean squared errors over the outputs' variance."""
+
+    layer: str
+    error_before: float
+    error_after: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reconstructed:
+    """Weights rounded so that each layer's outputs are near those in floating point; `method` says how."""
+
+    method: str
+    source: str
+    samples: int
+    seed: int
+    layers: tuple[LayerReconstructed, ...]
+    skipped: tuple[Skipped, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class GridPlaced:
     """One quantizer: which value or weight it stands on, and its grid.
 
@@ -237,6 +259,7 @@ Record = (
     | TiesAvoided
     | WeightsBalanced
     | BiasesCorrected
+    | Reconstructed
     | Placed
     | Calibrated
     | ErrorsByLayer
