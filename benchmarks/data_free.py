@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks import accuracy, agreement, latency, simulation_speed, timm_models
+from benchmarks import accuracy, agreement, hexagon, latency, simulation_speed, timm_models
 from benchmarks.figure import Figure
 
 
@@ -15,6 +15,7 @@ def figures(data: Path) -> Iterator[Figure]:
     """
     yield from simulation_speed.figures(data)
     yield from timm_models.figures()
+    yield from hexagon.figures()
     yield from latency.figures(data)
     yield from accuracy.figures(data)
     yield from agreement.figures(data)
