@@ -48,6 +48,12 @@ def test_some_samples_are_enough_on_request():
     assert observe_statistics(network, x, samples=1).samples == 1
 
 
+def test_the_record_counts_what_came_where_the_number_was_not_known():
+    network, _ = single(nn.Sequential(conv()), 4, 7, 7)
+    x = torch.randn(5, 4, 7, 7, generator=torch.Generator().manual_seed(0))
+    assert observe_statistics(network, [x[:2], x[2:]], samples=9).samples == 5
+
+
 def test_what_batch_norms_told_stays():
     network, x = single(nn.Sequential(conv(), nn.BatchNorm2d(4), nn.ReLU(), conv()), 4, 7, 7)
     fold_batch_norms(network)
