@@ -25,6 +25,7 @@ from microjoule.quantization.ptq.constant_channels import fold_constant_channels
 from microjoule.quantization.ptq.equalization import equalize
 from microjoule.quantization.ptq.noise import natural_noise
 from microjoule.quantization.ptq.noise_equalization import equalize_noise
+from microjoule.quantization.ptq.rounding import round_weights
 from microjoule.quantization.ptq.statistic_ranges import ranges_from_statistics
 from microjoule.quantization.simulate import freeze, quantize, unfreeze
 from microjoule.quantization.spread import errors_by_layer, weight_ranges
@@ -64,6 +65,7 @@ __all__ = [
     "ranges_from_statistics",
     "recipes",
     "report",
+    "round_weights",
     "target",
     "tune_allocator",
     "unfreeze",

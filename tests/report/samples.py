@@ -26,6 +26,7 @@ from microjoule.records.facts import (
     WeightRanges,
     WeightsBalanced,
     WeightsClipped,
+    WeightsRounded,
 )
 from microjoule.records.measured import (
     Costs,
@@ -136,6 +137,7 @@ def steps_taken() -> list[Record]:
         placed(),
         TiesAvoided({"classifier": 0.0031, "blocks_1_add": -0.0012}, ()),
         WeightsBalanced({"classifier": 0.08}, ()),
+        WeightsRounded("stochastic", {"stem.conv": 0.26}, 7, (Skipped("classifier", "not chosen by the caller"),)),
         BiasesCorrected("batch-norm statistics", shifts, ()),
         Calibrated("batch-norm statistics", "mean ± 6 deviations", 0, ranges),
     ]

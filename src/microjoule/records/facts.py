@@ -148,6 +148,21 @@ class WeightsBalanced:
 
 
 @dataclass(frozen=True, slots=True)
+class WeightsRounded:
+    """Weights rounded for good by a fixed rule, `how`.
+
+    Args:
+        layers: layer path -> share of weights that were rounded away from the nearest integer.
+        seed: of the draws; None where nothing was drawn.
+    """
+
+    how: str
+    layers: dict[str, float]
+    seed: int | None
+    skipped: tuple[Skipped, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class BiasShift:
     """How far rounding moved the mean output of one layer: a value a channel, in units of its standard deviation."""
 
@@ -236,6 +251,7 @@ Record = (
     | WeightsClipped
     | TiesAvoided
     | WeightsBalanced
+    | WeightsRounded
     | BiasesCorrected
     | Placed
     | Calibrated

@@ -130,6 +130,14 @@ def _balanced(record: facts.WeightsBalanced) -> Step:
     return Step("Rounded weights in balance", summary, details, record.skipped)
 
 
+def _rounded(record: facts.WeightsRounded) -> Step:
+    details = tuple((layer, f"{units.percent(moved)} not to the nearest") for layer, moved in record.layers.items())
+    drawn = "" if record.seed is None else f", seed {record.seed}"
+    return Step(
+        "Rounded weights", f"{_many(len(record.layers), 'layer')}, {record.how}{drawn}", details, record.skipped
+    )
+
+
 def _corrected(record: facts.BiasesCorrected) -> Step:
     summary = f"{_many(len(record.shifts), 'layer')}, inputs from {record.source}"
     return Step("Corrected biases", summary, skipped=record.skipped)
@@ -217,6 +225,7 @@ _WORDS: dict[type[Any], Callable[[Any], Step]] = {
     facts.WeightsClipped: _clipped,
     facts.TiesAvoided: _ties_avoided,
     facts.WeightsBalanced: _balanced,
+    facts.WeightsRounded: _rounded,
     facts.BiasesCorrected: _corrected,
     facts.Placed: _placed,
     facts.Calibrated: _calibrated,
