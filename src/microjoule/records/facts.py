@@ -116,6 +116,22 @@ class NoiseEqualized:
 
 
 @dataclass(frozen=True, slots=True)
+class Smoothed:
+    """What is uneven in activations, moved into the weights that read them; `source` names the data.
+
+    Args:
+        alpha: how much was moved: 0 evens the weights alone, 1 the activations alone.
+        groups: for each norm or layer and its readers ("a -> b, c") the smallest and largest scale.
+    """
+
+    source: str
+    samples: int
+    alpha: float
+    groups: dict[str, tuple[float, float]]
+    skipped: tuple[Skipped, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class HighBiasesAbsorbed:
     """Layer path -> the largest bias that was moved into its readers."""
 
@@ -247,6 +263,7 @@ Record = (
     | StatisticsObserved
     | Equalized
     | NoiseEqualized
+    | Smoothed
     | HighBiasesAbsorbed
     | WeightsClipped
     | TiesAvoided
