@@ -104,6 +104,12 @@ def test_a_block_ends_after_the_quantizer(case):
         assert not any(kind(network.module, user) == "quantizer" for user in block.exit.users)
 
 
+def test_the_first_block_reads_the_quantized_input(case):
+    _, network, _ = case
+    entry = blocks(network)[0].entry
+    assert kind(network.module, entry) == ("quantizer" if network.quantizers else "placeholder")
+
+
 def test_block_by_block_the_network_is_reproduced_exactly(case):
     name, network, x = case
     with torch.no_grad():
@@ -170,6 +176,20 @@ def test_squeeze_and_excitation_stays_between_the_depthwise_layer_and_the_one_th
 def test_a_depthwise_layer_stays_with_the_pointwise_one_after_it_and_leaves_the_one_before():
     found = paths(network_of("ds_cnn"))
     assert [len(layers) for layers in found] == [1, 2, 2, 2, 2, 1]
+
+
+def test_a_residual_block_before_a_depthwise_layer_is_a_block_of_its_own():
+    def function(m: nn.Module, x: Tensor) -> Tensor:
+        return m.project(m.depthwise(x + m.second(F.relu(m.first(x)))))
+
+    layers = {
+        "first": nn.Conv2d(8, 8, 1),
+        "second": nn.Conv2d(8, 8, 1),
+        "depthwise": nn.Conv2d(8, 8, 3, groups=8),
+        "project": nn.Conv2d(8, 4, 1),
+    }
+    network = capture(Function(function, **layers), torch.randn(2, 8, 5, 5))
+    assert paths(network) == [("first", "second"), ("depthwise", "project")]
 
 
 def test_the_arms_of_a_u_net_are_in_one_block():

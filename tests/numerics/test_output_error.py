@@ -109,6 +109,13 @@ def test_outputs_are_nearer_than_with_the_least_error_of_weights():
     assert ratio < 0.8, ratio
 
 
+def test_a_row_whose_inputs_are_never_there_keeps_its_whole_range():
+    _, high = least_output_error_range(
+        torch.tensor([[1.0, 0.3]]), torch.zeros(1, 2, 2), FOUR_BITS, scale_of=torch.tensor([0])
+    )
+    assert high.tolist() == [1.0]
+
+
 def test_without_candidates_that_clip_the_range_is_min_max():
     weight = torch.tensor([[-3.0, 1.0], [0.5, 2.0], [0.0, 0.0]])
     low, high = least_output_error_range(

@@ -9,8 +9,8 @@ of which the last term does not depend on the rounding. A clipped weight that re
 little; of weights that read large ones even small errors count, and errors of weights whose inputs go together cancel.
 
 Source: Nagel et al. 2020, Up or Down? Adaptive Rounding for Post-Training Quantization,
-https://arxiv.org/abs/2004.10568, section 3.2 (the quadratic form) and 3.3 (inputs from quantized layers), here for ranges
-in place of roundings.
+https://arxiv.org/abs/2004.10568, section 3.2 (the quadratic form) and 3.3 (inputs from quantized layers), here for
+ranges in place of roundings.
 """
 
 from collections.abc import Sequence
