@@ -27,6 +27,8 @@ from microjoule.quantization.ptq.equalization import equalize
 from microjoule.quantization.ptq.gptq import gptq
 from microjoule.quantization.ptq.noise import natural_noise
 from microjoule.quantization.ptq.noise_equalization import equalize_noise
+from microjoule.quantization.ptq.rounding import round_weights
+from microjoule.quantization.ptq.smoothing import smooth
 from microjoule.quantization.ptq.statistic_ranges import ranges_from_statistics
 from microjoule.quantization.simulate import freeze, quantize, unfreeze
 from microjoule.quantization.spread import errors_by_layer, weight_ranges
@@ -68,6 +70,8 @@ __all__ = [
     "ranges_from_statistics",
     "recipes",
     "report",
+    "round_weights",
+    "smooth",
     "target",
     "tune_allocator",
     "unfreeze",

@@ -116,6 +116,22 @@ class NoiseEqualized:
 
 
 @dataclass(frozen=True, slots=True)
+class Smoothed:
+    """What is uneven in activations, moved into the weights that read them; `source` names the data.
+
+    Args:
+        alpha: how much was moved: 0 evens the weights alone, 1 the activations alone.
+        groups: for each norm or layer and its readers ("a -> b, c") the smallest and largest scale.
+    """
+
+    source: str
+    samples: int
+    alpha: float
+    groups: dict[str, tuple[float, float]]
+    skipped: tuple[Skipped, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class HighBiasesAbsorbed:
     """Layer path -> the largest bias that was moved into its readers."""
 
@@ -144,6 +160,21 @@ class WeightsBalanced:
     """Layer path -> share of weights that were rounded away from the nearest integer, so that errors cancel."""
 
     moved: dict[str, float]
+    skipped: tuple[Skipped, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsRounded:
+    """Weights rounded for good by a fixed rule, `how`.
+
+    Args:
+        layers: layer path -> share of weights that were rounded away from the nearest integer.
+        seed: of the draws; None where nothing was drawn.
+    """
+
+    how: str
+    layers: dict[str, float]
+    seed: int | None
     skipped: tuple[Skipped, ...]
 
 
@@ -254,10 +285,12 @@ Record = (
     | StatisticsObserved
     | Equalized
     | NoiseEqualized
+    | Smoothed
     | HighBiasesAbsorbed
     | WeightsClipped
     | TiesAvoided
     | WeightsBalanced
+    | WeightsRounded
     | BiasesCorrected
     | Reconstructed
     | Placed
