@@ -6,10 +6,19 @@ import pytest
 import microjoule
 
 SURFACE = [
-    *("IntegerRunner", "MicrojouleError", "Network", "Target", "absorb_high_biases", "avoid_ties"),
+    *("IntegerRunner", "MicrojouleError", "Network", "Target", "absorb_high_biases", "adaround", "avoid_ties"),
     *("balance_rounding", "calibrate", "capture", "clip_weights", "correct_biases", "correct_biases_from_statistics"),
     *("costs", "equalize", "equalize_model", "equalize_noise", "errors_by_layer", "evaluate", "export"),
-    *("fold_batch_norms", "fold_constant_channels", "freeze", "load", "load_encodings", "measure", "natural_noise"),
+    *(
+        "fold_batch_norms",
+        "fold_constant_channels",
+        "freeze",
+        "gptq",
+        "load",
+        "load_encodings",
+        "measure",
+        "natural_noise",
+    ),
     *(
         "observe_statistics",
         "quantize",
@@ -30,7 +39,7 @@ def test_the_public_surface_is_the_written_list():
 
 
 def test_the_recipes_are_the_written_list():
-    assert microjoule.recipes.__all__ == ["data_free", "equalize_model", "naive"]
+    assert microjoule.recipes.__all__ == ["adaround", "data_free", "equalize_model", "gptq", "naive"]
 
 
 @pytest.mark.parametrize("name", SURFACE)

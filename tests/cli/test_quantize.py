@@ -42,3 +42,20 @@ def test_settings_that_do_not_go_together_are_refused(command, tmp_path, words, 
     assert code == 2
     assert message in err
     assert not (tmp_path / "x.mj").exists()
+
+
+@pytest.mark.parametrize("recipe", ["gptq", "adaround"])
+def test_recipes_that_fit_need_data_and_keep_their_layers(recipe, command, document, tmp_path):
+    path, folder = tmp_path / "x.mj", tmp_path / "kept"
+    code, _, err = command("quantize", MODEL, "--recipe", recipe, "--out", path)
+    assert (code, "give --data" in err) == (2, True)
+    words = ["--weights", 3, "--data", "zoo:digits_train", "--samples", 32, "--work-folder", folder, "--out", path]
+    document("quantize", MODEL, "--recipe", recipe, *words)
+    network = mj.load(path)
+    assert {layer.quantizer.scheme.grid.bits for layer in network.layers} == {3}
+    assert len(list(folder.glob("*.safetensors"))) == len(network.layers)
+
+
+def test_a_work_folder_for_a_recipe_that_keeps_nothing_is_refused(command, tmp_path):
+    code, _, err = command("quantize", MODEL, "--work-folder", tmp_path / "kept", "--out", tmp_path / "x.mj")
+    assert (code, "--work-folder" in err) == (2, True)

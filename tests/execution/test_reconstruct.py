@@ -7,7 +7,7 @@ import microjoule as mj
 from microjoule.errors import FileError
 from microjoule.execution.batches import batches
 from microjoule.execution.kept import Fitted
-from microjoule.execution.reconstruct import reconstruct
+from microjoule.execution.reconstruct import Look, reconstruct
 from microjoule.graph.patches import weight_from_rows, weight_rows
 
 
@@ -42,7 +42,7 @@ def nearest(rows):
 
 
 def run(network, fit, **options):
-    return reconstruct(network, batches(IMAGES, batch_size=4), network.layers, fit, rows=30, **options)
+    return reconstruct(network, batches(IMAGES, batch_size=4), network.layers, fit, Look(rows=30, **options))
 
 
 def test_rows_are_from_the_quantized_network_and_targets_from_floating_point(network):

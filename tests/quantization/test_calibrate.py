@@ -7,8 +7,8 @@ from torch.testing import assert_close
 
 import microjoule as mj
 from microjoule.errors import DataError, GraphError
-from microjoule.numerics.ranges import percentile
 from microjoule.execution.run import unquantized
+from microjoule.numerics.ranges import percentile
 from microjoule.quantization.calibrate import quantizer_nodes
 
 

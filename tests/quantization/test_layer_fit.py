@@ -7,9 +7,9 @@ from torch.testing import assert_close
 
 import microjoule as mj
 from microjoule.errors import GraphError
-from microjoule.execution.reconstruct import Rows
+from microjoule.execution.reconstruct import Look, Rows
 from microjoule.numerics.ranges import min_max
-from microjoule.quantization.layer_fit import Problem, fit_layers
+from microjoule.quantization.layer_fit import Method, Problem, fit_layers
 
 
 def network_of(*modules, shape, target="per-tensor"):
@@ -54,17 +54,7 @@ def test_a_problem_by_hand():
 def test_nearest_integers_are_those_that_the_layer_rounds_to(module, shape, target):
     network, x = network_of(module, shape=shape, target=target)
     before = network.layers[0].weight.detach().clone()
-    fit_layers(
-        network,
-        x,
-        lambda problem: problem.solved(problem.rounded()),
-        method="nearest",
-        samples=None,
-        rows=64,
-        seed=0,
-        settings={},
-        folder=None,
-    )
+    fit_layers(network, x, lambda problem: problem.solved(problem.rounded()), Method("nearest", {}), Look(rows=64))
     assert_close(network.layers[0].weight, before)
 
 

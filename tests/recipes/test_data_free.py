@@ -7,7 +7,8 @@ from microjoule.capture.export import capture
 from microjoule.costs.target import names
 from microjoule.errors import DataError, GraphError, SettingError, TargetError
 from microjoule.quantization.simulate import rounded
-from microjoule.recipes.data_free import data_free, example_range, naive
+from microjoule.recipes.data_free import data_free, naive
+from microjoule.recipes.preparation import example_range
 from microjoule.records.facts import (
     BatchNormsFolded,
     BiasesCorrected,

@@ -14,9 +14,11 @@ from microjoule.records.facts import (
     Equalized,
     GridPlaced,
     HighBiasesAbsorbed,
+    LayerReconstructed,
     NoiseEqualized,
     Placed,
     RangeFound,
+    Reconstructed,
     Record,
     Run,
     Skipped,
@@ -141,6 +143,7 @@ def steps_taken() -> list[Record]:
         WeightsBalanced({"classifier": 0.08}, ()),
         WeightsRounded("stochastic", {"stem.conv": 0.26}, 7, (Skipped("classifier", "not chosen by the caller"),)),
         BiasesCorrected("batch-norm statistics", shifts, ()),
+        Reconstructed("AdaRound", "images", 300, 0, (LayerReconstructed("classifier", 0.12, 0.034, 1.5),), ()),
         Calibrated("batch-norm statistics", "mean ± 6 deviations", 0, ranges),
     ]
 

@@ -20,7 +20,10 @@ NORMALISATIONS: dict[str, Normalisation] = {
 }
 """From stored pixels (0 to 255) to inputs: ImageNet's mean and deviation, -1 to 1, 0 to 1, 0 to 255."""
 
-RECIPES = ("data-free", "naive")
+FITTED = ("gptq", "adaround")
+"""Recipes that fit layer after layer to data."""
+
+RECIPES = ("data-free", "naive", *FITTED)
 
 EXIT_CHECK_FAILED = 1
 EXIT_USER_ERROR = 2

@@ -1,31 +1,30 @@
 """`microjoule quantize`: a network in floating point to one with quantizers, saved in one file."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from microjoule.cli.data import Reading, find_data
-from microjoule.cli.models import Model, find_model, stage_name
-from microjoule.cli.names import RECIPES, RULES
+from microjoule.cli.models import find_model, stage_name
+from microjoule.cli.names import FITTED, RECIPES, RULES
 from microjoule.cli.options import Json, MaybeDataSource, ModelSource, Normalise, Samples, Seed, Shape, Size, ZooData
 from microjoule.cli.output import finish
 from microjoule.cli.seed import seed_everything
 from microjoule.cli.values import layer_bits, range_of
 from microjoule.costs.target import names as target_names
 from microjoule.errors import SettingError
-from microjoule.execution.batches import Batches
-from microjoule.graph.network import Network
 from microjoule.quantization.calibrate import calibrate
 from microjoule.quantization.simulate import Bits
 from microjoule.recipes.data_free import data_free, naive
+from microjoule.recipes.learned_rounding import adaround, gptq
 from microjoule.report.terminal import history_table, rich_table
 
 LAYER_HELP = "An exception: PATH=BITS of weights, PATH=WEIGHTS/OUTPUTS, or PATH=none for floating point. Repeatable."
 INPUT_HELP = "Smallest and largest input.  [default: the zoo model's, else those of the example inputs]"
 
 Out = Annotated[Path, typer.Option(metavar="FILE", help="Where to save the network, for example model.mj.")]
-RecipeName = Annotated[str, typer.Option(metavar="NAME", help=f"How: {' or '.join(RECIPES)}.")]
+RecipeName = Annotated[str, typer.Option(metavar="NAME", help=f"How: {', '.join(RECIPES)}.")]
 TargetName = Annotated[
     str, typer.Option(metavar="NAME", help=f"What it shall run on: {', '.join(target_names())}, or a .toml file.")
 ]
@@ -34,6 +33,9 @@ ActivationBits = Annotated[int | None, typer.Option(metavar="BITS", help="Of act
 LayerBits = Annotated[list[str] | None, typer.Option(metavar="PATH=BITS", help=LAYER_HELP)]
 RuleName = Annotated[
     str | None, typer.Option(metavar="NAME", help=f"How ranges are chosen from the data: {', '.join(RULES)}.")
+]
+WorkFolder = Annotated[
+    Path | None, typer.Option(metavar="FOLDER", help="Keeps each layer as soon as it is done (gptq, adaround).")
 ]
 InputRange = Annotated[str | None, typer.Option(metavar="LOW,HIGH", help=INPUT_HELP)]
 
@@ -55,6 +57,7 @@ def quantize(
     samples: Samples = None,
     shape: Shape = None,
     zoo_data: ZooData = None,
+    work_folder: WorkFolder = None,
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
@@ -62,23 +65,29 @@ def quantize(
 
     The recipe data-free needs no data; with --data, it goes by those inputs, unlabelled, and not by statistics.
     The recipe naive folds batch norms and takes the smallest and largest values, with no further care.
+    The recipes gptq and adaround need some hundred unlabelled inputs, and are for weights of 2 to 5 bits (by default
+    4); with --work-folder an interrupted run goes on where it was.
 
     \b
     microjoule quantize zoo:digits_mobilenet_v2 --target per-tensor --out digits.mj
     microjoule quantize model.pt2 --weights 8 --activations 8 --input-range -1,1 --out model.mj
     microjoule quantize net.py:trained --recipe naive --data images/ --rule mse --out net.mj
+    microjoule quantize zoo:digits_mobilenet_v2 --recipe gptq --weights 3 --data zoo:digits_train --out digits3.mj
     microjoule quantize model.pt2 --layer classifier=none --layer features.0=4/8 --out model.mj
     """
     seed_everything(seed)
-    settings = _Settings(target, weights, activations, layer_bits(layer or []))
-    _check(recipe, data, rule)
+    settings = _settings(target, layer_bits(layer or []), weights=weights, activations=activations)
+    _check(recipe, data, rule, work_folder)
     found = find_model(model, shape=shape, zoo_data=zoo_data)
     batches = find_data(data, found, Reading(size, normalise, samples, zoo_data)) if data is not None else None
-    if recipe == "naive":
-        assert batches is not None
-        result = settings.naive(found, batches)
+    inputs = range_of("--input-range", input_range) or (found.card.input_range if found.card else None)
+    if recipe == "data-free":
+        result = data_free(found.network, **settings, input_range=inputs, data=batches, seed=seed)
+    elif recipe == "naive":
+        result = naive(found.network, batches, **settings)
     else:
-        result = settings.data_free(found, range_of("--input-range", input_range), batches, seed)
+        fitted = adaround if recipe == "adaround" else gptq
+        result = fitted(found.network, batches, **settings, input_range=inputs, seed=seed, folder=work_folder)
     if batches is not None and rule is not None:
         calibrate(result, batches, rule=RULES[rule])
     result.save(out)
@@ -87,45 +96,19 @@ def quantize(
     finish(result.history, table, wrote, as_json=json, out=str(out), stage=stage_name(result))
 
 
-def _check(recipe: str, data: str | None, rule: str | None) -> None:
+def _settings(target: str, layers: dict[str, Bits], **bits: int | None) -> dict[str, Any]:
+    """What every recipe takes; bits that were not given are left to the recipe."""
+    return {"target": target, "layers": layers, **{name: value for name, value in bits.items() if value is not None}}
+
+
+def _check(recipe: str, data: str | None, rule: str | None, work_folder: Path | None) -> None:
     if recipe not in RECIPES:
         raise SettingError("--recipe", f"is {recipe!r}", remedy=f"use one of {', '.join(RECIPES)}")
-    if recipe == "naive" and data is None:
-        raise SettingError("--recipe naive", "needs data for the ranges of activations", remedy="give --data")
+    if recipe != "data-free" and data is None:
+        raise SettingError(f"--recipe {recipe}", "needs data for the ranges of activations", remedy="give --data")
+    if work_folder is not None and recipe not in FITTED:
+        raise SettingError("--work-folder", f"is for {' and '.join(FITTED)}", remedy="leave it out")
     if rule is not None and rule not in RULES:
         raise SettingError("--rule", f"is {rule!r}", remedy=f"use one of {', '.join(RULES)}")
     if rule is not None and data is None:
         raise SettingError("--rule", "chooses ranges from data, and there is none", remedy="give --data")
-
-
-class _Settings:
-    """What both recipes take."""
-
-    def __init__(self, target: str, weights: int | None, activations: int | None, layers: dict[str, Bits]) -> None:
-        self.target, self.weights, self.activations, self.layers = target, weights, activations, layers
-
-    def data_free(
-        self, model: Model, input_range: tuple[float, float] | None, data: Batches | None, seed: int
-    ) -> Network:
-        """The recipe of that name."""
-        return data_free(
-            model.network,
-            target=self.target,
-            weights=self.weights,
-            activations=self.activations,
-            layers=self.layers,
-            input_range=input_range or (model.card.input_range if model.card else None),
-            data=data,
-            seed=seed,
-        )
-
-    def naive(self, model: Model, data: Batches) -> Network:
-        """The recipe of that name."""
-        return naive(
-            model.network,
-            data,
-            target=self.target,
-            weights=self.weights,
-            activations=self.activations,
-            layers=self.layers,
-        )

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.fx import Node
 
-from microjoule.execution.batches import Batches
+from microjoule.execution.batches import Batches, first
 from microjoule.execution.kept import Fitted, Kept, fingerprint
 from microjoule.execution.progress import Progress, track
 from microjoule.execution.run import count, unquantized, visit
@@ -35,6 +35,23 @@ from microjoule.graph.walk import only_user
 
 ROWS = 2**14
 """Places of a layer's output that are looked at, over all samples."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How much of the data is looked at, and where layers that are done are kept.
+
+    Args:
+        samples: how many samples to use; None for all.
+        rows: how many places of a layer's output, over all samples; at least one of each sample.
+        seed: of the places.
+        folder: keeps each layer as soon as it is fitted; a run that finds it goes on from there.
+    """
+
+    samples: int | None = None
+    rows: int = ROWS
+    seed: int = 0
+    folder: str | Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +90,8 @@ def reconstruct(
     data: Batches,
     layers: Sequence[Layer],
     fit: Fit,
-    *,
-    rows: int = ROWS,
-    seed: int = 0,
+    look: Look,
     settings: Mapping[str, Any] | None = None,
-    folder: Path | None = None,
 ) -> tuple[list[Done], int]:
     """Fit layers in the order of the network, in place.
 
@@ -86,10 +100,8 @@ def reconstruct(
         data: inputs.
         layers: which to fit, in order; each has a quantizer.
         fit: finds a layer's integers and bias from its rows.
-        rows: how many places to look at, over all samples; at least one of each sample.
-        seed: of the places.
+        look: at how much of the data.
         settings: of the fit, which tell one run from another.
-        folder: keeps each layer as soon as it is fitted; a run that finds it goes on from there.
 
     Returns:
         What came out, layer by layer, and how many samples there were.
@@ -97,11 +109,15 @@ def reconstruct(
     Raises:
         FileError: if the folder holds layers of another run, or cannot be written.
     """
-    parts = [inputs for inputs, _ in data]
+    found = data if look.samples is None else first(data, look.samples)
+    parts = [inputs for inputs, _ in found]
     samples = sum(count(inputs) for inputs in parts)
-    kept = Kept(folder, fingerprint(network, {**(settings or {}), "data": data.name, "rows": rows, "seed": seed}))
-    wanted = _Wanted(network, parts, [layer for layer in layers if kept.read(layer.path) is None], -(-rows // samples))
-    wanted.gather(seed)
+    run = {**(settings or {}), "data": data.name, "samples": samples, "rows": look.rows, "seed": look.seed}
+    kept = Kept(None if look.folder is None else Path(look.folder), fingerprint(network, run))
+    wanted = _Wanted(
+        network, parts, [layer for layer in layers if kept.read(layer.path) is None], -(-look.rows // samples)
+    )
+    wanted.gather(look.seed)
     stages = Stages(network, parts, [layer.node for layer in layers], Store())
     done = []
     with Progress("reconstruct", total=len(layers)) as progress:

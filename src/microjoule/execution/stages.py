@@ -1,8 +1,8 @@
 """A network run on all of its data, stage by stage: up to a layer, and on from there when that layer has changed.
 
 Layer-by-layer methods need what each layer reads once all layers before it are settled. Running the network anew for
-each layer would cost as many passes as there are layers; here each node runs once for each batch, and only values that a
-later stage reads are kept.
+each layer would cost as many passes as there are layers; here each node runs once for each batch, and only values that
+a later stage reads are kept.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,5 +1,6 @@
 """Values of a network for all of its data, batch by batch: in memory up to a limit, on disk beyond it."""
 
+import os
 import shutil
 import tempfile
 import weakref
@@ -89,7 +90,7 @@ class Store:
                 self._folder = tempfile.mkdtemp(prefix="microjoule-")
                 weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
             descriptor, name = tempfile.mkstemp(suffix=".npy", dir=self._folder)
-            with open(descriptor, "wb") as file:
+            with os.fdopen(descriptor, "wb") as file:
                 np.save(file, value.numpy(), allow_pickle=False)
         except OSError as error:
             raise FileError(

@@ -63,7 +63,8 @@ def output_rows(layer: Layer, y: Tensor, positions: Tensor) -> Tensor:
     """
     last = y if layer.kind == "linear" else y.movedim(1, -1)
     rows = last[tuple(positions.to(y.device).unbind(1))]
-    return rows.unflatten(1, (layer.groups, -1)).movedim(1, 0)
+    grouped: Tensor = rows.unflatten(1, (layer.groups, -1))
+    return grouped.movedim(1, 0)
 
 
 def input_rows(layer: Layer, x: Tensor, positions: Tensor) -> Tensor:
@@ -93,7 +94,8 @@ def input_rows(layer: Layer, x: Tensor, positions: Tensor) -> Tensor:
     for tap in itertools.product(*map(range, kernel)):
         at, inside = read(how, places, torch.tensor(tap, device=x.device), torch.tensor(x.shape[2:], device=x.device))
         taps.append(last[(where[:, 0], *at.unbind(1))] * inside[:, None])
-    return torch.stack(taps, 2).unflatten(1, (layer.groups, -1)).flatten(2).movedim(1, 0)
+    grouped: Tensor = torch.stack(taps, 2).unflatten(1, (layer.groups, -1))
+    return grouped.flatten(2).movedim(1, 0)
 
 
 def _read_by_conv(how: Geometry, places: Tensor, tap: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
@@ -105,7 +107,10 @@ def _read_by_conv(how: Geometry, places: Tensor, tap: Tensor, sizes: Tensor) -> 
 
 
 def _read_by_transposed(how: Geometry, places: Tensor, tap: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
-    before, stride = torch.tensor([side for side, _ in how.padding], device=places.device), places.new_tensor(how.stride)
+    before, stride = (
+        torch.tensor([side for side, _ in how.padding], device=places.device),
+        places.new_tensor(how.stride),
+    )
     scaled = places + before - tap * tap.new_tensor(how.dilation)
     at = scaled.div(stride, rounding_mode="floor")
     inside = ((scaled % stride == 0) & (at >= 0) & (at < sizes)).all(1)
@@ -117,9 +122,10 @@ def weight_rows(layer: Layer, weight: Tensor) -> Tensor:
 
     Args:
         layer: the layer.
-        weight: in the layer's own layout.
+        weight: (out, in / groups, *kernel), or as the layer's own layout has it.
     """
-    return layer.by_output(weight).flatten(1).unflatten(0, (layer.groups, -1))
+    rows: Tensor = layer.by_output(weight).flatten(1).unflatten(0, (layer.groups, -1))
+    return rows
 
 
 def weight_from_rows(layer: Layer, rows: Tensor) -> Tensor:

@@ -62,7 +62,8 @@ def refit(weight: Tensor, known: Moments, *, ridge: float) -> Tensor:
     """
     start = weight.double()
     left = damped(known.second, ridge)
-    return start + torch.linalg.solve(left, (known.cross - start @ known.second).transpose(1, 2)).transpose(1, 2)
+    change: Tensor = torch.linalg.solve(left, (known.cross - start @ known.second).transpose(1, 2))
+    return start + change.transpose(1, 2)
 
 
 def damped(second: Tensor, damping: float) -> Tensor:

@@ -1,17 +1,16 @@
 """A layer's weights as a least-squares problem on a grid, and its solution as what the layer becomes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from microjoule.errors import GraphError
-from microjoule.execution.batches import batches, first
+from microjoule.execution.batches import batches
 from microjoule.execution.kept import Fitted
-from microjoule.execution.reconstruct import Rows, reconstruct
+from microjoule.execution.reconstruct import Look, Rows, reconstruct
 from microjoule.graph.edit import bias_of
 from microjoule.graph.network import Network
 from microjoule.graph.ops import Layer
@@ -93,17 +92,20 @@ class Problem:
         return Fitted(stored.to(torch.int32), found.to(weight.dtype), before, self.error(integers, found))
 
 
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A name for the record, and settings that tell one run from another."""
+
+    name: str
+    settings: Mapping[str, Any]
+
+
 def fit_layers(
     network: Network,
     data: Any,
     fit: Callable[[Problem], Fitted],
-    *,
-    method: str,
-    samples: int | None,
-    rows: int,
-    seed: int,
-    settings: dict[str, Any],
-    folder: str | Path | None,
+    method: Method,
+    look: Look,
 ) -> Reconstructed:
     """Fit every quantized layer in place, in the order of the network, and note it in the history.
 
@@ -111,33 +113,21 @@ def fit_layers(
         network: a network with quantizers that have their ranges.
         data: inputs, in any form that `batches` takes.
         fit: solves one layer's problem.
-        method: its name, for the record.
-        samples: how many samples to use; None for all.
-        rows: how many places of a layer's output to look at, over all samples.
-        seed: of the places.
-        settings: of the method, which tell one run from another.
-        folder: where fitted layers are kept, so that an interrupted run can go on.
+        method: by which `fit` solves it.
+        look: at how much of the data.
 
     Raises:
         GraphError: if no weight is quantized.
     """
     if not any(layer.quantizer for layer in network.layers):
         raise GraphError("network", "has no quantized weight", remedy="call mj.quantize(network, ...) first")
-    found = batches(data) if samples is None else first(batches(data), samples)
+    found = batches(data)
     skipped = [Skipped(layer.path, reason) for layer in network.layers if (reason := _cannot_fit(network, layer))]
     chosen = [layer for layer in network.layers if not _cannot_fit(network, layer)]
-    done, count = reconstruct(
-        network,
-        found,
-        chosen,
-        lambda part: fit(Problem.of(part)),
-        rows=rows,
-        seed=seed,
-        settings={"method": method, **settings},
-        folder=None if folder is None else Path(folder),
-    )
+    settings = {"method": method.name, **method.settings}
+    done, count = reconstruct(network, found, chosen, lambda part: fit(Problem.of(part)), look, settings)
     layers = tuple(LayerReconstructed(one.layer, one.error_before, one.error_after, one.seconds) for one in done)
-    record = Reconstructed(method, found.name, count, seed, layers, tuple(skipped))
+    record = Reconstructed(method.name, found.name, count, look.seed, layers, tuple(skipped))
     network.history.append(record)
     return record
 

@@ -2,5 +2,6 @@
 
 from microjoule.recipes.data_free import data_free, naive
 from microjoule.recipes.equalize_model import equalize_model
+from microjoule.recipes.learned_rounding import adaround, gptq
 
-__all__ = ["data_free", "equalize_model", "naive"]
+__all__ = ["adaround", "data_free", "equalize_model", "gptq", "naive"]

@@ -23,8 +23,7 @@ from microjoule.quantization.ptq.statistic_ranges import ranges_from_statistics
 from microjoule.quantization.simulate import Bits, freeze, quantize
 from microjoule.quantization.spread import weight_ranges
 from microjoule.quantization.tie_free import avoid_ties
-from microjoule.records.facts import Run
-from microjoule.records.machine import this_machine
+from microjoule.recipes.preparation import example_range, run_record
 
 
 def data_free(
@@ -88,7 +87,7 @@ def data_free(
         correct_biases(result, source)
     freeze(result)
     settings = {"target": rules.name, "weights": weights, "activations": activations, "layers": dict(layers or {})}
-    result.history.append(_run("data_free", {**settings, "input_range": inputs}, seed, started))
+    result.history.append(run_record("data_free", {**settings, "input_range": inputs}, seed, started))
     return result
 
 
@@ -122,19 +121,13 @@ def naive(
     avoid_ties(result)
     freeze(result)
     settings = {"target": rules.name, "weights": weights, "activations": activations, "layers": dict(layers or {})}
-    result.history.append(_run("naive", settings, None, started))
+    result.history.append(run_record("naive", settings, None, started))
     return result
 
 
 def _lacks_something(network: Network) -> bool:
     """Whether some activation's range is still open."""
     return not all(quantizer.calibrated for quantizer in network.quantizers.values())
-
-
-def example_range(network: Network) -> tuple[float, float]:
-    """The smallest and the largest value of a network's floating-point example inputs; (0, 0) if it has none."""
-    tensors = [tensor for tensor in network.example.tensors if tensor.is_floating_point()]
-    return min((t.min().item() for t in tensors), default=0.0), max((t.max().item() for t in tensors), default=0.0)
 
 
 def _noise(network: Network, inputs: tuple[float, float], seed: int) -> Batches:
@@ -146,8 +139,3 @@ def _noise(network: Network, inputs: tuple[float, float], seed: int) -> Batches:
             remedy="give the smallest and the largest value of real inputs, input_range=(low, high), or data",
         )
     return noise_like(network, input_range=inputs, seed=seed)
-
-
-def _run(recipe: str, settings: Mapping[str, Any], seed: int | None, started: float) -> Run:
-    words = {name: str(value) for name, value in settings.items() if value not in (None, {})}
-    return Run(recipe, words, seed, time.perf_counter() - started, this_machine())

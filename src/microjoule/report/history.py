@@ -151,6 +151,17 @@ def _corrected(record: facts.BiasesCorrected) -> Step:
     return Step("Corrected biases", summary, skipped=record.skipped)
 
 
+def _reconstructed(record: facts.Reconstructed) -> Step:
+    words = (
+        f"{_many(len(record.layers), 'layer')} by {record.method}, {_many(record.samples, 'sample')} of {record.source}"
+    )
+    details = tuple(
+        (one.layer, f"error of its output from {units.percent(one.error_before)} to {units.percent(one.error_after)}")
+        for one in record.layers
+    )
+    return Step("Fitted layers to their outputs", words, details, record.skipped)
+
+
 def _placed(record: facts.Placed) -> Step:
     kinds = {"weight": 0, "activation": 0, "input": 0}
     for grid in record.grids:
@@ -236,6 +247,7 @@ _WORDS: dict[type[Any], Callable[[Any], Step]] = {
     facts.WeightsBalanced: _balanced,
     facts.WeightsRounded: _rounded,
     facts.BiasesCorrected: _corrected,
+    facts.Reconstructed: _reconstructed,
     facts.Placed: _placed,
     facts.Calibrated: _calibrated,
     measured.ErrorsByLayer: _errors,

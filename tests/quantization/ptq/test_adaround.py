@@ -101,7 +101,13 @@ def example():
     torch.manual_seed(0)
     x = torch.rand(32, 3, 8, 8)
     module = nn.Sequential(
-        *(nn.Conv2d(3, 8, 3), nn.ReLU6(), nn.Conv2d(8, 8, 3, groups=8), nn.ReLU(), nn.ConvTranspose2d(8, 4, 2, stride=2)),
+        *(
+            nn.Conv2d(3, 8, 3),
+            nn.ReLU6(),
+            nn.Conv2d(8, 8, 3, groups=8),
+            nn.ReLU(),
+            nn.ConvTranspose2d(8, 4, 2, stride=2),
+        ),
         *(nn.Flatten(), nn.Linear(256, 5)),
     )
     network = mj.capture(module, x)

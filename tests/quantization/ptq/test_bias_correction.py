@@ -8,8 +8,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import microjoule as mj
 from microjoule.errors import DataError, GraphError
-from microjoule.graph.ops import Layer
 from microjoule.execution.run import unquantized
+from microjoule.graph.ops import Layer
 from microjoule.quantization.ptq.bias_correction import expected_shift
 from tests.capture.models import Function
 

@@ -9,8 +9,8 @@ Nearest rounding makes each weight's error smallest, not the output's. With h in
 y the output in floating point, x^ the input from the quantized network so far, f the activation that follows. The
 second term is left out at first and then, with beta falling from 20 to 2, drives every h to 0 or 1.
 
-Without f the first term is (W~ - W*) A (W~ - W*)^T, A the second moments of x^: an iteration then costs a product with A,
-however much data there is. With f it is taken over a few rows at a time.
+Without f the first term is (W~ - W*) A (W~ - W*)^T, A the second moments of x^: an iteration then costs a product with
+A, however much data there is. With f it is taken over a few rows at a time.
 
 Two choices are ours. The first term is divided by what rounding at random loses, output by output, so that lambda means
 the same in every layer; and W, where W~ starts from, is the least-squares refit for x^, not the trained weight alone.
@@ -28,11 +28,11 @@ from torch import Tensor
 
 from microjoule.errors import SettingError
 from microjoule.execution.kept import Fitted
-from microjoule.execution.reconstruct import ROWS
+from microjoule.execution.reconstruct import ROWS, Look
 from microjoule.graph.network import Network
 from microjoule.graph.ops import Activation
 from microjoule.numerics.least_squares import best_bias
-from microjoule.quantization.layer_fit import Problem, fit_layers
+from microjoule.quantization.layer_fit import Method, Problem, fit_layers
 from microjoule.records.facts import Reconstructed
 
 STRETCH, SHIFT = 1.2, -0.1
@@ -151,7 +151,7 @@ def relax(wanted: Tensor, slope: Slope, *, low: Tensor, high: Tensor, iterations
         wanted: (groups, out, in), in steps: where to start from, and between which integers to choose.
         slope: of the first term.
         low: the smallest integer, (groups, out, in).
-        high: the largest, the same.
+        high: the largest, (groups, out, in).
         iterations: of Adam.
         weight: of the regularizer: lambda.
 
@@ -220,9 +220,7 @@ def adaround(
         return problem.solved(relax(wanted, slope, iterations=iterations, weight=REGULARIZER, **bounds).double())
 
     settings = {"iterations": iterations, "activation": activation}
-    return fit_layers(
-        network, data, fit, method="AdaRound", samples=samples, rows=rows, seed=seed, settings=settings, folder=folder
-    )
+    return fit_layers(network, data, fit, Method("AdaRound", settings), Look(samples, rows, seed, folder))
 
 
 def _slope_through(clamp: Activation, problem: Problem, seed: int) -> Slope:

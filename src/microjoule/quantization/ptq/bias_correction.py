@@ -20,7 +20,7 @@ from torch.fx import Node
 from microjoule.errors import GraphError
 from microjoule.execution.batches import batches, first
 from microjoule.execution.progress import track
-from microjoule.execution.run import count, visit
+from microjoule.execution.run import count, unquantized, visit
 from microjoule.graph.edit import bias_of, per_input, set_bias
 from microjoule.graph.geometry import met_share
 from microjoule.graph.network import Network
@@ -28,7 +28,6 @@ from microjoule.graph.ops import Layer, arguments, kind
 from microjoule.graph.shapes import Shape, shapes
 from microjoule.graph.walk import is_private, through_quantizers
 from microjoule.numerics.statistics import Moments
-from microjoule.execution.run import unquantized
 from microjoule.quantization.moments import propagate
 from microjoule.records.facts import BiasesCorrected, BiasShift, Skipped
 

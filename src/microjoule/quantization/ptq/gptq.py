@@ -5,8 +5,8 @@ input j are rounded, the best the later ones can do is to move by
 
     -(w_j - q_j) / U_jj  U_j,   U the Cholesky factor of A^-1 = U^T U,
 
-in closed form. What comes out is then improved by coordinate descent: each integer in turn becomes the best one for what
-the others are, until none moves.
+in closed form. What comes out is then improved by coordinate descent: each integer in turn becomes the best one for
+what the others are, until none moves.
 
 Source: Frantar et al. 2023, GPTQ, https://arxiv.org/abs/2210.17323, section 3; the descent: Behdin et al. 2023,
 QuantEase, https://arxiv.org/abs/2309.01885, section 3.
@@ -19,10 +19,10 @@ import torch
 from torch import Tensor
 
 from microjoule.execution.kept import Fitted
-from microjoule.execution.reconstruct import ROWS
+from microjoule.execution.reconstruct import ROWS, Look
 from microjoule.graph.network import Network
 from microjoule.numerics.least_squares import damped
-from microjoule.quantization.layer_fit import Problem, fit_layers
+from microjoule.quantization.layer_fit import Method, Problem, fit_layers
 from microjoule.records.facts import Reconstructed
 
 BLOCK = 64
@@ -38,7 +38,7 @@ def compensated(wanted: Tensor, second: Tensor, *, low: Tensor, high: Tensor) ->
         wanted: (groups, outputs, inputs), in steps of the grid.
         second: (groups, inputs, inputs), positive definite: A.
         low: the smallest integer, (groups, outputs, inputs).
-        high: the largest, the same.
+        high: the largest, (groups, outputs, inputs).
 
     Returns:
         (groups, outputs, inputs), integers.
@@ -58,9 +58,7 @@ def compensated(wanted: Tensor, second: Tensor, *, low: Tensor, high: Tensor) ->
     return integers
 
 
-def descended(
-    integers: Tensor, wanted: Tensor, second: Tensor, *, low: Tensor, high: Tensor, sweeps: int
-) -> Tensor:
+def descended(integers: Tensor, wanted: Tensor, second: Tensor, *, low: Tensor, high: Tensor, sweeps: int) -> Tensor:
     """Move each integer to the best one for what the others are, until none moves.
 
     Args:
@@ -68,7 +66,7 @@ def descended(
         wanted: the same shape, in steps.
         second: (groups, inputs, inputs): A.
         low: the smallest integer, (groups, outputs, inputs).
-        high: the largest, the same.
+        high: the largest, (groups, outputs, inputs).
         sweeps: how many times to go through all inputs at most.
 
     Returns:
@@ -138,6 +136,4 @@ def gptq(
         return problem.solved(descended(start, wanted, second.float(), sweeps=sweeps, **bounds).double())
 
     settings = {"damping": damping, "sweeps": sweeps}
-    return fit_layers(
-        network, data, fit, method="GPTQ", samples=samples, rows=rows, seed=seed, settings=settings, folder=folder
-    )
+    return fit_layers(network, data, fit, Method("GPTQ", settings), Look(samples, rows, seed, folder))

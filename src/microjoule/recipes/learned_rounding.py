@@ -1,0 +1,127 @@
+"""Integer networks from a few hundred unlabelled inputs: each layer's rounding fitted to what it gave before."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from microjoule.costs.target import Target
+from microjoule.costs.target import target as find_target
+from microjoule.graph.fold import fold_batch_norms
+from microjoule.graph.network import Network
+from microjoule.numerics.ranges import mse
+from microjoule.quantization.calibrate import calibrate
+from microjoule.quantization.observation import observe_statistics
+from microjoule.quantization.ptq import adaround as adaptive
+from microjoule.quantization.ptq import gptq as compensating
+from microjoule.quantization.ptq.constant_channels import fold_constant_channels
+from microjoule.quantization.ptq.noise_equalization import equalize_noise
+from microjoule.quantization.simulate import Bits, freeze, quantize
+from microjoule.quantization.spread import weight_ranges
+from microjoule.quantization.tie_free import avoid_ties
+from microjoule.recipes.preparation import example_range, run_record
+
+
+def adaround(
+    network: Network,
+    data: Any,
+    *,
+    target: str | Path | Target = "onnxruntime",
+    weights: int = 4,
+    activations: int = 8,
+    layers: Mapping[str, Bits] | None = None,
+    input_range: tuple[float, float] | None = None,
+    iterations: int = 1000,
+    seed: int = 0,
+    folder: str | Path | None = None,
+) -> Network:
+    """Quantize with a rounding that is learned layer by layer from unlabelled inputs.
+
+    Args:
+        network: the network in floating point; it is left alone.
+        data: some hundred unlabelled inputs, in any form that `batches` takes.
+        target: a target's name, a TOML file, or a Target.
+        weights: bits of weights.
+        activations: bits of activations.
+        layers: exceptions by layer path, as in `quantize`.
+        input_range: smallest and largest value of the network's inputs; None takes those of its example inputs.
+        iterations: for each layer.
+        seed: of what is looked at.
+        folder: keeps each layer as soon as it is done; the same call then goes on where it was interrupted.
+
+    Returns:
+        A new network with quantizers, frozen; its history says what was done.
+    """
+    rounding = partial(adaptive.adaround, iterations=iterations, seed=seed, folder=folder)
+    wanted = _Wanted("adaround", find_target(target), weights, activations, layers or {}, input_range, seed)
+    return _rounded(network, data, rounding, wanted)
+
+
+def gptq(
+    network: Network,
+    data: Any,
+    *,
+    target: str | Path | Target = "onnxruntime",
+    weights: int = 4,
+    activations: int = 8,
+    layers: Mapping[str, Bits] | None = None,
+    input_range: tuple[float, float] | None = None,
+    seed: int = 0,
+    folder: str | Path | None = None,
+) -> Network:
+    """Quantize with a rounding found layer by layer in closed form: nearly as good as `adaround`, and faster.
+
+    Args:
+        network: the network in floating point; it is left alone.
+        data: some hundred unlabelled inputs, in any form that `batches` takes.
+        target: a target's name, a TOML file, or a Target.
+        weights: bits of weights.
+        activations: bits of activations.
+        layers: exceptions by layer path, as in `quantize`.
+        input_range: smallest and largest value of the network's inputs; None takes those of its example inputs.
+        seed: of what is looked at.
+        folder: keeps each layer as soon as it is done; the same call then goes on where it was interrupted.
+
+    Returns:
+        A new network with quantizers, frozen; its history says what was done.
+    """
+    rounding = partial(compensating.gptq, seed=seed, folder=folder)
+    wanted = _Wanted("gptq", find_target(target), weights, activations, layers or {}, input_range, seed)
+    return _rounded(network, data, rounding, wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What a caller asked for, as in `adaround`."""
+
+    recipe: str
+    target: Target
+    weights: int
+    activations: int
+    layers: Mapping[str, Bits]
+    input_range: tuple[float, float] | None
+    seed: int
+
+
+def _rounded(network: Network, data: Any, rounding: Callable[[Network, Any], object], wanted: _Wanted) -> Network:
+    """Fold, equalize for one scale a tensor, place quantizers, round by a method that needs data, freeze."""
+    started, result = time.perf_counter(), network.copy()
+    bits: dict[str, Any] = {"weights": wanted.weights, "activations": wanted.activations}
+    fold_batch_norms(result)
+    weight_ranges(result, "before")
+    fold_constant_channels(result)
+    if wanted.target.weights.axis is None:
+        if not result.preactivations:
+            observe_statistics(result, data)
+        equalize_noise(result, input_range=wanted.input_range or example_range(network), **bits)
+    weight_ranges(result, "after")
+    quantize(result, target=wanted.target, layers=wanted.layers, weight_rule=mse, **bits)
+    calibrate(result, data)
+    avoid_ties(result)
+    rounding(result, data)
+    freeze(result)
+    settings = {"target": wanted.target.name, **bits, "layers": dict(wanted.layers)}
+    result.history.append(run_record(wanted.recipe, settings, wanted.seed, started))
+    return result
