@@ -18,13 +18,17 @@ from microjoule.graph.network import Network
 from microjoule.quantization.calibrate import calibrate
 from microjoule.quantization.observation import observe_statistics
 from microjoule.quantization.ptq.absorption import absorb_high_biases
+from microjoule.quantization.ptq.adaround import adaround
 from microjoule.quantization.ptq.balanced_rounding import balance_rounding
 from microjoule.quantization.ptq.bias_correction import correct_biases, correct_biases_from_statistics
 from microjoule.quantization.ptq.clipping import clip_weights
 from microjoule.quantization.ptq.constant_channels import fold_constant_channels
 from microjoule.quantization.ptq.equalization import equalize
+from microjoule.quantization.ptq.gptq import gptq
 from microjoule.quantization.ptq.noise import natural_noise
 from microjoule.quantization.ptq.noise_equalization import equalize_noise
+from microjoule.quantization.ptq.rounding import round_weights
+from microjoule.quantization.ptq.smoothing import smooth
 from microjoule.quantization.ptq.statistic_ranges import ranges_from_statistics
 from microjoule.quantization.simulate import freeze, quantize, unfreeze
 from microjoule.quantization.spread import errors_by_layer, weight_ranges
@@ -38,6 +42,7 @@ __all__ = [
     "Network",
     "Target",
     "absorb_high_biases",
+    "adaround",
     "avoid_ties",
     "balance_rounding",
     "calibrate",
@@ -55,6 +60,7 @@ __all__ = [
     "fold_batch_norms",
     "fold_constant_channels",
     "freeze",
+    "gptq",
     "load",
     "load_encodings",
     "measure",
@@ -64,6 +70,8 @@ __all__ = [
     "ranges_from_statistics",
     "recipes",
     "report",
+    "round_weights",
+    "smooth",
     "target",
     "tune_allocator",
     "unfreeze",

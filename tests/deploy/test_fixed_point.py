@@ -17,6 +17,8 @@ from microjoule.deploy.fixed_point import fixed_point, scaled
         (3.0, 3 * 2**29, 2),
         (1 - 2.0**-40, 2**30, 1),  # its mantissa rounds up to 2^31
         (2.0**-40, 0, 0),
+        (2.0**-32, 2**30, -31),
+        (2.0**-32 - 2.0**-60, 0, 0),
     ],
 )
 def test_a_factor_by_hand(factor, multiplier, shift):
@@ -42,7 +44,7 @@ def test_an_accumulator_is_scaled_by_hand():
 
 
 def test_a_factor_above_one_saturates_at_32_bits():
-    assert int(scaled(tensor(2**30), fixed_point(tensor(8.0)))) == 2**31 - 1
+    assert scaled(tensor([2**30, -(2**30)]), fixed_point(tensor(8.0))).tolist() == [2**31 - 1, -(2**31)]
 
 
 @given(x=st.integers(-(2**30), 2**30), factor=st.floats(1e-7, 1.0, exclude_max=True))

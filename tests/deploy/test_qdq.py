@@ -74,6 +74,30 @@ def test_a_full_grid_needs_no_bounds():
     assert [node.op_type for node in model_of(affine, None, (1, 2)).graph] == ["QuantizeLinear", "DequantizeLinear"]
 
 
+def operators(bits, bounds):
+    affine = affine_from_range(tensor(-0.7), tensor(1.3), Scheme(IntGrid(bits, signed=False)))
+    return [node.op_type for node in model_of(affine, bounds, (1, 2, 3)).graph]
+
+
+def test_one_bound_of_16_bits_is_an_operator_on_the_grid_and_channels_bounds_come_before_it():
+    pair = ["QuantizeLinear", "DequantizeLinear"]
+    assert operators(16, Bounds(tensor(3), tensor(40))) == [*pair, "Clip", *pair]
+    assert operators(16, Bounds(tensor(3), tensor([40, 50]).reshape(2, 1))) == ["Max", "Min", *pair]
+
+
+@pytest.mark.parametrize(
+    ("consumer", "packed", "bits", "inputs"),
+    [("Conv", False, 4, 2), ("Conv", True, 8, 2), ("Conv", True, 4, 3), ("Gemm", False, 8, 3)],
+)
+def test_a_weight_of_half_a_byte_has_its_zero_point_with_it(consumer, packed, bits, inputs):
+    x = ir.Value(name="x")
+    at = ir.node(consumer, [x])
+    writer = Writer(ir.Graph([x], [], nodes=[at], name="test"))
+    affine = affine_from_range(tensor(-1.0), tensor(1.0), Scheme(IntGrid(bits), symmetric=True))
+    value = writer.weight("w", tensor([[1, -2]]), affine, at=at, packed=packed)
+    assert len(value.producer().inputs) == inputs
+
+
 @pytest.mark.parametrize(
     ("grid", "kind", "ends"),
     [

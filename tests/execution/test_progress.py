@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from microjoule.execution import progress
-from microjoule.execution.progress import track
+from microjoule.execution.progress import Progress, track
 
 
 class Terminal(io.StringIO):
@@ -33,6 +33,15 @@ def test_on_a_terminal_items_pass_and_the_label_is_shown(monkeypatch):
 def test_an_item_counts_as_its_samples(item, size, monkeypatch):
     advanced = []
     monkeypatch.setattr("sys.stderr", Terminal())
-    monkeypatch.setattr(progress.Progress, "advance", lambda self, task, amount: advanced.append(amount))
+    monkeypatch.setattr(progress.Progress, "step", lambda self, by: advanced.append(by))
     assert len(list(track([item], "count"))) == 1
     assert advanced == [size]
+
+
+def test_a_bar_tells_what_was_done_last(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    with Progress("reconstruct", total=2) as bar:
+        bar.step(label="features.0: error 3.00% → 0.40%")
+    assert "features.0: error 3.00% → 0.40%" in terminal.getvalue()
+    assert "1/2" in terminal.getvalue()

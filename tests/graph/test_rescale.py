@@ -40,3 +40,32 @@ def test_scales_of_one_leave_the_activations_alone():
     network, _ = network_of(nn.Sequential(conv(2, 2, 1), nn.ReLU6(), conv(2, 1, 1)), 2, 3, 3)
     families, _ = find_families(network)
     assert rescale(network, families, [torch.ones(2, dtype=torch.float64)])[1] == ()
+
+
+def test_one_channel_that_stays_does_not_keep_the_others_caps():
+    network, x = network_of(nn.Sequential(conv(2, 2, 1), nn.ReLU6(), conv(2, 1, 1)), 2, 3, 3)
+    before = outputs(network, x)
+    families, _ = find_families(network)
+    _, (capped,) = rescale(network, families, [torch.tensor([1.0, 0.5], dtype=torch.float64)])
+    assert Activation.at(network.module, network.node(capped)).high.flatten().tolist() == [6.0, 12.0]
+    assert_close(outputs(network, x), before)
+
+
+def test_an_activation_without_a_cap_stays_what_it_is():
+    network, _ = network_of(nn.Sequential(conv(2, 2, 1), nn.ReLU(), conv(2, 1, 1)), 2, 3, 3)
+    nodes = [(node.op, node.target) for node in network.graph.nodes]
+    families, _ = find_families(network)
+    assert rescale(network, families, [torch.tensor([2.0, 0.5], dtype=torch.float64)])[1] == ()
+    assert [(node.op, node.target) for node in network.graph.nodes] == nodes
+
+
+def test_every_capped_activation_is_named_and_both_its_bounds_are_divided():
+    layers = [conv(2, 2, 1), nn.ReLU6(), conv(2, 2, 1), nn.Hardtanh(-0.3, 0.6), conv(2, 1, 1)]
+    network, x = network_of(nn.Sequential(*layers), 2, 3, 3)
+    before = outputs(network, x)
+    families, _ = find_families(network)
+    _, capped = rescale(network, families, [torch.tensor([2.0, 0.5], dtype=torch.float64)] * 2)
+    bounds = [Activation.at(network.module, network.node(name)) for name in capped]
+    assert [bound.high.flatten().tolist() for bound in bounds] == [[3.0, 12.0], [0.3, 1.2]]
+    assert bounds[1].low.flatten().tolist() == [-0.15, -0.6]
+    assert_close(outputs(network, x), before)

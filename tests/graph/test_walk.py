@@ -2,11 +2,19 @@ import torch.nn.functional as F
 from torch import nn
 
 from microjoule.capture.export import capture
-from microjoule.graph.edit import insert_quantizer
+from microjoule.graph.edit import insert_quantizer, quantize_weight
 from microjoule.graph.quantizer import Quantizer
-from microjoule.graph.walk import calls, is_private, only_user, quantized, readers, through_quantizers
+from microjoule.graph.walk import calls, is_private, only_user, quantized, readers, through_quantizers, uses
 from microjoule.numerics.grid import IntGrid, Scheme
 from tests.capture.models import MODELS, Function, images
+
+
+class Kernel(nn.Module):
+    """A weight that functions read."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Linear(4, 4).weight
 
 
 def test_calls_of_a_module():
@@ -34,13 +42,24 @@ def test_a_stored_weight_that_two_functions_read_is_not_private():
     def function(m, x):
         return F.linear(x, m.kernel.weight) + F.linear(x, m.kernel.weight)
 
-    class Kernel(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.weight = nn.Linear(4, 3).weight
-
     network = capture(Function(function, kernel=Kernel()), images(2, 4))
     assert not any(is_private(network, layer) for layer in network.layers)
+
+
+def test_a_weight_that_a_module_and_a_function_use_is_not_private():
+    network = capture(Function(lambda m, x: F.linear(m.layer(x), m.layer.weight), layer=nn.Linear(4, 4)), images(2, 4))
+    weight = network.layer("layer").stored_weight
+    assert [node.op for node in uses(network, weight)] == ["get_attr", "call_module"]
+    assert not any(is_private(network, layer) for layer in network.layers)
+
+
+def test_a_weight_with_a_quantizer_is_used_where_its_layer_is():
+    function = Function(lambda m, x: m.layer(x) + F.linear(x, m.kernel.weight), layer=nn.Linear(4, 4), kernel=Kernel())
+    network = capture(function, images(2, 4))
+    for layer in network.layers:
+        assert is_private(network, layer)
+        quantize_weight(layer, Quantizer(Scheme(IntGrid(8))))
+        assert is_private(network, layer)
 
 
 def test_the_only_user():

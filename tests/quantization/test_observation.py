@@ -26,7 +26,7 @@ def test_mean_and_deviation_of_each_channel_by_hand():
 def test_it_is_over_batches_and_places_and_before_the_activation():
     network, _ = single(nn.Sequential(conv(), nn.ReLU(), conv()), 4, 7, 7)
     x = torch.randn(37, 4, 7, 7, generator=torch.Generator().manual_seed(0))
-    observe_statistics(network, x)
+    assert observe_statistics(network, x).layers == ("0", "2")
     with torch.no_grad():
         inside = nn.functional.conv2d(x, network.layer("0").weight, network.layer("0").bias)
     assert float(inside.min()) < 0
@@ -34,9 +34,24 @@ def test_it_is_over_batches_and_places_and_before_the_activation():
     assert_close(network.preactivations["0"].std, inside.std((0, 2, 3), correction=0), rtol=1e-4, atol=1e-6)
 
 
+def test_a_linear_layers_channels_are_its_last_dimension():
+    network, _ = single(nn.Sequential(nn.Linear(4, 3)), 5, 4)
+    x = torch.randn(20, 5, 4, generator=torch.Generator().manual_seed(0))
+    observe_statistics(network, x)
+    with torch.no_grad():
+        made = nn.functional.linear(x, network.layer("0").weight, network.layer("0").bias)
+    assert_close(network.preactivations["0"].mean, made.mean((0, 1)), rtol=1e-4, atol=1e-6)
+
+
 def test_some_samples_are_enough_on_request():
     network, x = single(nn.Sequential(conv()), 4, 7, 7)
     assert observe_statistics(network, x, samples=1).samples == 1
+
+
+def test_the_record_counts_what_came_where_the_number_was_not_known():
+    network, _ = single(nn.Sequential(conv()), 4, 7, 7)
+    x = torch.randn(5, 4, 7, 7, generator=torch.Generator().manual_seed(0))
+    assert observe_statistics(network, [x[:2], x[2:]], samples=9).samples == 5
 
 
 def test_what_batch_norms_told_stays():

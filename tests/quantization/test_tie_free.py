@@ -76,6 +76,7 @@ def test_a_sum_has_one_denominator_for_both_terms():
     _, a, b, total = scales(network)
     assert any(all(abs(part / total * k - round(part / total * k)) < 1e-5 for part in (a, b)) for k in range(1, 999, 2))
     assert len(record.moved) == 4
+    assert all(0 < abs(share) <= TOLERANCE for share in record.moved.values())
     assert record.skipped == ()
 
 
@@ -126,6 +127,17 @@ def test_where_scales_are_needed_elsewhere_it_says_so():
     assert skipped.reason == "other operators need its scales to be what they are"
 
 
+def test_a_sum_of_sums_is_settled_from_its_end():
+    """From its beginning both terms of the last sum would be fixed before it."""
+
+    def total(m, x):
+        return (m.a(x) + m.b(x)) + (m.c(x) + m.d(x))
+
+    layers = {name: nn.Conv2d(4, 4, 1) for name in "abcd"}
+    network = quantized(Function(total, **layers), images(8, 4, 5, 5))
+    assert avoid_ties(network).skipped == ()
+
+
 def test_a_layer_without_a_grid_behind_it_is_named():
     network, _ = small("relu", layers={"0.2": (8, None)})
     network.graph.output_node().replace_input_with(grid_node(network), network.node("_0_2"))
@@ -158,6 +170,55 @@ def test_scales_that_are_powers_of_two_stay():
     record = avoid_ties(network)
     assert torch.equal(network.layers[0].quantizer.scale, before)
     assert record.moved == {}
+
+
+def test_a_weights_scales_that_are_powers_of_two_stay_between_others_that_are_not():
+    network, _ = small("conv")
+    quantizer = network.layers[0].quantizer
+    quantizer.scheme = replace(quantizer.scheme, power_of_two=True)
+    before = quantizer.scale.clone()
+    assert avoid_ties(network).moved == {"0": 0.0}
+    assert torch.equal(quantizer.scale, before)
+
+
+def two(function):
+    """A network of what a function makes of two convolutions; its first three quantizers are the input's and theirs."""
+    module = Function(lambda m, x: function(m.a(x), m.b(x)), a=nn.Conv2d(4, 4, 1), b=nn.Conv2d(4, 4, 1))
+    return quantized(module, images(8, 4, 5, 5))
+
+
+@pytest.mark.parametrize("index", [1, 2, 3], ids=["the first term", "the second term", "the result"])
+@pytest.mark.parametrize("function", [torch.add, lambda a, b: torch.cat([a, b], 1)], ids=["sum", "concatenation"])
+def test_an_operator_with_a_scale_that_may_not_move_is_left_alone(function, index):
+    network = two(function)
+    quantizer = list(network.quantizers.values())[index]
+    quantizer.scheme = replace(quantizer.scheme, power_of_two=True)
+    before = scales(network)
+    avoid_ties(network)
+    assert scales(network) == before
+
+
+def test_a_sum_with_a_factor_is_left_alone():
+    network = two(lambda a, b: torch.add(a, b, alpha=3))
+    before = scales(network)
+    avoid_ties(network)
+    assert scales(network) == before
+
+
+def test_a_result_that_others_read_does_not_move_for_a_term_that_they_read_as_well():
+    """The concatenation moves the sum and its first term; the second alone cannot give the sum odd fractions."""
+    network = two(lambda a, b: torch.cat([a + b, a], 1))
+    (skipped,) = avoid_ties(network).skipped
+    assert skipped.reason == "other operators need its scales to be what they are"
+
+
+def test_of_a_product_the_factor_moves_that_nobody_else_has_moved():
+    network = two(lambda a, b: torch.cat([a * b, a], 1))
+    avoid_ties(network)
+    _, a, b, product, both = scales(network)
+    assert is_odd_fraction(a / both, largest=300)
+    assert is_odd_fraction(product / both, largest=300)
+    assert is_odd_fraction(a * b / product)
 
 
 def test_a_network_without_ranges_is_left_alone():

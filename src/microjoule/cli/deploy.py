@@ -26,7 +26,7 @@ from microjoule.cli.output import finish
 from microjoule.cli.seed import seed_everything
 from microjoule.deploy.measure import measure_together
 from microjoule.deploy.onnx_file import export as export_network
-from microjoule.deploy.verify import RUNTIMES
+from microjoule.deploy.verify import HEXAGON, RUNTIMES
 from microjoule.deploy.verify import verify as verify_network
 from microjoule.report.tables import agreements, files, measurements
 from microjoule.report.terminal import rich_table
@@ -71,7 +71,8 @@ def verify(
     path: Annotated[str, typer.Argument(metavar="ONNX", help="The file that was exported from it.")],
     data: DataSource,
     runtime: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help=f"Of {', '.join(RUNTIMES)}; repeatable.  [default: all]")
+        list[str] | None,
+        typer.Option(metavar="NAME", help=f"Of {', '.join(RUNTIMES)}; repeatable.  [default: all but {HEXAGON}]"),
     ] = None,
     size: Size = None,
     normalise: Normalise = None,

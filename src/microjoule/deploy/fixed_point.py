@@ -36,7 +36,7 @@ def fixed_point(factor: Tensor) -> FixedPoint:
     """The nearest fixed-point factors; one below 2^-32 is 0.
 
     Args:
-        factor: any shape, > 0.
+        factor: any shape, > 0, below 2^30.
     """
     mantissa, exponent = torch.frexp(factor.double())
     multiplier = torch.floor(mantissa * 2**BITS + 0.5).long()
@@ -55,5 +55,5 @@ def scaled(x: Tensor, factor: FixedPoint) -> Tensor:
         factor: broadcasts against `x`.
     """
     shift = BITS - factor.shift
-    half = torch.ones_like(shift) << (shift - 1).clamp(min=0)
+    half = torch.ones_like(shift) << (shift - 1)
     return ((x * factor.multiplier + half) >> shift).clamp(-LARGEST - 1, LARGEST)

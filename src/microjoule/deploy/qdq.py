@@ -133,15 +133,22 @@ class Writer:
     def _limit_reals(
         self, x: ir.Value, name: str, bounds: tuple[Tensor, Tensor], grid: Grid, *, at: ir.Node
     ) -> ir.Value:
-        """The bounds before rounding: ONNX Runtime has no Min, Max or Clip on 16-bit integers.
+        """The bounds in floating point: ONNX Runtime has no Min, Max or Clip on 16-bit integers.
 
         A bound is a whole number of steps, and float32 is exact enough to find that number again after the division.
+        One bound for all channels is a Clip of rounded values, which an integer target takes as an operator on the
+        grid; bounds of each channel's own come before the rounding.
         """
         scale, zero_point = grid.affine.scale, grid.affine.zero_point
         low, high = (
             self.store(f"{name}_{end}", (bound - zero_point).float() * scale, ir.DataType.FLOAT)
             for end, bound in zip(("low", "high"), bounds, strict=True)
         )
+        if bounds[0].numel() == bounds[1].numel() == 1:
+            pair, axis = [grid.scale, grid.zero_point], _axis(grid.affine)
+            rounded = self.add("QuantizeLinear", [x, *pair], f"{name}_rounded", at=at, **axis)
+            value = self.add("DequantizeLinear", [rounded, *pair], f"{name}_unlimited", at=at, **axis)
+            return self.add("Clip", [value, low, high], f"{name}_limited", at=at)
         return self.add("Min", [self.add("Max", [x, low], f"{name}_above", at=at), high], f"{name}_limited", at=at)
 
     def weight(self, name: str, integers: Tensor, affine: Affine, *, at: ir.Node, packed: bool = False) -> ir.Value:
@@ -160,8 +167,9 @@ class Writer:
         stored = self.store(f"{name}{QUANTIZED}", integers, kind)
         scale = self.store(f"{name}_scale", affine.scale, ir.DataType.FLOAT)
         inputs: list[ir.Value | None] = [stored, scale]
-        # ONNX lets a zero point of 0 be left out; ONNX Runtime makes an integer Conv then all the same, but no Gemm.
-        if at.op_type != "Conv" or bool((affine.zero_point != 0).any()):
+        # ONNX lets a zero point of 0 be left out; ONNX Runtime makes an integer Conv then all the same, but no Gemm,
+        # and Hexagon reads weights of half a byte without one as if theirs were another.
+        if at.op_type != "Conv" or kind.bitwidth < 8 or bool((affine.zero_point != 0).any()):
             inputs.append(self.store(f"{name}_zero_point", affine.zero_point, kind))
         return self.add("DequantizeLinear", inputs, self.free(f"{name}_value"), at=at, **_axis(affine))
 

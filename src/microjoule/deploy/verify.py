@@ -22,6 +22,7 @@ from torch.fx import Node
 from torch.utils import _pytree as pytree
 
 from microjoule.deploy.agreement import Comparison, Tally
+from microjoule.deploy.hexagon import Hexagon
 from microjoule.deploy.integer import IntegerRunner, unsupported
 from microjoule.deploy.qdq import QUANTIZED, stored_type
 from microjoule.deploy.session import RUNTIME, open_session, read_model, run_session
@@ -35,7 +36,9 @@ from microjoule.records.measured import Verified
 
 ONNX_RUNTIME = "onnxruntime"
 INTEGER_RUNNER = "integer runner"
-RUNTIMES = (ONNX_RUNTIME, INTEGER_RUNNER)
+HEXAGON = "hexagon"
+DEFAULTS = (ONNX_RUNTIME, INTEGER_RUNNER)
+RUNTIMES = (*DEFAULTS, HEXAGON)
 SAMPLES_AT_ONCE = 8
 """All values of a batch are in memory together; 8 images of 224 x 224 take some 100 MB in MobileNetV2."""
 
@@ -53,7 +56,7 @@ class Runtime(Protocol):
 def verify(
     network: Network, path: str | Path, data: Any, *, samples: int | None = None, runtimes: Sequence[str] | None = None
 ) -> list[Verified]:
-    """Compare the simulation with the exported file in ONNX Runtime, and with the integer runner.
+    """Compare the simulation with the exported file in ONNX Runtime, with the integer runner, or with Hexagon.
 
     ONNX Runtime shows its integers as further outputs of a copy of the file. That leaves its integer kernels in place,
     as each value is the output of one anyway; the agreement of the largest output is measured with the file as it is.
@@ -63,7 +66,7 @@ def verify(
         path: of the exported file.
         data: inputs, in any form that `batches` takes; labels are not read.
         samples: how many to use; None for all.
-        runtimes: some of `RUNTIMES`; None for ONNX Runtime, and the others if the integer runner has all operators.
+        runtimes: some of `RUNTIMES`; None for ONNX Runtime, and the integer runner if it has all operators.
 
     Returns:
         A record for each runtime, which the network's history gets as well.
@@ -71,8 +74,9 @@ def verify(
     Raises:
         FileError: if the file is missing or damaged.
         GraphError: if the network has no quantizers.
-        ExportError: if under half of the network's quantized values are in the file, or the integer runner is asked
-            for and lacks an operator.
+        ExportError: if under half of the network's quantized values are in the file, or the integer runner or Hexagon
+            is asked for and lacks an operator.
+        SettingError: if there is no such runtime, or its extra is not installed.
         DataError: if the data is empty or does not fit.
     """
     if not network.quantizers:
@@ -92,7 +96,7 @@ def verify(
 
 def _names(network: Network, wanted: Sequence[str] | None) -> list[str]:
     if wanted is None:
-        return [ONNX_RUNTIME] if unsupported(network) else list(RUNTIMES)
+        return [ONNX_RUNTIME] if unsupported(network) else list(DEFAULTS)
     for name in wanted:
         if name not in RUNTIMES:
             raise SettingError("runtimes", f"has no {name!r}", remedy=f"use some of {', '.join(RUNTIMES)}")
@@ -104,6 +108,7 @@ def _compare(network: Network, path: str | Path, names: list[str], source: Batch
     makers: dict[str, Callable[[], Runtime]] = {
         ONNX_RUNTIME: lambda: _OnnxRuntime(network, path),
         INTEGER_RUNNER: lambda: _Integers(network),
+        HEXAGON: lambda: Hexagon(network, path),
     }
     chosen = [_Against(network, makers[name]()) for name in names]
     for inputs, _ in track(source, "verify", total=source.samples):

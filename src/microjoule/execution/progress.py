@@ -2,33 +2,63 @@
 
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
 T = TypeVar("T")
 
 
+class Progress:
+    """A bar on standard error, as a context; it tells how far the work is, what was done last, and the time left.
+
+    Args:
+        label: what is being done.
+        total: how much there is, if that is known.
+    """
+
+    def __init__(self, label: str, *, total: int | None = None) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self._bar = RichProgress(*columns, console=Console(stderr=True), transient=True)
+        self._shown: AbstractContextManager[object] = self._bar if sys.stderr.isatty() else nullcontext()
+        self._task = self._bar.add_task(label, total=total)
+
+    def __enter__(self) -> "Progress":
+        """Show the bar."""
+        self._shown.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Take it away."""
+        self._shown.__exit__(*error)  # type: ignore[arg-type]
+
+    def step(self, *, by: int = 1, label: str | None = None) -> None:
+        """One more is done.
+
+        Args:
+            by: how many.
+            label: what to show instead of the label so far.
+        """
+        self._bar.update(self._task, advance=by, description=label)
+
+
 def track(items: Iterable[T], label: str, *, total: int | None = None) -> Iterator[T]:
-    """Go through items behind a progress bar on standard error.
+    """Go through items behind a progress bar.
 
     Args:
         items: what to go through; an item that holds tensors counts as its samples, any other as one.
         label: what is being done.
         total: how many there are, if that is known.
     """
-    if not sys.stderr.isatty():
-        yield from items
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(label, total=total)
+    with Progress(label, total=total) as progress:
         for item in items:
             yield item
-            progress.advance(task, _size(item))
+            progress.step(by=_size(item))
 
 
 def _size(item: object) -> int:

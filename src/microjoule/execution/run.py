@@ -11,6 +11,7 @@ from torch.utils import _pytree as pytree
 from microjoule.errors import DataError, MicrojouleError
 from microjoule.execution.batches import Batches
 from microjoule.graph.network import Network
+from microjoule.graph.quantizer import Quantizer
 
 Visitor = Callable[[Node, Tensor], Tensor | None]
 """(node, its value for one batch) -> the value to go on with, or None to leave it."""
@@ -109,3 +110,20 @@ def misfit(network: Network, inputs: tuple[Any, ...], error: Exception) -> DataE
         f"inputs of shape {got} do not go through a network that takes {expected}: {reason}",
         remedy="give inputs of the example's shape and type",
     )
+
+
+class unquantized:  # noqa: N801
+    """A context in which a network computes in floating point: every quantizer passes values through."""
+
+    def __init__(self, network: Network) -> None:
+        self.modes = {m: m.enabled for m in network.module.modules() if isinstance(m, Quantizer)}
+
+    def __enter__(self) -> None:
+        """Switch every quantizer off."""
+        for quantizer in self.modes:
+            quantizer.enabled = False
+
+    def __exit__(self, *_: object) -> None:
+        """Set each as it was."""
+        for quantizer, enabled in self.modes.items():
+            quantizer.enabled = enabled

@@ -1,7 +1,9 @@
 """Finding one's way in a graph: who reads a value, and which layers follow which."""
 
 from collections.abc import Iterator
+from typing import Any
 
+from torch import Tensor
 from torch.fx import Node
 
 from microjoule.graph.network import Network
@@ -22,12 +24,37 @@ def calls(network: Network, path: str) -> list[Node]:
     return [node for node in network.graph.nodes if node.op == "call_module" and node.target == path]
 
 
+def uses(network: Network, stored: Tensor) -> list[Node]:
+    """The nodes that use a stored tensor: that read it, or call a module that owns it.
+
+    Args:
+        network: the network.
+        stored: a parameter of the network, any shape.
+    """
+    found = []
+    for node in network.graph.nodes:
+        if node.op == "get_attr" and node.users:
+            held = [_as_stored(network, str(node.target))]
+        else:
+            called = module_at(network.module, node)
+            held = [] if called is None else list(called.parameters())
+        if any(tensor is stored for tensor in held):
+            found.append(node)
+    return found
+
+
+def _as_stored(network: Network, path: str) -> Tensor:
+    """The tensor at a path, without the quantizer that may be on it."""
+    above, _, name = path.rpartition(".")
+    owner = network.module.get_submodule(above)
+    quantized: Any = getattr(owner, "parametrizations", {})
+    stored: Tensor = quantized[name].original if name in quantized else getattr(owner, name)
+    return stored
+
+
 def is_private(network: Network, layer: Layer) -> bool:
     """Whether exactly one node uses a layer's weights, so that changing them changes nothing else."""
-    if layer.node.op == "call_module":
-        shared = sum(p is layer.stored_weight for m in network.module.modules() for p in m._parameters.values())
-        return len(calls(network, layer.path)) == 1 and shared <= 1
-    return len([n for n in network.graph.nodes if n.op == "get_attr" and n.target == layer.path and n.users]) == 1
+    return len(uses(network, layer.stored_weight)) == 1
 
 
 def only_user(node: Node) -> Node | None:

@@ -9,7 +9,7 @@ from torch.fx import Node
 from microjoule.errors import GraphError
 from microjoule.execution.batches import batches, first
 from microjoule.execution.progress import track
-from microjoule.execution.run import count, run
+from microjoule.execution.run import count, run, unquantized
 from microjoule.graph.network import Network
 from microjoule.graph.ops import kind
 from microjoule.graph.quantizer import Quantizer
@@ -85,23 +85,6 @@ def quantizer_nodes(network: Network) -> dict[Node, Quantizer]:
             assert isinstance(module, Quantizer)
             found[node] = module
     return found
-
-
-class unquantized:  # noqa: N801
-    """A context in which a network computes in floating point: every quantizer passes values through."""
-
-    def __init__(self, network: Network) -> None:
-        self.modes = {m: m.enabled for m in network.module.modules() if isinstance(m, Quantizer)}
-
-    def __enter__(self) -> None:
-        """Switch every quantizer off."""
-        for quantizer in self.modes:
-            quantizer.enabled = False
-
-    def __exit__(self, *_: object) -> None:
-        """Set each as it was."""
-        for quantizer, enabled in self.modes.items():
-            quantizer.enabled = enabled
 
 
 def rule_name(rule: RangeRule) -> str:

@@ -116,6 +116,22 @@ class NoiseEqualized:
 
 
 @dataclass(frozen=True, slots=True)
+class Smoothed:
+    """What is uneven in activations, moved into the weights that read them; `source` names the data.
+
+    Args:
+        alpha: how much was moved: 0 evens the weights alone, 1 the activations alone.
+        groups: for each norm or layer and its readers ("a -> b, c") the smallest and largest scale.
+    """
+
+    source: str
+    samples: int
+    alpha: float
+    groups: dict[str, tuple[float, float]]
+    skipped: tuple[Skipped, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class HighBiasesAbsorbed:
     """Layer path -> the largest bias that was moved into its readers."""
 
@@ -148,6 +164,21 @@ class WeightsBalanced:
 
 
 @dataclass(frozen=True, slots=True)
+class WeightsRounded:
+    """Weights rounded for good by a fixed rule, `how`.
+
+    Args:
+        layers: layer path -> share of weights that were rounded away from the nearest integer.
+        seed: of the draws; None where nothing was drawn.
+    """
+
+    how: str
+    layers: dict[str, float]
+    seed: int | None
+    skipped: tuple[Skipped, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class BiasShift:
     """How far rounding moved the mean output of one layer: a value a channel, in units of its standard deviation."""
 
@@ -162,6 +193,28 @@ class BiasesCorrected:
 
     source: str
     shifts: tuple[BiasShift, ...]
+    skipped: tuple[Skipped, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LayerReconstructed:
+    """One layer fitted to its outputs in floating point: mean squared errors over the outputs' variance."""
+
+    layer: str
+    error_before: float
+    error_after: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reconstructed:
+    """Weights rounded so that each layer's outputs are near those in floating point; `method` says how."""
+
+    method: str
+    source: str
+    samples: int
+    seed: int
+    layers: tuple[LayerReconstructed, ...]
     skipped: tuple[Skipped, ...]
 
 
@@ -232,11 +285,14 @@ Record = (
     | StatisticsObserved
     | Equalized
     | NoiseEqualized
+    | Smoothed
     | HighBiasesAbsorbed
     | WeightsClipped
     | TiesAvoided
     | WeightsBalanced
+    | WeightsRounded
     | BiasesCorrected
+    | Reconstructed
     | Placed
     | Calibrated
     | ErrorsByLayer

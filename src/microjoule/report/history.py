@@ -101,11 +101,19 @@ def _noise_equalized(record: facts.NoiseEqualized) -> Step:
     return Step("Equalized noise across layers", summary, tuple(_scales(record)), record.skipped)
 
 
+def _smoothed(record: facts.Smoothed) -> Step:
+    summary = f"{_many(len(record.groups), 'group')} of layers on {_many(record.samples, 'sample')}: {record.source}"
+    details = (("alpha", f"{record.alpha:g}"), *_ranges_of_scales(record.groups))
+    return Step("Smoothed activations", summary, details, record.skipped)
+
+
 def _scales(record: facts.Equalized | facts.NoiseEqualized) -> list[tuple[str, str]]:
-    scales = [
-        (name, f"scales {units.digits(low)} to {units.digits(high)}") for name, (low, high) in record.groups.items()
-    ]
+    scales = _ranges_of_scales(record.groups)
     return [*scales, ("a cap a channel", ", ".join(record.capped))] if record.capped else scales
+
+
+def _ranges_of_scales(groups: dict[str, tuple[float, float]]) -> list[tuple[str, str]]:
+    return [(name, f"scales {units.digits(low)} to {units.digits(high)}") for name, (low, high) in groups.items()]
 
 
 def _absorbed(record: facts.HighBiasesAbsorbed) -> Step:
@@ -128,6 +136,14 @@ def _balanced(record: facts.WeightsBalanced) -> Step:
     details = tuple((layer, f"{units.percent(moved)} of the weights") for layer, moved in record.moved.items())
     summary = f"errors cancel in {_many(len(record.moved), 'layer')}"
     return Step("Rounded weights in balance", summary, details, record.skipped)
+
+
+def _rounded(record: facts.WeightsRounded) -> Step:
+    details = tuple((layer, f"{units.percent(moved)} not to the nearest") for layer, moved in record.layers.items())
+    drawn = "" if record.seed is None else f", seed {record.seed}"
+    return Step(
+        "Rounded weights", f"{_many(len(record.layers), 'layer')}, {record.how}{drawn}", details, record.skipped
+    )
 
 
 def _corrected(record: facts.BiasesCorrected) -> Step:
@@ -213,10 +229,12 @@ _WORDS: dict[type[Any], Callable[[Any], Step]] = {
     facts.StatisticsObserved: _observed,
     facts.Equalized: _equalized,
     facts.NoiseEqualized: _noise_equalized,
+    facts.Smoothed: _smoothed,
     facts.HighBiasesAbsorbed: _absorbed,
     facts.WeightsClipped: _clipped,
     facts.TiesAvoided: _ties_avoided,
     facts.WeightsBalanced: _balanced,
+    facts.WeightsRounded: _rounded,
     facts.BiasesCorrected: _corrected,
     facts.Placed: _placed,
     facts.Calibrated: _calibrated,

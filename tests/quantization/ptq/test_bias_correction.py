@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import microjoule as mj
 from microjoule.errors import DataError, GraphError
 from microjoule.graph.ops import Layer
-from microjoule.quantization.calibrate import unquantized
+from microjoule.execution.run import unquantized
 from microjoule.quantization.ptq.bias_correction import expected_shift
 from tests.capture.models import Function
 

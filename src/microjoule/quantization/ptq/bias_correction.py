@@ -28,7 +28,7 @@ from microjoule.graph.ops import Layer, arguments, kind
 from microjoule.graph.shapes import Shape, shapes
 from microjoule.graph.walk import is_private, through_quantizers
 from microjoule.numerics.statistics import Moments
-from microjoule.quantization.calibrate import unquantized
+from microjoule.execution.run import unquantized
 from microjoule.quantization.moments import propagate
 from microjoule.records.facts import BiasesCorrected, BiasShift, Skipped
 

@@ -1,0 +1,1 @@
+"""Choosing under a budget: problems, solutions, checkers, solvers. Plain numbers; nothing here knows a network."""

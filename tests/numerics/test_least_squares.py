@@ -1,0 +1,69 @@
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import tensor
+from torch.testing import assert_close
+
+from microjoule.numerics.least_squares import best_bias, damped, moments, refit, squared_error
+
+INPUTS = tensor([[[0.0, 1.0], [2.0, 1.0], [4.0, 4.0]]])
+OUTPUTS = tensor([[[1.0], [3.0], [8.0]]])
+
+
+def example(seed, groups=2, rows=40, ins=5, outs=3):
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(groups, rows, ins, generator=generator, dtype=torch.float64) + 1
+    y = torch.randn(groups, rows, outs, generator=generator, dtype=torch.float64)
+    w = torch.randn(groups, outs, ins, generator=generator, dtype=torch.float64)
+    return x, y, w
+
+
+def test_moments_by_hand():
+    known = moments(INPUTS, OUTPUTS)
+    assert_close(known.input_mean, tensor([[2.0, 2.0]]).double())
+    assert_close(known.output_mean, tensor([[4.0]]).double())
+    assert_close(known.second, tensor([[[8.0, 6.0], [6.0, 6.0]]]).double() / 3)
+    assert_close(known.cross, tensor([[[14.0, 12.0]]]).double() / 3)  # -3 -2, -1 0, 4 2: 6+0+8; 3+1+8
+    assert_close(known.output_variance, tensor([[26.0]]).double() / 3)
+
+
+@given(seed=st.integers(0, 2**31))
+def test_the_error_is_that_of_the_samples(seed):
+    x, y, w = example(seed)
+    known = moments(x, y)
+    left = y - x @ w.transpose(1, 2) - best_bias(w, known)[:, None]
+    assert_close(squared_error(w, known), left.square().mean(1))
+    assert_close(left.mean(1), torch.zeros(2, 3).double(), atol=1e-9, rtol=0)
+
+
+@given(seed=st.integers(0, 2**31))
+def test_a_refit_has_the_least_error_and_a_ridge_holds_it_back(seed):
+    x, y, w = example(seed)
+    known = moments(x, y)
+    best = refit(w, known, ridge=1e-12)
+    solution = torch.linalg.lstsq(x - x.mean(1, keepdim=True), y - y.mean(1, keepdim=True)).solution.transpose(1, 2)
+    assert_close(best, solution, rtol=1e-6, atol=1e-6)
+    held = refit(w, known, ridge=1.0)
+    assert (squared_error(best, known) <= squared_error(held, known)).all()
+    assert (squared_error(held, known) <= squared_error(w, known)).all()
+    assert_close(refit(w, known, ridge=1e12), w, rtol=1e-6, atol=1e-6)
+
+
+def test_the_ridge_by_hand():
+    """One input with mean square 4, B = 6, w = 1: (6 + 0.5 * 4 * 1) / (4 + 0.5 * 4) = 8 / 6."""
+    known = moments(tensor([[[-2.0], [2.0]]]), tensor([[[-3.0], [3.0]]]))
+    assert_close(refit(tensor([[[1.0]]]), known, ridge=0.5), tensor([[[8 / 6]]]).double())
+
+
+def test_damping_does_not_depend_on_the_scale_of_an_input():
+    second = tensor([[[4.0, 1.0], [1.0, 1.0]]]).double()
+    scale = tensor([10.0, 0.1]).double()
+    scaled = second * scale[:, None] * scale
+    assert_close(damped(scaled, 0.1), damped(second, 0.1) * scale[:, None] * scale)
+    assert_close(damped(second, 0.1), tensor([[[4.4, 1.0], [1.0, 1.1]]]).double())
+
+
+def test_an_input_that_never_changes_leaves_the_matrix_regular():
+    second = torch.diag(tensor([3.0, 0.0, 0.0])).double()[None]
+    assert (torch.linalg.eigvalsh(damped(second, 0.01)) > 0).all()
+    assert (torch.linalg.eigvalsh(damped(torch.zeros(1, 3, 3).double(), 0.01)) > 0).all()
