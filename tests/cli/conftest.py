@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import torch
 
 from microjoule.cli.app import main
 
@@ -30,6 +31,14 @@ def document(command):
         return json.loads(out)
 
     return run
+
+
+@pytest.fixture
+def program(tmp_path):
+    """A file of torch.export.save, whose batch is fixed."""
+    path = tmp_path / "model.pt2"
+    torch.export.save(torch.export.export(torch.nn.Sequential(torch.nn.Linear(4, 3)), (torch.zeros(2, 4),)), path)
+    return path
 
 
 @pytest.fixture

@@ -14,6 +14,12 @@ def test_the_file_is_written_verified_and_measured(document, quantized, tmp_path
     assert record["latency_ms"] > 0
 
 
+def test_only_onnx_files_are_measured(command, program):
+    code, _, err = command("measure", program)
+    assert code == 2
+    assert "model.pt2: is no ONNX file, or a damaged one\n  export the network" in err
+
+
 def test_a_file_that_is_no_model_is_refused(command, quantized, tmp_path):
     path = tmp_path / "broken.onnx"
     path.write_bytes(b"no model")

@@ -14,3 +14,8 @@ def test_people_get_a_table(command):
     code, out, _ = command("inspect", MODEL)
     assert code == 0
     assert "conv" in out
+
+
+def test_a_fixed_batch_is_told_with_what_to_do(document, program):
+    (warning,) = document("inspect", program)["warnings"]
+    assert warning.startswith("its batch is fixed to that of the example inputs; torch.export.export(")

@@ -54,7 +54,7 @@ def test_processes_end(path, monkeypatch):
 
 def test_a_file_that_is_no_model_is_refused(tmp_path):
     (tmp_path / "x.onnx").write_bytes(b"nothing")
-    with pytest.raises(FileError, match="ONNX Runtime does not run it"):
+    with pytest.raises(FileError, match="is no ONNX file, or a damaged one"):
         measure(tmp_path / "x.onnx")
 
 

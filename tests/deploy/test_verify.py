@@ -2,9 +2,10 @@ import pytest
 import torch
 from torch import nn
 
+from microjoule.capture.export import capture
 from microjoule.deploy.onnx_file import export
 from microjoule.deploy.verify import INTEGER_RUNNER, ONNX_RUNTIME, RUNTIMES, verify
-from microjoule.errors import DataError, ExportError, FileError, SettingError
+from microjoule.errors import DataError, ExportError, FileError, GraphError, SettingError
 from microjoule.quantization.simulate import freeze
 from microjoule.quantization.tie_free import avoid_ties
 from tests.deploy.networks import CASES, Function, images, quantized, small
@@ -39,6 +40,7 @@ def test_each_runtime_has_a_record(deployed):
     assert network.history[-2:] == records
     assert [record.runtime.split()[0] for record in records] == ["onnxruntime", "integer"]
     assert {(record.samples, record.path) for record in records} == {(5, str(path))}
+    assert {(len(record.layers), record.values) for record in records} == {(len(network.quantizers),) * 2}
     assert all(record.top1_agreement == 1.0 for record in records)
 
 
@@ -80,8 +82,15 @@ def test_the_file_of_another_network_is_refused(deployed, tmp_path):
             node.target = f"quantizers.{names[path]}"
     other.recompile()
     export(other, tmp_path / "other.onnx")
-    with pytest.raises(ExportError, match="has none of the network's quantized values"):
+    with pytest.raises(ExportError, match=r"has 0 of the network's \d+ quantized values"):
         verify(network, tmp_path / "other.onnx", x)
+
+
+def test_a_network_without_quantizers_is_refused(deployed):
+    _, path, x = deployed
+    plain = capture(nn.Flatten(), x)
+    with pytest.raises(GraphError, match=r"has no quantizers, .*\n  quantize it first"):
+        verify(plain, path, x)
 
 
 def test_what_cannot_be_verified_is_refused(deployed):

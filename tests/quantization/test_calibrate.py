@@ -8,8 +8,7 @@ from torch.testing import assert_close
 import microjoule as mj
 from microjoule.errors import DataError, GraphError
 from microjoule.execution.run import unquantized
-from microjoule.numerics.ranges import percentile
-from microjoule.quantization.calibrate import quantizer_nodes
+from microjoule.quantization.calibrate import quantizer_nodes, rule_name
 
 
 def network():
@@ -56,6 +55,31 @@ def test_a_rule_that_clips_gives_smaller_steps():
     record = mj.calibrate(made, x, rule=percentile(99.0))
     assert ends(made)[0][0] < whole / 3
     assert record.ranges[0].seen_high == 50
+
+
+def shrunk(share):
+    def rule(distribution, scheme):
+        return share * distribution.low, share * distribution.high
+
+    return rule
+
+
+class Whole:
+    def __call__(self, distribution, scheme):
+        return distribution.low, distribution.high
+
+
+@pytest.mark.parametrize(
+    ("rule", "name"),
+    [
+        (mse, "mse"),
+        (percentile(99.99), "percentile(99.99)"),
+        (shrunk(0.5), "shrunk.rule"),
+        (Whole(), "Whole"),
+    ],
+)
+def test_a_record_names_the_rule(rule, name):
+    assert rule_name(rule) == name
 
 
 def test_kept_ranges_stay():

@@ -1,7 +1,8 @@
 import pytest
 
+from microjoule.records.facts import Calibrated, Placed, RangeFound
 from microjoule.records.measured import Costs, Evaluated, Exported, Measured
-from microjoule.report.choose import before_and_after, every, is_float, last, result_stage, stage_of
+from microjoule.report.choose import before_and_after, calibrations, every, is_float, last, result_stage, stage_of
 from tests.report.samples import MACHINE, records
 
 
@@ -22,6 +23,20 @@ def test_records_of_a_kind_keep_their_order():
     assert [record.stage for record in every(history, Evaluated)] == ["fp32", "int8"]
     assert last(history, Evaluated).stage == "int8"
     assert last(history, Costs) is None
+
+
+def calibrated(source, **highs):
+    return Calibrated(
+        source, "min_max", 0, tuple(RangeFound(name, 0.0, high, 0.0, high) for name, high in highs.items())
+    )
+
+
+def test_ranges_are_those_of_the_last_placement_and_the_later_one_of_a_name_counts():
+    history = [calibrated("old", a=9.0), Placed("t", (), ()), calibrated("statistics", a=1.0, b=2.0)]
+    history += [calibrated("noise", b=3.0, c=4.0)]
+    found = [(record.source, [(one.name, one.high) for one in record.ranges]) for record in calibrations(history)]
+    assert found == [("statistics", [("a", 1.0)]), ("noise", [("b", 3.0), ("c", 4.0)])]
+    assert calibrations([*history, calibrated("images", a=5.0, b=5.0, c=5.0)])[0].source == "images"
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import math
 import pytest
 from plotly import graph_objects
 
-from microjoule.records.facts import Calibrated, RangeFound
+from microjoule.records.facts import RangeFound
 from microjoule.records.measured import ErrorsByLayer, Evaluated, LayerAgreement, LayerError, Verified
 from microjoule.report.plots import (
     MOST_TICKS,
@@ -74,8 +74,8 @@ def test_bars_of_stages_by_hand():
 
 
 def test_ranges_stand_on_their_low_end():
-    record = Calibrated("images", "min-max", 4, (RangeFound("q", -1.0, 3.0, -0.5, 2.0),))
-    grid, seen = activation_ranges(record, str.upper)["data"]
+    ranges = (RangeFound("q", -1.0, 3.0, -0.5, 2.0),)
+    grid, seen = activation_ranges(ranges, str.upper)["data"]
     assert (grid["base"], grid["y"]) == ([-1.0], [4.0])
     assert (seen["base"], seen["y"]) == ([-0.5], [2.5])
     assert grid["customdata"] == [["Q", -1.0, 3.0]]

@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from microjoule.records.facts import BiasesCorrected, Calibrated, WeightRanges
-from microjoule.records.measured import ErrorsByLayer, Verified
+from microjoule.records.facts import BiasesCorrected, BiasShift, Calibrated, RangeFound, Skipped, WeightRanges
+from microjoule.records.measured import ErrorsByLayer, Evaluated, Verified
 from microjoule.report.sections import sections
 from tests.report.samples import records
 
@@ -62,6 +62,32 @@ def test_the_worst_layer_is_named_before_and_after():
 def test_one_stage_of_weights_is_not_compared_with_itself():
     stage = next(record for record in records() if isinstance(record, WeightRanges))
     assert by_name([stage])["weights"].text.endswith("51× before equalization.")
+
+
+def test_every_source_of_ranges_is_named():
+    one, two = (RangeFound(name, 0.0, 1.0, 0.0, 1.0) for name in "ab")
+    history = [Calibrated("statistics", "min_max", 0, (one,)), Calibrated("noise", "mse", 1024, (two,))]
+    section = by_name(history)["activations"]
+    assert section.text.endswith(
+        "found by min_max from statistics (1 of 2) and by mse from noise, 1,024 samples (1 of 2)."
+    )
+    assert [len(bars["y"]) for bars in section.plots[0].choices[0].figure["data"]] == [2, 2]
+    assert by_name(history[:1])["activations"].text.endswith("found by min_max from statistics.")
+
+
+def test_layers_that_were_not_corrected_are_counted():
+    shifts, skipped = (BiasShift("a", (0.1,), (0.0,)),), (Skipped("b", "unknown input"), Skipped("c", "unknown input"))
+    captions = [
+        by_name([BiasesCorrected("noise", shifts, left_out)])["biases"].plots[0].caption for left_out in (skipped, ())
+    ]
+    assert captions[0].startswith("All channels of the 1 corrected layer; 2 more were skipped. ")
+    assert captions[1].startswith("All channels of the 1 corrected layer. ")
+
+
+@pytest.mark.parametrize(("stages", "compared"), [(("fp32", "W8A8"), True), (("W4A8", "W8A8"), False)])
+def test_stages_are_compared_with_fp32_where_it_was_scored(stages, compared):
+    history = [Evaluated(stage, "top1", 70.0, "%", 10, "photos", 1.0) for stage in stages]
+    assert ("before quantization" in by_name(history)["accuracy"].text) is compared
 
 
 def test_a_machine_is_told_once():

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from microjoule.records.measured import Evaluated, Verified
@@ -73,14 +75,19 @@ def test_amounts_of_nothing_have_no_bars():
 
 def test_agreement_tells_the_worst_layer_of_each_runtime():
     table = agreements(records())
-    assert texts(table)[0][:5] == ["onnxruntime 1.31.1", "model.int8.onnx", "64", "99.85 %", "1"]
-    assert texts(table)[0][6] == "none"
+    assert texts(table)[0][:6] == ["onnxruntime 1.31.1", "model.int8.onnx", "64", "20", "99.85 %", "1"]
+    assert texts(table)[0][7] == "none"
+
+
+def test_how_many_of_the_values_were_compared_is_told():
+    verified = next(record for record in records() if isinstance(record, Verified))
+    assert texts(agreements([replace(verified, values=34)]))[0][3] == "20 of 34"
 
 
 def test_a_departure_is_named_and_an_empty_comparison_is_dashes():
     table = agreements([Verified("integer runner", "x", 1, (), "conv", None)])
-    assert texts(table) == [["integer runner", "x", "1", "–", "–", "–", "conv"]]
-    assert table.rows[0][6].tone == "bad"
+    assert texts(table) == [["integer runner", "x", "1", "0", "–", "–", "–", "conv"]]
+    assert table.rows[0][7].tone == "bad"
 
 
 def test_files_and_measurements_of_the_sample_run():

@@ -53,7 +53,7 @@ def test_an_empty_table_is_refused(root: Path) -> None:
 
 
 def test_colour_pictures_need_a_model(root: Path) -> None:
-    with pytest.raises(SettingError, match=r"give model=\.\.\."):
+    with pytest.raises(SettingError, match=r"model=\.\.\."):
         zoo.dataset("pictures", data=root)
 
 
@@ -104,7 +104,12 @@ def test_objects_in_an_npz_are_not_unpickled(root: Path) -> None:
 
 
 def test_an_unknown_set_names_those_there_are(root: Path) -> None:
-    with pytest.raises(FileError, match="choose one of coco, grey, pictures"):
+    (root / "notes").mkdir()
+    (root / "sound").mkdir()
+    np.savez(root / "sound" / "test.npz", audio=np.zeros(3), label=np.zeros(1))
+    (root / "damaged").mkdir()
+    (root / "damaged" / "test.npz").write_bytes(b"damaged")
+    with pytest.raises(FileError, match=r"choose one of digits_train, digits_test, coco, grey, pictures$"):
         zoo.dataset("imagenet", data=root)
 
 

@@ -16,6 +16,12 @@ def test_top1_by_hand() -> None:
     assert metric.compute() == pytest.approx(200 / 3)
 
 
+@pytest.mark.parametrize("labels", [[0, 2], [-1, 1]])
+def test_a_label_that_is_no_class_is_refused(labels: list[int]) -> None:
+    with pytest.raises(DataError, match=f"has labels {min(labels)} to {max(labels)}, the network 2 classes"):
+        zoo.metric("top1").update(torch.zeros(2, 2), torch.tensor(labels))
+
+
 def test_miou_by_hand() -> None:
     metric = zoo.metric("miou")
     truth = torch.tensor([[[0, 0], [1, 255]]])

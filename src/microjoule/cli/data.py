@@ -1,5 +1,6 @@
 """What a command line calls data, to batches."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from microjoule.execution.batches import Batches, batches, first
 from microjoule.zoo import cards, folders
 from microjoule.zoo.data import dataset
 from microjoule.zoo.preprocessing import Normalisation
+from microjoule.zoo.super_resolution_pairs import SuperResolution
 
 REMEDY = "give a folder of images, an .npz file with x and y, module.py:function, or zoo:NAME"
 BATCH = 32
@@ -63,6 +65,8 @@ def _found(source: str, model: Model, reading: Reading) -> Batches:
         name, _, of = source.removeprefix(ZOO).partition("@")
         card = cards.card(of) if of else model.card
         data = dataset(name, card.name if card else None, data=reading.zoo_data, limit=reading.samples)
+        if not isinstance(data, SuperResolution):  # its images have sizes of their own
+            _check_shape(source, data[0][0].shape, model)
         return batches(data, batch_size=_batch_size(model))
     if python_file.is_python(source):
         return batches(python_file.call(source), batch_size=_batch_size(model), name=source)
@@ -128,13 +132,7 @@ def _arrays(path: Path, model: Model, reading: Reading) -> Batches:
             remedy="save inputs as x (n, ...) and labels as y",
         )
     x, example = _inputs(path, arrays["x"], reading), _example(model)
-    if x.shape[1:] != example.shape[1:]:
-        got, wanted = ("n", *x.shape[1:]), ("n", *example.shape[1:])
-        raise DataError(
-            str(path),
-            f"holds x of shape {got}, and the network takes {wanted}",
-            remedy="prepare x as the network wants it",
-        )
+    _check_shape(str(path), x.shape[1:], model)
     if x.dtype != example.dtype:
         raise DataError(
             str(path),
@@ -143,6 +141,15 @@ def _arrays(path: Path, model: Model, reading: Reading) -> Batches:
         )
     data = (x, arrays["y"]) if "y" in arrays else x
     return batches(data, batch_size=_batch_size(model), name=path.name)
+
+
+def _check_shape(place: str, shape: Sequence[int], model: Model) -> None:
+    """A network with a pooling over all positions runs on other sizes than it was made for, and errs."""
+    got, wanted = tuple(shape), tuple(_example(model).shape[1:])
+    if got != wanted:
+        raise DataError(
+            place, f"holds inputs of shape {got}, and the network takes {wanted}", remedy="bring them to that shape"
+        )
 
 
 def _inputs(path: Path, stored: np.ndarray[Any, Any], reading: Reading) -> Tensor:

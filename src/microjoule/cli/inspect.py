@@ -15,6 +15,9 @@ from microjoule.records.measured import Costs
 from microjoule.report import units
 from microjoule.report.terminal import history_table, rich_table
 
+FREE_BATCH = "; torch.export.export(..., dynamic_shapes=({0: Dim.AUTO},)) with two samples or more leaves it open"
+"""What to do about a fixed batch in a .pt2 file; `mj.capture` does so by itself."""
+
 
 def inspect(*, model: ModelSource, shape: Shape = None, zoo_data: ZooData = None, json: Json = False) -> None:
     """Print the layers of a model with shapes, parameters and MACs, what was done to it, and warnings.
@@ -54,7 +57,7 @@ def warnings(network: Network) -> list[str]:
     for skipped in captured.functional_layers if captured is not None else ():
         found.append(f"{skipped.place} stays a functional operator: {skipped.reason}")
     if not network.dynamic_batch:
-        found.append("its batch is fixed to that of the example inputs")
+        found.append(f"its batch is fixed to that of the example inputs{FREE_BATCH if _is_program(captured) else ''}")
     norms = sum(kind(network.module, node) == "batch_norm" for node in network.graph.nodes)
     if norms and network.quantizers:
         found.append(f"it is quantized, and {norms} batch norms are not folded")
@@ -62,6 +65,10 @@ def warnings(network: Network) -> list[str]:
     if loose:
         found.append(f"these activation quantizers have no range yet: {', '.join(loose)}")
     return found
+
+
+def _is_program(captured: Captured | None) -> bool:
+    return captured is not None and captured.source.endswith(".pt2")
 
 
 def _layers(network: Network, counted: Costs) -> RenderableType:

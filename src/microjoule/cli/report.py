@@ -11,7 +11,7 @@ from microjoule.cli.options import Json
 from microjoule.cli.output import finish
 from microjoule.errors import FileError
 from microjoule.recipes.report import report as write_report
-from microjoule.records.facts import Record
+from microjoule.records.facts import Captured, Record
 from microjoule.records.json_io import records_from_json
 
 SOURCES_HELP = "Networks that microjoule saved, and JSON that its commands printed; their records one after another."
@@ -40,7 +40,14 @@ def report(
 
 def _records(source: Path) -> list[Record]:
     if source.suffix != ".json":
-        return load(source).history
+        history = load(source).history
+        if all(isinstance(record, Captured) for record in history):
+            raise FileError(
+                str(source),
+                "has no history to report",
+                remedy="give what microjoule quantize --out FILE.mj saved, or the output of a command with --json",
+            )
+        return history
     try:
         text = source.read_text("utf-8")
         document: Any = json_module.loads(text)

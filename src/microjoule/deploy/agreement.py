@@ -97,9 +97,14 @@ class Comparison:
         if self.scored:
             self.same_top += int((expected.argmax(1) == got.argmax(1)).sum())
 
-    def record(self, path: str) -> Verified:
-        """What was found."""
+    def record(self, path: str, values: int) -> Verified:
+        """What was found.
+
+        Args:
+            path: of the file.
+            values: how many quantized values the network has.
+        """
         layers = tuple(tally.summary(name) for name, tally in self.tallies.items())
         departed = next((layer.name for layer in layers if layer.within_one_step_share < ENOUGH), None)
         top1 = self.same_top / self.samples if self.scored else None
-        return Verified(self.runtime, path, self.samples, layers, departed, top1)
+        return Verified(self.runtime, path, self.samples, layers, departed, top1, values)

@@ -28,6 +28,9 @@ PAUSE_SECONDS = 0.2
 """Before each turn: for a tenth of a second the other process's threads go on spinning, in wait of a next run. On two
 cores a pause of 0.02 seconds triples the median, and makes a ratio of 0.48 anything between 0.2 and 0.8."""
 
+NO_ONNX = "INVALID_PROTOBUF"
+"""What ONNX Runtime says of a file of another kind."""
+
 
 def measure(path: str | Path, *, runs: int = 50, threads: int = 2, batch: int = 1, stage: str = "") -> Measured:
     """Measure one model file.
@@ -150,6 +153,10 @@ class _Process:
         except BrokenPipeError:
             line = ""
         answer: dict[str, Any] = json.loads(line) if line.startswith("{") else {"error": self._last_words()}
+        if NO_ONNX in str(answer.get("error")):
+            raise FileError(
+                self.path, "is no ONNX file, or a damaged one", remedy="export the network: microjoule export"
+            )
         if "error" in answer:
             raise FileError(
                 self.path,

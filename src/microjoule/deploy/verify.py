@@ -26,7 +26,7 @@ from microjoule.deploy.hexagon import Hexagon
 from microjoule.deploy.integer import IntegerRunner, unsupported
 from microjoule.deploy.qdq import QUANTIZED, stored_type
 from microjoule.deploy.session import RUNTIME, open_session, read_model, run_session
-from microjoule.errors import ExportError, SettingError
+from microjoule.errors import ExportError, GraphError, SettingError
 from microjoule.execution.batches import Batches, batches, first
 from microjoule.execution.progress import track
 from microjoule.execution.run import run, visit
@@ -73,16 +73,23 @@ def verify(
 
     Raises:
         FileError: if the file is missing or damaged.
-        ExportError: if the file is not of this network, or the integer runner or Hexagon is asked for and lacks an
-            operator.
+        GraphError: if the network has no quantizers.
+        ExportError: if under half of the network's quantized values are in the file, or the integer runner or Hexagon
+            is asked for and lacks an operator.
         SettingError: if there is no such runtime, or its extra is not installed.
         DataError: if the data is empty or does not fit.
     """
+    if not network.quantizers:
+        raise GraphError(
+            "network",
+            "has no quantizers, and their values are what is compared",
+            remedy="quantize it first: mj.recipes.data_free(network), or microjoule quantize",
+        )
     source = batches(data, batch_size=SAMPLES_AT_ONCE)
     source = source if samples is None else first(source, samples)
     names = _names(network, runtimes)
     comparisons = _compare(network, path, names, source)
-    records = [comparison.record(str(path)) for comparison in comparisons]
+    records = [comparison.record(str(path), len(network.quantizers)) for comparison in comparisons]
     network.history.extend(records)
     return records
 
@@ -151,12 +158,9 @@ class _OnnxRuntime:
         self.deployed = open_session(model.SerializeToString(), str(path))
         made = {output for node in model.graph.node for output in node.output}
         self.values = tuple(name for name in network.quantizers if f"{name}{QUANTIZED}" in made)
-        if not self.values:
-            raise ExportError(
-                str(path),
-                "has none of the network's quantized values",
-                remedy="export this network and verify that file",
-            )
+        if 2 * len(self.values) < len(network.quantizers):
+            fact = f"has {len(self.values)} of the network's {len(network.quantizers)} quantized values"
+            raise ExportError(str(path), fact, remedy="export this network and verify that file")
         for name in self.values:
             kind = stored_type(network.quantizers[name].affine.grid).value
             model.graph.output.append(onnx.helper.make_tensor_value_info(f"{name}{QUANTIZED}", kind, None))

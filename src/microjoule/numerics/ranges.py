@@ -58,6 +58,7 @@ def percentile(percent: float) -> RangeRule:
         first, last = _past_share(values, counts, share), _past_share(values.flip(1), counts.flip(1), share)
         return torch.clamp(first, low, high), torch.clamp(last, low, high)
 
+    rule.__name__ = rule.__qualname__ = f"percentile({percent})"
     return rule
 
 

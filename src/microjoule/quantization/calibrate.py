@@ -88,5 +88,5 @@ def quantizer_nodes(network: Network) -> dict[Node, Quantizer]:
 
 
 def rule_name(rule: RangeRule) -> str:
-    """What to call a rule in a record."""
-    return str(getattr(rule, "__name__", type(rule).__name__))
+    """What to call a rule in a record; one that a function makes is named by both."""
+    return str(getattr(rule, "__qualname__", type(rule).__name__)).replace(".<locals>", "")

@@ -97,6 +97,7 @@ class Verified:
         layers: every quantized value that both have, in the order of the network.
         first_departure: the first layer where under 99.9 % of the values are within one step; None if there is none.
         top1_agreement: share of samples whose largest output is the same; None if outputs are not scores of classes.
+        values: how many quantized values the network has, of which `layers` are those compared; 0 if not recorded.
     """
 
     runtime: str
@@ -105,6 +106,7 @@ class Verified:
     layers: tuple[LayerAgreement, ...]
     first_departure: str | None
     top1_agreement: float | None
+    values: int = 0
 
 
 @dataclass(frozen=True, slots=True)

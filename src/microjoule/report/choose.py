@@ -1,10 +1,11 @@
 """Which of many records a question is about."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import PurePath
 from typing import TypeVar
 
-from microjoule.records.facts import Record
+from microjoule.records.facts import Calibrated, Placed, Record
 from microjoule.records.measured import Costs, Evaluated, Exported, Measured
 
 Kind = TypeVar("Kind")
@@ -21,6 +22,18 @@ def last(records: Sequence[Record], kind: type[Kind]) -> Kind | None:
     """The latest record of a kind, or None."""
     found = every(records, kind)
     return found[-1] if found else None
+
+
+def calibrations(records: Sequence[Record]) -> list[Calibrated]:
+    """Every calibration since the last placement, each with those of its ranges that no later one replaced."""
+    placed = max((at for at, record in enumerate(records) if isinstance(record, Placed)), default=-1)
+    found = every(records[placed + 1 :], Calibrated)
+    latest = {one.name: at for at, record in enumerate(found) for one in record.ranges}
+    kept = [
+        replace(record, ranges=tuple(one for one in record.ranges if latest[one.name] == at))
+        for at, record in enumerate(found)
+    ]
+    return [record for record in kept if record.ranges]
 
 
 def stage_of(record: Costs | Evaluated | Exported | Measured) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from microjoule.records.facts import Calibrated
+from microjoule.records.facts import RangeFound
 from microjoule.records.measured import ErrorsByLayer, Evaluated, Verified
 from microjoule.report.choose import is_float
 
@@ -152,12 +152,12 @@ def _stage_colour(stage: str, result: str | None) -> str:
 # Activations -----------------------------------------------------------------
 
 
-def activation_ranges(record: Calibrated, show: Show) -> Figure:
+def activation_ranges(ranges: Sequence[RangeFound], show: Show) -> Figure:
     """A bar from low to high for each activation quantizer, and a line over what was seen there."""
-    names = [show(found.name) for found in record.ranges]
+    names = [show(found.name) for found in ranges]
     sides = (
-        ("range of the grid", [(found.low, found.high) for found in record.ranges], "@after", 0.72),
-        ("seen", [(found.seen_low, found.seen_high) for found in record.ranges], "@before", 0.16),
+        ("range of the grid", [(found.low, found.high) for found in ranges], "@after", 0.72),
+        ("seen", [(found.seen_low, found.seen_high) for found in ranges], "@before", 0.16),
     )
     layout = {
         "xaxis": layer_axis(names),

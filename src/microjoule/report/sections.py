@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from microjoule.records.facts import BiasesCorrected, Calibrated, Record, Run, WeightRanges
-from microjoule.records.measured import ErrorsByLayer, Machine, Measured, Verified
+from microjoule.records.facts import BiasesCorrected, Calibrated, Placed, Record, Run, WeightRanges
+from microjoule.records.measured import ErrorsByLayer, Evaluated, Machine, Measured, Verified
 from microjoule.report import units
 from microjoule.report.bias_plots import Shifts, bias_histogram, root_mean_square
-from microjoule.report.choose import every, last, result_stage
+from microjoule.report.choose import calibrations, every, is_float, last, result_stage
 from microjoule.report.history import Step, history, machine, settings
 from microjoule.report.layers import Names, layers
 from microjoule.report.plots import (
@@ -61,7 +61,9 @@ def _accuracy(records: Sequence[Record]) -> Section | None:
         )
         for index, group in enumerate(groups)
     )
-    text = "Every stage that was evaluated, against the network before quantization."
+    text = "Every stage that was evaluated."
+    if any(is_float(record.stage) for record in every(records, Evaluated)):
+        text = "Every stage that was evaluated, against the network before quantization."
     return Section("accuracy", "Accuracy", text, plots, tuple(evaluations(group) for group in groups))
 
 
@@ -130,7 +132,7 @@ def _biases(records: Sequence[Record]) -> Section | None:
     plot = single(
         "biases",
         "Shift of the mean of each output channel",
-        "All channels of all layers. The outermost bars hold what lies beyond.",
+        f"All channels of {_corrected_layers(record)}. The outermost bars hold what lies beyond.",
         bias_histogram(record),
     )
     text = (
@@ -141,17 +143,35 @@ def _biases(records: Sequence[Record]) -> Section | None:
     return Section("biases", "Rounding bias", text, (plot,))
 
 
+def _corrected_layers(record: BiasesCorrected) -> str:
+    corrected, skipped = len(record.shifts), len(record.skipped)
+    told = f"the {corrected:,} corrected layer{'' if corrected == 1 else 's'}"
+    return f"{told}; {skipped:,} more {'was' if skipped == 1 else 'were'} skipped" if skipped else told
+
+
 def _activations(records: Sequence[Record]) -> Section | None:
-    record = last(records, Calibrated)
-    if record is None or not record.ranges:
+    found = calibrations(records)
+    if not found:
         return None
-    seen = f", {record.samples:,} samples" if record.samples else ""
-    text = f"The range that each activation's grid covers, found by {record.rule} from {record.source}{seen}."
+    placed = last(records, Placed)
+    order = {grid.value: at for at, grid in enumerate(placed.grids if placed else ())}
+    ranges = sorted((one for record in found for one in record.ranges), key=lambda one: order.get(one.name, len(order)))
+    text = f"The range that each activation's grid covers, found by {_how_found(found)}."
     caption = "Bars are the grid's range, lines what was seen. A line that leaves its bar is clipped there."
     plot = single(
-        "activations", "Range of each activation", caption, activation_ranges(record, Names.of(records).shown)
+        "activations", "Range of each activation", caption, activation_ranges(ranges, Names.of(records).shown)
     )
     return Section("activations", "Activation ranges", text, (plot,))
+
+
+def _how_found(found: Sequence[Calibrated]) -> str:
+    """Rule and source of the ranges; with several of them, how many are from each."""
+    told, all_ranges = [], sum(len(record.ranges) for record in found)
+    for record in found:
+        seen = f", {record.samples:,} samples" if record.samples else ""
+        many = f" ({len(record.ranges)} of {all_ranges})" if len(found) > 1 else ""
+        told.append(f"{record.rule} from {record.source}{seen}{many}")
+    return " and by ".join(told)
 
 
 def _errors(records: Sequence[Record]) -> Section | None:

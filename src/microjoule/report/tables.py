@@ -185,11 +185,13 @@ def agreements(records: Sequence[Record]) -> Table:
         steps = max((layer.largest_steps for layer in record.layers), default=None)
         within = min((layer.within_one_step_share for layer in record.layers), default=None)
         top1 = record.top1_agreement
+        compared = f"{len(record.layers):,} of {record.values:,}" if record.values else f"{len(record.layers):,}"
         rows.append(
             (
                 word(record.runtime),
                 word(record.path),
                 number(record.samples, f"{record.samples:,}"),
+                number(len(record.layers), compared),
                 MISSING if top1 is None else Cell(units.percent(top1), top1),
                 MISSING if steps is None else Cell(f"{steps:,}", steps),
                 MISSING if within is None else Cell(units.percent(within), within),
@@ -202,10 +204,11 @@ def agreements(records: Sequence[Record]) -> Table:
         "runtime",
         "file",
         "samples",
+        "values compared",
         "same top-1",
         "most steps apart",
         "least within one step",
         "first departure",
     )
-    numeric = ("samples", "same top-1", "most steps apart", "least within one step")
+    numeric = ("samples", "values compared", "same top-1", "most steps apart", "least within one step")
     return Table("Simulated against deployed", tuple(Column(t, numeric=t in numeric) for t in titles), tuple(rows))

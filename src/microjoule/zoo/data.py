@@ -41,7 +41,7 @@ def dataset(
     entry = card(model) if model else None
     if name in DIGITS_SETS:
         return digits(DIGITS_SETS[name], limit)
-    folder, part = set_folder(data_folder(data), name)
+    folder, part = set_folder(data_folder(data), name, DIGITS_SETS)
     if (folder / "images.zip").is_file():
         if entry is None:
             raise image_sets.model_needed(name)

@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,10 @@ from microjoule.zoo.weights import checked
 Array = NDArray[np.generic]
 
 REMEDY = "fetch the data set again"
+
+ZIPS = ("images.zip", "coco.zip", "sr*.zip")
+PIXELS, JPEGS = {"x", "y"}, {"jpeg", "offset", "label"}
+"""The arrays of an npz file of stored values, and of one of JPEGs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +71,39 @@ def read_arrays(path: Path) -> dict[str, Array]:
         raise DataError(str(path), f"is not a sound npz file ({error})", remedy=REMEDY) from error
 
 
-def set_folder(root: Path, name: str) -> tuple[Path, str | None]:
-    """The folder of a data set, and which part of it is asked for: "mnist/train" is the part "train" of "mnist"."""
+def set_folder(root: Path, name: str, others: Iterable[str] = ()) -> tuple[Path, str | None]:
+    """The folder of a data set, and which part of it is asked for: "mnist/train" is the part "train" of "mnist".
+
+    Args:
+        root: the data folder.
+        name: of a set.
+        others: the sets that need no folder, for the message.
+
+    Raises:
+        FileError: there is no such folder; the message names those that can be read.
+    """
     if (root / name).is_dir():
         return root / name, None
     folder, _, part = name.rpartition("/")
     if folder and (root / folder).is_dir():
         return root / folder, part
-    there = ", ".join(sorted(p.name for p in root.iterdir() if p.is_dir()))
+    there = ", ".join([*others, *sorted(p.name for p in root.iterdir() if p.is_dir() and is_readable(p))])
     raise FileError(str(root / name), "there is no such data set", remedy=f"choose one of {there}")
+
+
+def is_readable(folder: Path) -> bool:
+    """Whether a folder has one of the layouts that `dataset` reads, as far as the names in it tell."""
+    return any(any(folder.glob(name)) for name in ZIPS) or any(
+        layout <= _array_names(file) for file in folder.glob("*.npz") for layout in (PIXELS, JPEGS)
+    )
+
+
+def _array_names(path: Path) -> set[str]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {name.removesuffix(".npy") for name in archive.namelist()}
+    except (OSError, zipfile.BadZipFile):
+        return set()
 
 
 def part_of(folder: Path, part: str | None) -> Path:

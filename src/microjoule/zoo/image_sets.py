@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 
 from microjoule.errors import DataError, SettingError
 from microjoule.zoo.cards import Card
-from microjoule.zoo.folders import Archive, Array, decoded, read_arrays
+from microjoule.zoo.folders import JPEGS, PIXELS, Archive, Array, decoded, read_arrays
 from microjoule.zoo.preprocessing import GREY, keyword_features
 from microjoule.zoo.weights import checked
 
@@ -71,7 +71,8 @@ def centre(image: Image.Image, height: int, width: int) -> Image.Image:
 
 def model_needed(place: str) -> SettingError:
     """The error for colour images without a model: there is no preprocessing that is right for all."""
-    return SettingError(place, "holds colour images, which each model wants in its own way", remedy="give model=...")
+    remedy = "name the model that wants them: model=..., or zoo:SET@MODEL on the command line"
+    return SettingError(place, "holds colour images, which each model wants in its own way", remedy=remedy)
 
 
 def from_zip(folder: Path, entry: Card, limit: int | None) -> LabelledImages:
@@ -103,12 +104,12 @@ def from_npz(path: Path, entry: Card | None, limit: int | None) -> LabelledImage
     """An npz file: `x` and `y`, or JPEGs one after the other in `jpeg` that begin at `offset`, with `label`."""
     arrays = read_arrays(path)
     name = f"{path.parent.name}/{path.stem}"
-    if {"jpeg", "offset", "label"} <= arrays.keys():
+    if arrays.keys() >= JPEGS:
         if entry is None:
             raise model_needed(name)
         labels = _labels(arrays["label"], len(arrays["offset"]) - 1, path)
         return LabelledImages(name, _jpegs(arrays, path, entry), labels[:limit], entry.prepare)
-    if {"x", "y"} <= arrays.keys() and arrays["x"].ndim == 3:
+    if arrays.keys() >= PIXELS and arrays["x"].ndim == 3:
         values = torch.from_numpy(arrays["x"])[:, None]
         if entry is not None:
             _check_shape(values, entry, path)

@@ -33,6 +33,9 @@ class Top1:
         """
         if outputs.dim() != 2 or targets.shape != outputs.shape[:1]:
             raise _misfit(self.name, outputs, targets, "(n, classes) and (n,)")
+        if targets.numel() and not 0 <= int(targets.min()) <= int(targets.max()) < outputs.shape[1]:
+            fact = f"has labels {int(targets.min())} to {int(targets.max())}, the network {outputs.shape[1]} classes"
+            raise DataError(self.name, fact, remedy="number the classes from 0, as the network does")
         self.right += int((outputs.argmax(1) == targets).sum())
         self.samples += len(targets)
 
