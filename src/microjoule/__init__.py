@@ -31,6 +31,7 @@ from microjoule.quantization.spread import errors_by_layer, weight_ranges
 from microjoule.quantization.tie_free import avoid_ties
 from microjoule.recipes.equalize_model import equalize_model
 from microjoule.recipes.report import report
+from microjoule.recipes.sensitivity import sensitivity
 
 __all__ = [
     "IntegerRunner",
@@ -64,6 +65,7 @@ __all__ = [
     "ranges_from_statistics",
     "recipes",
     "report",
+    "sensitivity",
     "target",
     "tune_allocator",
     "unfreeze",
