@@ -130,6 +130,19 @@ def test_a_frozen_weight_has_the_error_of_its_integers():
     assert found == pytest.approx((x @ layer.stored_weight.detach().T).square().mean().item() / 2, rel=1e-4)
 
 
+def test_a_network_of_a_fixed_batch_is_taken_whole_batches_and_agrees_on_average():
+    torch.manual_seed(7)
+    x = torch.randn(400, 5)
+    free = quantized(nn.Sequential(nn.Linear(5, 1)), x)
+    fixed = free.copy()
+    fixed.dynamic_batch = False
+    pairs = [((pair,), None) for pair in x.split(2)]
+    wanted = estimates(free, grids(free, 3), reference(free, pairs, None))
+    found = estimates(fixed, grids(fixed, 3), reference(fixed, pairs, None))
+    assert found != wanted
+    assert list(found.values()) == pytest.approx(list(wanted.values()), rel=0.3)
+
+
 def test_a_layer_that_is_called_twice_and_a_value_nobody_gets_count_once_and_not():
     class Twice(nn.Module):
         def __init__(self):

@@ -10,9 +10,8 @@ are not read. Where outputs are no scores of classes, g = d(v' y) / dx with rand
 and the estimate is half the squared error of the output. A batch of several samples adds cross terms, which are 0 on
 average since its draws are independent.
 
-Source: Martens 2020, New Insights and Perspectives on the Natural Gradient Method, https://arxiv.org/abs/1412.1193,
-sections 5 and 9; for quantization: Li et al. 2021, BRECQ, https://arxiv.org/abs/2102.05426, section 3.2, which keeps
-the diagonal of F.
+Source: Martens 2020, New Insights and Perspectives on the Natural Gradient Method, https://arxiv.org/abs/1412.1193; in
+quantization: Li et al. 2021, BRECQ, https://arxiv.org/abs/2102.05426, which keeps the diagonal of F.
 """
 
 import contextlib

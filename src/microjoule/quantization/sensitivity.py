@@ -3,8 +3,9 @@
 import copy
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -139,10 +140,11 @@ def sweep(
         "metric": "" if exact.metric is None else exact.metric.name,
         **identity,
     }
-    everywhere = {site.quantizer: index for index, site in enumerate(sites(network, KINDS, calibrated=False))}
-    prepare = _Sweep(
-        network, exact, {task: (everywhere[site.quantizer], affine) for task, (site, affine) in grids.items()}
-    )
+    places = {site.quantizer: index for index, site in enumerate(sites(network, KINDS, calibrated=False))}
+    by_place = {task: (places[site.quantizer], affine) for task, (site, affine) in grids.items()}
+    here = jobs.n_jobs == 1
+    make = network.copy if here else partial(_unpacked, _packed(network), str(network.device))
+    prepare = _Sweep(make, exact, by_place)
     texts = run_tasks(prepare, list(grids), jobs, identity=whole, label="sensitivity")
     return {task: _effect(text, task, jobs) for task, text in texts.items()}
 
@@ -168,17 +170,16 @@ def _effect(text: str, task: str, jobs: Jobs) -> Effect:
     return made
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Sweep:
-    """Makes what runs a task; where it is sent to another process, the network goes as its file."""
+    """Makes what runs a task, with a network of its own, as quantizers are switched on and off."""
 
-    network: Network
+    make: Callable[[], Network]
     exact: Reference
     grids: Mapping[str, tuple[int, Affine]]
 
     def __call__(self) -> Work:
-        network = self.network.copy()  # of its own, as quantizers are switched on and off
-        exact = replace(self.exact, metric=copy.deepcopy(self.exact.metric))
+        network, exact = self.make(), replace(self.exact, metric=copy.deepcopy(self.exact.metric))
         found = sites(network, KINDS, calibrated=False)
 
         def work(task: str) -> str:
@@ -187,15 +188,17 @@ class _Sweep:
 
         return work
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "network.mj"
-            self.network.save(path)
-            return _received, (path.read_bytes(), str(self.network.device), self.exact, self.grids)
+
+def _packed(network: Network) -> bytes:
+    """A network as its file, since one with quantizers on weights cannot be sent as it is."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "network.mj"
+        network.save(path)
+        return path.read_bytes()
 
 
-def _received(content: bytes, device: str, exact: Reference, grids: Mapping[str, tuple[int, Affine]]) -> _Sweep:
+def _unpacked(content: bytes, device: str) -> Network:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.mj"
         path.write_bytes(content)
-        return _Sweep(read(path).to(device), exact, grids)
+        return read(path).to(device)

@@ -47,7 +47,7 @@ class Measure:
 
 def noise_share(ratio_db: float) -> float:
     """The power of the noise over that of the signal, from a ratio in decibel."""
-    return 10.0 ** (-max(ratio_db, -300.0) / 10)
+    return math.pow(10, -max(ratio_db, -300.0) / 10)
 
 
 DIVERGENCE = Measure("KL", "", lambda row: row.kl, float, 0.01)
