@@ -90,5 +90,5 @@ def test_what_hurts_most_is_named_with_what_to_do():
         Sensitivity("b", "weight", "b", 8, None, 40.0, 0.002, 0.001),
     )
     section = by_name([Sensitivities("", "", None, 8, rows, 0.987)])["sensitivity"]
-    assert "The worst: give the weights of b 8 bits: KL 0.310 at 4 bits, 0.002 at 8." in section.text
+    assert "The worst: the weights of b (KL 0.310 at 4 bits, 0.002 at 8): give it 8 bits." in section.text
     assert section.text.endswith("with a rank correlation of 0.99.")

@@ -75,26 +75,36 @@ def worst(record: Sensitivities) -> list[list[Sensitivity]]:
     return sorted(by_quantizer(record), key=lambda rows: -measure.harm_of(rows[0]))[:WORST]
 
 
+def remedy(rows: Sequence[Sensitivity], measure: Measure) -> str:
+    """What to do about one quantizer, where its numbers stand beside it.
+
+    Args:
+        rows: of the quantizer, narrow to wide.
+        measure: how harm is seen.
+    """
+    narrow, harm = rows[0], measure.harm_of(rows[0])
+    if harm <= measure.harmless:
+        return f"leave it at {narrow.bits} bits"
+    for row in rows[1:]:
+        if measure.harm_of(row) <= max(harm / HEALED, measure.harmless):
+            return f"give it {row.bits} bits"
+    start = "more bits do not heal it" if rows[1:] else "try more bits"
+    other = "fold constant channels, equalize or clip" if narrow.kind == "weight" else "clip its range (rule=mse)"
+    return f"{start}: {other}, or leave it in floating point"
+
+
 def advice(rows: Sequence[Sensitivity], measure: Measure, show: Show) -> str:
-    """What to do about one quantizer.
+    """What to do about one quantizer, with its name and its numbers.
 
     Args:
         rows: of the quantizer, narrow to wide.
         measure: how harm is seen.
         show: a name to what a reader sees.
     """
-    narrow, place = rows[0], show(rows[0].layer or rows[0].name)
-    harm = measure.harm_of(narrow)
-    if harm <= measure.harmless:
-        return f"leave {place} at {narrow.bits} bits: {measure.told(narrow)}"
-    what = f"the weights of {place}" if narrow.kind == "weight" else place
-    for row in rows[1:]:
-        if measure.harm_of(row) <= max(harm / HEALED, measure.harmless):
-            return f"give {what} {row.bits} bits: {measure.told(narrow)} at {narrow.bits} bits, {_short(row, measure)}"
-    told = ", ".join([f"{measure.told(narrow)} at {narrow.bits} bits", *(_short(row, measure) for row in rows[1:])])
-    remedy = "fold constant channels, equalize, or clip" if narrow.kind == "weight" else "clip its range (rule=mse)"
-    start = "more bits do not heal" if rows[1:] else "try more bits for"
-    return f"{start} {what} ({told}): {remedy}, or leave it in floating point"
+    place = show(rows[0].layer or rows[0].name)
+    what = f"the {'weights' if rows[0].kind == 'weight' else 'output'} of {place}" if rows[0].layer else place
+    told = [f"{measure.told(rows[0])} at {rows[0].bits} bits", *(_short(row, measure) for row in rows[1:])]
+    return f"{what} ({', '.join(told)}): {remedy(rows, measure)}"
 
 
 def _short(row: Sensitivity, measure: Measure) -> str:
@@ -110,14 +120,21 @@ def worst_table(record: Sensitivities, show: Show) -> Table:
         at = {row.bits: row for row in found}
         cells = [_cell(at.get(width), measure) for width in widths]
         values = [_value(found[0], record)] if record.metric else []
-        told = word(advice(found, measure, show))
-        rows.append((word(show(found[0].layer or found[0].name)), word(found[0].kind), *cells, *values, told))
+        rows.append(
+            (
+                word(show(found[0].layer or found[0].name)),
+                word(found[0].kind),
+                *cells,
+                *values,
+                word(remedy(found, measure)),
+            )
+        )
     narrowest = f"at {widths[0]} bits" if widths else ""
     columns = (
         Column("quantizer"),
         Column("kind"),
         *(Column(f"{measure.title} at {width} bits", numeric=True, unit=measure.unit) for width in widths),
-        *([Column(f"{record.metric} {narrowest}", numeric=True, unit=record.unit)] if record.metric else []),
+        *([Column(f"{record.metric} {narrowest}", numeric=True)] if record.metric else []),
         Column("what to do"),
     )
     return Table("What hurts most", columns, tuple(rows))
