@@ -9,9 +9,11 @@ from torch.testing import assert_close
 
 import microjoule as mj
 from microjoule.errors import GraphError, SettingError
+from microjoule.graph.quantizer import Quantizer
 from microjoule.numerics.affine import fake_quantize
+from microjoule.numerics.grid import IntGrid, Scheme
 from microjoule.numerics.ranges import min_max, mse
-from microjoule.quantization.alone import alone, at_width, sites
+from microjoule.quantization.alone import Site, alone, at_width, sites
 from microjoule.quantization.calibrate import unquantized
 from tests.quantization.networks import outputs
 
@@ -103,6 +105,14 @@ def test_at_another_width_an_activation_keeps_its_range(bits, target):
         assert_close(ends[0][1], ends[1][1], atol=other.scale.item(), rtol=0)
         assert_close(ends[0][0], ends[1][0], atol=other.scale.item(), rtol=0)
         assert_close(ends[0][1] - ends[0][0], ends[1][1] - ends[1][0], rtol=0.2, atol=0)
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_a_symmetric_activation_keeps_its_largest_value(signed):
+    quantizer = Quantizer(Scheme(IntGrid(8, signed=signed), symmetric=True))
+    quantizer.set_range(torch.tensor(-1.0), torch.tensor(6.0))
+    other = at_width(Site("x", "activation", "", quantizer, None), 4, min_max)
+    assert_close((other.grid.qmax - other.zero_point) * other.scale, torch.tensor(6.0))
 
 
 def test_at_another_width_a_weight_has_the_range_of_the_rule():

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from joblib import Parallel, delayed, effective_n_jobs
+from joblib import Parallel, delayed, effective_n_jobs, parallel_config
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
@@ -91,10 +91,12 @@ def _results(
         return
     returned = "generator_unordered" if jobs.backend in STREAMING else "list"
     try:
+        with parallel_config(backend=jobs.backend):
+            workers = effective_n_jobs(jobs.n_jobs)  # of this backend: a cluster has more than this machine
         parallel = Parallel(n_jobs=jobs.n_jobs, backend=jobs.backend, return_as=returned)
     except ValueError as error:
         raise SettingError("backend", f"is {jobs.backend!r}: {error}", remedy='use "loky", or register it') from error
-    count = min(len(tasks), CHUNKS * effective_n_jobs(jobs.n_jobs))
+    count = min(len(tasks), CHUNKS * workers)
     chunks = (tasks[at::count] for at in range(count))
     for found in parallel(delayed(_all_worked)(prepare, chunk, folder) for chunk in chunks):
         yield from found
