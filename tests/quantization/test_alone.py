@@ -89,6 +89,16 @@ def test_everything_is_as_before_afterwards(frozen):
     assert all(torch.equal(value, state[name]) for name, value in made.state_dict().items())
 
 
+def test_a_frozen_weight_has_its_integers_at_its_own_width_and_is_rounded_anew_at_another():
+    made = network()
+    site = sites(made, ["weight"])[0]
+    site.quantizer.hold(torch.zeros_like(site.layer.stored_weight))
+    with alone(made, site, at_width(site, 8, min_max)):
+        assert bool((made.layers[0].weight == 0).all())
+    with alone(made, site, at_width(site, 4, min_max)):
+        assert bool((made.layers[0].weight != 0).any())
+
+
 @pytest.mark.parametrize("target", ["onnxruntime", "per-tensor"])
 def test_at_its_own_width_a_quantizer_has_its_own_grid(target):
     for site in sites(network(target=target)):
