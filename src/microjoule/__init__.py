@@ -35,6 +35,7 @@ from microjoule.quantization.spread import errors_by_layer, weight_ranges
 from microjoule.quantization.tie_free import avoid_ties
 from microjoule.recipes.equalize_model import equalize_model
 from microjoule.recipes.report import report
+from microjoule.recipes.sensitivity import sensitivity
 
 __all__ = [
     "IntegerRunner",
@@ -71,6 +72,7 @@ __all__ = [
     "recipes",
     "report",
     "round_weights",
+    "sensitivity",
     "smooth",
     "target",
     "tune_allocator",

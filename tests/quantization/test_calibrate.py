@@ -8,6 +8,7 @@ from torch.testing import assert_close
 import microjoule as mj
 from microjoule.errors import DataError, GraphError
 from microjoule.execution.run import unquantized
+from microjoule.numerics.ranges import mse, percentile
 from microjoule.quantization.calibrate import quantizer_nodes, rule_name
 
 

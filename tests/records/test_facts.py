@@ -3,10 +3,10 @@ from typing import get_args
 
 import pytest
 
-from microjoule.records import facts, measured
+from microjoule.records import analysed, facts, measured
 from microjoule.records.facts import Record, Skipped
 
-CLASSES = [found for found in (vars(measured) | vars(facts)).values() if is_dataclass(found)]
+CLASSES = [found for found in (vars(analysed) | vars(measured) | vars(facts)).values() if is_dataclass(found)]
 
 
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)

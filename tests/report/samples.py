@@ -4,6 +4,7 @@ import math
 import random
 import statistics
 
+from microjoule.records.analysed import Sensitivities, Sensitivity
 from microjoule.records.facts import (
     BatchNormsFolded,
     BiasesCorrected,
@@ -162,6 +163,7 @@ def found() -> list[Record]:
     return [
         ErrorsByLayer(64, naive, "naive W8A8"),
         ErrorsByLayer(64, good, "data-free W8A8"),
+        sensitivities(),
         costs("fp32", 32),
         costs("data-free W8A8", 8),
         Evaluated("fp32", "Top-1 accuracy", 79.69, "%", 650, data, 24.1),
@@ -184,6 +186,19 @@ def found() -> list[Record]:
         Measured("model.int8.onnx", "onnxruntime", 2, 1, 200, 4.87, 4.8, 5.2, 3_655_204, 61_000_000, MACHINE),
         Run("data_free", {"target": "onnxruntime", "weights": "8", "activations": "8"}, 0, 12.4, MACHINE),
     ]
+
+
+def sensitivities() -> Sensitivities:
+    """Each quantizer alone at 4 and 8 bits; a depthwise layer is the worst."""
+    rng = random.Random(11)
+    rows = []
+    for path, kind, _ in layer_names():
+        hurt = 10 ** rng.uniform(-3, -1) * (8 if "depth" in kind else 1)
+        for name, what in ((path, "weight"), (f"quantizers.{path.replace('.', '_')}", "activation")):
+            for bits, kl in ((4, hurt), (8, hurt / 200)):
+                decibel, estimate = 12 - 10 * math.log10(kl), kl * rng.uniform(0.7, 1.4)
+                rows.append(Sensitivity(name, what, path, bits, 79.7 - 40 * kl, decibel, kl, estimate))
+    return Sensitivities("Top-1 accuracy", "%", 79.69, 64, tuple(rows), 0.973)
 
 
 def records() -> list[Record]:

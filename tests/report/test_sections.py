@@ -2,12 +2,25 @@ from dataclasses import replace
 
 import pytest
 
+from microjoule.records.analysed import Sensitivities, Sensitivity
 from microjoule.records.facts import BiasesCorrected, BiasShift, Calibrated, RangeFound, Skipped, WeightRanges
 from microjoule.records.measured import ErrorsByLayer, Evaluated, Verified
 from microjoule.report.sections import sections
 from tests.report.samples import records
 
-NAMES = ["accuracy", "deployed", "layers", "weights", "biases", "activations", "errors", "files", "history", "settings"]
+NAMES = [
+    "accuracy",
+    "deployed",
+    "layers",
+    "weights",
+    "biases",
+    "activations",
+    "errors",
+    "sensitivity",
+    "files",
+    "history",
+    "settings",
+]
 
 
 def by_name(history):
@@ -34,6 +47,7 @@ def test_each_record_alone_makes_a_page(record):
         Calibrated("images", "mse", 1, ()),
         BiasesCorrected("noise", (), ()),
         WeightRanges("before", {}),
+        Sensitivities("", "", None, 1, (), None),
     ],
     ids=lambda record: type(record).__name__,
 )
@@ -93,3 +107,14 @@ def test_stages_are_compared_with_fp32_where_it_was_scored(stages, compared):
 def test_a_machine_is_told_once():
     lists = by_name(records())["settings"].lists
     assert [heading for heading, _ in lists] == ["Run: data_free", "Machine"]
+
+
+def test_what_hurts_most_is_named_with_what_to_do():
+    rows = (
+        Sensitivity("a", "weight", "a", 4, None, 30.0, 0.02, 0.02),
+        Sensitivity("b", "weight", "b", 4, None, 10.0, 0.31, 0.5),
+        Sensitivity("b", "weight", "b", 8, None, 40.0, 0.002, 0.001),
+    )
+    section = by_name([Sensitivities("", "", None, 8, rows, 0.987)])["sensitivity"]
+    assert "The worst: the weights of b (KL 0.310 at 4 bits, 0.002 at 8): give it 8 bits." in section.text
+    assert section.text.endswith("with a rank correlation of 0.99.")

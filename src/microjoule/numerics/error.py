@@ -21,7 +21,11 @@ def sqnr_db(reference: Tensor, value: Tensor) -> float:
     """
     _check_same_shape(reference, value)
     exact = reference.double()
-    signal, noise = float(exact.square().sum()), float((exact - value.double()).square().sum())
+    return decibel(float(exact.square().sum()), float((exact - value.double()).square().sum()))
+
+
+def decibel(signal: float, noise: float) -> float:
+    """10 log10(signal / noise) of two powers; infinity without noise, minus infinity without signal."""
     if noise == 0:
         return math.inf
     return 10 * math.log10(signal / noise) if signal > 0 else -math.inf

@@ -5,6 +5,7 @@ Every record is a frozen dataclass of numbers, texts, tuples and other records. 
 
 from dataclasses import dataclass
 
+from microjoule.records.analysed import Sensitivities
 from microjoule.records.measured import Costs, ErrorsByLayer, Evaluated, Exported, Machine, Measured, Verified
 
 
@@ -296,6 +297,7 @@ Record = (
     | Placed
     | Calibrated
     | ErrorsByLayer
+    | Sensitivities
     | Costs
     | Evaluated
     | Exported

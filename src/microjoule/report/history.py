@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from microjoule.records import facts, measured
+from microjoule.records import analysed, facts, measured
 from microjoule.records.facts import Record, Skipped
 from microjoule.records.measured import Machine
 from microjoule.report import units
@@ -188,6 +188,18 @@ def _errors(record: measured.ErrorsByLayer) -> Step:
     return Step("Measured quantization error", f"{told}, {_many(record.samples, 'sample')}")
 
 
+def _sensitivities(record: analysed.Sensitivities) -> Step:
+    quantizers = len({(row.kind, row.name) for row in record.rows})
+    widths = sorted({row.bits for row in record.rows})
+    summary = f"{_many(quantizers, 'quantizer')} at {_many(len(widths), 'width')}, {_many(record.samples, 'sample')}"
+    details = [("bits", ", ".join(map(str, widths)))]
+    if record.fp_value is not None:
+        details.append((f"{record.metric} in FP32", units.score(record.fp_value, record.unit)))
+    if record.rank_correlation is not None:
+        details.append(("rank correlation of estimate and measurement", f"{record.rank_correlation:.3f}"))
+    return Step("Looked for what hurts", summary, tuple(details))
+
+
 def _costs(record: measured.Costs) -> Step:
     details = (
         ("parameters", f"{record.parameters:,}"),
@@ -251,6 +263,7 @@ _WORDS: dict[type[Any], Callable[[Any], Step]] = {
     facts.Placed: _placed,
     facts.Calibrated: _calibrated,
     measured.ErrorsByLayer: _errors,
+    analysed.Sensitivities: _sensitivities,
     measured.Costs: _costs,
     measured.Evaluated: _evaluated,
     measured.Exported: _exported,

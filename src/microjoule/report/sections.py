@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from microjoule.records.analysed import Sensitivities
 from microjoule.records.facts import BiasesCorrected, Calibrated, Placed, Record, Run, WeightRanges
 from microjoule.records.measured import ErrorsByLayer, Evaluated, Machine, Measured, Verified
 from microjoule.report import units
+from microjoule.report.advice import advice, measure_of, worst, worst_table
 from microjoule.report.bias_plots import Shifts, bias_histogram, root_mean_square
 from microjoule.report.choose import calibrations, every, is_float, last, result_stage
 from microjoule.report.history import Step, history, machine, settings
@@ -18,6 +20,7 @@ from microjoule.report.plots import (
     evaluation_bars,
     single,
 )
+from microjoule.report.sensitivity_plots import sensitivity_plot
 from microjoule.report.tables import Table, agreements, evaluations, files, measurements, metrics
 from microjoule.report.weight_plots import imbalance, imbalance_by_layer, weights_by_layer
 
@@ -44,7 +47,19 @@ class Section:
 
 def sections(records: Sequence[Record]) -> list[Section]:
     """All that the records have something for, in the order of the page."""
-    makers = (_accuracy, _deployment, _by_layer, _weights, _biases, _activations, _errors, _files, _steps, _settings)
+    makers = (
+        _accuracy,
+        _deployment,
+        _by_layer,
+        _weights,
+        _biases,
+        _activations,
+        _errors,
+        _hurts,
+        _files,
+        _steps,
+        _settings,
+    )
     return [section for make in makers if (section := make(records)) is not None]
 
 
@@ -186,6 +201,22 @@ def _errors(records: Sequence[Record]) -> Section | None:
     )
     plot = single("errors", "SQNR at each quantizer", "Higher is better.", errors_by_layer(found, show))
     return Section("errors", "Quantization error", text, (plot,))
+
+
+def _hurts(records: Sequence[Record]) -> Section | None:
+    record = last(records, Sensitivities)
+    if record is None or not record.rows:
+        return None
+    show, measure = Names.of(records).shown, measure_of(record)
+    plot = sensitivity_plot(record, show)
+    text = f"Each quantizer alone, all others off. The worst: {advice(worst(record)[0], measure, show)}."
+    if record.rank_correlation is not None:
+        text += (
+            " The estimate from gradients, one pass for all, orders them as measuring does with a rank correlation of "
+            f"{record.rank_correlation:.2f}."
+        )
+    plots = () if plot is None else (plot,)
+    return Section("sensitivity", "What hurts", text, plots, (worst_table(record, show),))
 
 
 def _files(records: Sequence[Record]) -> Section | None:

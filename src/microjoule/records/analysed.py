@@ -1,0 +1,49 @@
+"""What was analysed, as plain values: what hurts, and by how much."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Sensitivity:
+    """What one quantizer alone does to the output, all others switched off.
+
+    Args:
+        name: the layer's path for a weight, the quantizer's name for an activation.
+        kind: "weight" or "activation".
+        layer: path of the layer that holds the weight or makes the value; empty if no layer does.
+        bits: of the grid.
+        value: of the metric; None if none was asked for.
+        sqnr_db: of the outputs; None if it was not measured.
+        kl: mean KL divergence from the classes' probabilities in FP32, in nats; None if it was not measured, or the
+            outputs are no scores of classes.
+        proxy: its estimate from gradients, in nats; half the squared error of the output, if that has no classes.
+    """
+
+    name: str
+    kind: str
+    layer: str
+    bits: int
+    value: float | None
+    sqnr_db: float | None
+    kl: float | None
+    proxy: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sensitivities:
+    """What hurts: every quantizer alone, at several widths.
+
+    Args:
+        metric: its name; empty if none was asked for.
+        fp_value: of the metric in FP32; None if none was asked for.
+        rows: in the order of the network.
+        rank_correlation: Spearman's, between the proxy and the KL (where there is none, the noise of the outputs);
+            None if nothing was measured, or one of them is the same everywhere.
+    """
+
+    metric: str
+    unit: str
+    fp_value: float | None
+    samples: int
+    rows: tuple[Sensitivity, ...]
+    rank_correlation: float | None
