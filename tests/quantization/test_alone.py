@@ -9,12 +9,12 @@ from torch.testing import assert_close
 
 import microjoule as mj
 from microjoule.errors import GraphError, SettingError
+from microjoule.execution.run import unquantized
 from microjoule.graph.quantizer import Quantizer
 from microjoule.numerics.affine import fake_quantize
 from microjoule.numerics.grid import IntGrid, Scheme
 from microjoule.numerics.ranges import min_max, mse
 from microjoule.quantization.alone import Site, alone, at_width, sites
-from microjoule.quantization.calibrate import unquantized
 from tests.quantization.networks import outputs
 
 X = torch.randn(40, 4, generator=torch.Generator().manual_seed(3))

@@ -7,10 +7,10 @@ from torch.testing import assert_close
 
 import microjoule as mj
 from microjoule.errors import GraphError
+from microjoule.execution.run import unquantized
 from microjoule.numerics.divergence import class_divergence
 from microjoule.numerics.ranges import min_max
 from microjoule.quantization.alone import alone, at_width, sites
-from microjoule.quantization.calibrate import unquantized
 from microjoule.quantization.fisher import drawn_loss, drawn_signs, estimates, half_square
 from microjoule.quantization.sensitivity import effect, reference
 from tests.quantization.networks import outputs

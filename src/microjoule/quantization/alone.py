@@ -5,12 +5,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from microjoule.errors import GraphError, SettingError
+from microjoule.execution.run import unquantized
 from microjoule.graph.network import Network
 from microjoule.graph.ops import Layer
 from microjoule.graph.quantizer import Quantizer
 from microjoule.numerics.affine import Affine, affine_from_range
 from microjoule.numerics.ranges import RangeRule
-from microjoule.quantization.calibrate import quantizer_nodes, unquantized
+from microjoule.quantization.calibrate import quantizer_nodes
 from microjoule.quantization.simulate import set_range_by
 from microjoule.records.facts import Placed
 

@@ -26,13 +26,12 @@ from torch.utils import _pytree as pytree
 
 from microjoule.errors import GraphError
 from microjoule.execution.progress import track
-from microjoule.execution.run import count, to_device
+from microjoule.execution.run import count, to_device, unquantized
 from microjoule.graph.network import Network
 from microjoule.graph.quantizer import Quantizer
 from microjoule.numerics.affine import Affine, fake_quantize
 from microjoule.numerics.divergence import are_probabilities, log_probabilities
 from microjoule.quantization.alone import Site
-from microjoule.quantization.calibrate import unquantized
 from microjoule.quantization.sensitivity import Grid, Reference, output_tensors
 
 Parts = Mapping[Quantizer, Sequence[Tensor]]

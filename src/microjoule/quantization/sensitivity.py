@@ -16,7 +16,7 @@ from microjoule.errors import DataError, FileError
 from microjoule.execution.batches import Batch
 from microjoule.execution.evaluate import Metric
 from microjoule.execution.progress import track
-from microjoule.execution.run import run
+from microjoule.execution.run import run, unquantized
 from microjoule.execution.tasks import Jobs, Work, digest, run_tasks
 from microjoule.graph.network import Network
 from microjoule.graph.read import read
@@ -24,7 +24,6 @@ from microjoule.numerics.affine import Affine
 from microjoule.numerics.divergence import are_class_scores, class_divergence
 from microjoule.numerics.error import decibel
 from microjoule.quantization.alone import KINDS, Site, alone, sites
-from microjoule.quantization.calibrate import unquantized
 
 
 @dataclass(frozen=True, slots=True)
