@@ -27,6 +27,7 @@ from microjoule.quantization.ptq.equalization import equalize
 from microjoule.quantization.ptq.gptq import gptq
 from microjoule.quantization.ptq.noise import natural_noise
 from microjoule.quantization.ptq.noise_equalization import equalize_noise
+from microjoule.quantization.ptq.qdrop import qdrop
 from microjoule.quantization.ptq.rounding import round_weights
 from microjoule.quantization.ptq.smoothing import smooth
 from microjoule.quantization.ptq.statistic_ranges import ranges_from_statistics
@@ -67,6 +68,7 @@ __all__ = [
     "measure",
     "natural_noise",
     "observe_statistics",
+    "qdrop",
     "quantize",
     "ranges_from_statistics",
     "recipes",

@@ -19,7 +19,6 @@ Source: Nagel et al. 2020, Up or Down? Adaptive Rounding for Post-Training Quant
 https://arxiv.org/abs/2004.10568, equations 20 to 25.
 """
 
-import math
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -33,19 +32,16 @@ from microjoule.graph.network import Network
 from microjoule.graph.ops import Activation
 from microjoule.numerics.least_squares import best_bias
 from microjoule.quantization.layer_fit import Method, Problem, fit_layers
+from microjoule.quantization.soft_rounding import (
+    REGULARIZER,
+    SHIFT,
+    STRETCH,
+    beta_at,
+    inverse_rectified_sigmoid,
+    rectified_sigmoid,
+    regularizer_slope,
+)
 from microjoule.records.facts import Reconstructed
-
-STRETCH, SHIFT = 1.2, -0.1
-"""zeta - gamma and gamma of the rectified sigmoid (equation 23): h reaches 0 and 1 at a finite V."""
-
-REGULARIZER = 10.0
-"""lambda, where a weight rounded to nearest loses 1 on average; with 0.1 or 1 too few h come near 0 or 1."""
-
-BETA = (20.0, 2.0)
-"""From where to where beta falls."""
-
-WARM_UP = 0.2
-"""Share of the iterations without the regularizer."""
 
 RATE = 0.01
 """Of Adam."""
@@ -54,41 +50,6 @@ BATCH = 512
 """Rows of one iteration with an activation."""
 
 # The equations --------------------------------------------------------------------------------------------------------
-
-
-def rectified_sigmoid(v: Tensor) -> Tensor:
-    """h(V) = clip(1.2 sigmoid(V) - 0.1, 0, 1), equation 23.
-
-    Args:
-        v: any shape.
-    """
-    return (STRETCH * torch.sigmoid(v) + SHIFT).clamp(0, 1)
-
-
-def inverse_rectified_sigmoid(h: Tensor) -> Tensor:
-    """The V that gives an h.
-
-    Args:
-        h: any shape, within [0, 1].
-    """
-    return torch.logit((h - SHIFT) / STRETCH)
-
-
-def regularizer_slope(h: Tensor, beta: float) -> Tensor:
-    """The derivative of 1 - |2 h - 1|^beta.
-
-    Args:
-        h: any shape.
-        beta: > 1.
-    """
-    away = 2 * h - 1
-    return -2 * beta * away.sign() * away.abs().pow(beta - 1)
-
-
-def beta_at(progress: float) -> float:
-    """beta at a share of the iterations after the warm-up, on half a cosine from 20 to 2."""
-    start, end = BETA
-    return end + (start - end) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
 class Slope(Protocol):
@@ -166,9 +127,9 @@ def relax(wanted: Tensor, slope: Slope, *, low: Tensor, high: Tensor, iterations
         sigmoid = torch.sigmoid(v)
         h = (STRETCH * sigmoid + SHIFT).clamp(0, 1)
         change = slope(below + h, iteration)
-        progress = (iteration / iterations - WARM_UP) / (1 - WARM_UP)
-        if progress >= 0:
-            change = change + weight * regularizer_slope(h, beta_at(progress))
+        beta = beta_at(iteration / iterations)
+        if beta is not None:
+            change = change + weight * regularizer_slope(h, beta)
         v.grad = change * (STRETCH * sigmoid * (1 - sigmoid)) * ((h > 0) & (h < 1))
         adam.step()
     return (below + (rectified_sigmoid(v) >= 0.5)).maximum(low).minimum(high)

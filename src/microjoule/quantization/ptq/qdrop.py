@@ -1,0 +1,292 @@
+"""QDrop: learn a block's roundings and activation scales together, with activations quantized only half of the time.
+
+What single layers lose adds up in a block, or cancels: so a block's weights are rounded for the block's output,
+
+    minimise over V, s   sum_c g_c E (y_c - f(x~; W~(V), s))_c^2  +  lambda sum (1 - |2 h(V) - 1|^beta),
+
+where W~(V) is between floor and ceil as in AdaRound, s are the scales of the block's activations, and g_c, the mean of
+(dL/dy_c)^2, is the Fisher information of the block's output channels: what matters to the network's own loss counts.
+
+With few bits, roundings learned for quantized activations fit just those. QDrop replaces each element of the block's
+input, and of each activation in it, by its value in floating point with a probability of one half, at each iteration
+anew: what is learned then holds for a neighbourhood of the inputs, and the loss is flatter.
+
+Source: Wei et al. 2022, QDrop, https://arxiv.org/abs/2203.05740, sections 3.3 and 4.1; the block and its loss: Li et
+al. 2021, BRECQ, https://arxiv.org/abs/2102.05426, equation 10.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from microjoule.errors import GraphError, SettingError
+from microjoule.execution.batches import batches, first
+from microjoule.execution.reconstruct_blocks import BlockData, reconstruct_blocks
+from microjoule.graph.blocks import blocks
+from microjoule.graph.network import Network
+from microjoule.graph.ops import Layer
+from microjoule.graph.quantizer import Quantizer
+from microjoule.graph.walk import is_private
+from microjoule.numerics.affine import Affine, along
+from microjoule.quantization.information import channel_information
+from microjoule.quantization.soft_rounding import beta_at, inverse_rectified_sigmoid, rectified_sigmoid
+from microjoule.records.facts import LayerReconstructed, Reconstructed, Skipped
+
+RATES = {"rounding": 1e-2, "scale": 1e-3, "bias": 1e-3}
+"""Of Adam: for V, for the logarithm of a scale, and for a bias in units of its layer's largest."""
+
+REGULARIZER = 1.0
+"""lambda, with the loss before as the unit of the loss and the mean over a block's weights as that of the penalty."""
+
+HELD = 0.75
+"""h of an integer that is held already, so that it takes some evidence to leave it."""
+
+BATCH = 16
+"""Samples of one iteration."""
+
+# The equations --------------------------------------------------------------------------------------------------------
+
+
+def round_through(x: Tensor) -> Tensor:
+    """The nearest integers, with the slope of a straight line.
+
+    Args:
+        x: any shape.
+    """
+    return x + (x.round() - x).detach()
+
+
+def learned_quantize(x: Tensor, scale: Tensor, low: float, high: float) -> Tensor:
+    """s clip(round(x / s), n, p), with slopes for x and for s.
+
+    Args:
+        x: any shape.
+        scale: (), > 0.
+        low: the smallest integer, zero point taken out.
+        high: the largest.
+    """
+    return round_through(x / scale).clamp(low, high) * scale
+
+
+def dropped(quantized: Tensor, exact: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Each element in floating point with a probability, else quantized.
+
+    Args:
+        quantized: any shape.
+        exact: the same shape.
+        share: the probability.
+        generator: chooses.
+    """
+    if share == 0:
+        return quantized
+    keep = torch.rand(quantized.shape, generator=generator) < share
+    return torch.where(keep.to(quantized.device), exact, quantized)
+
+
+# A block's parameters -------------------------------------------------------------------------------------------------
+
+
+class _Rounding:
+    """A layer's weights between two integers each, and its bias."""
+
+    def __init__(self, layer: Layer) -> None:
+        quantizer = layer.quantizer
+        assert quantizer is not None
+        weight, affine = layer.stored_weight.detach(), quantizer.affine
+        self.layer, self.quantizer = layer, quantizer
+        self.scale = along(affine.scale, weight, affine.scheme)
+        self.zero_point = along(affine.zero_point, weight, affine.scheme)
+        self.low, self.high = affine.grid.qmin - self.zero_point, affine.grid.qmax - self.zero_point
+        exact = (weight / self.scale).clamp(self.low, self.high)
+        if quantizer.integers is None:
+            self.below, share = exact.floor(), exact - exact.floor()
+        else:  # from the integer that is held, or to the one beside it where the trained weight lies
+            held = (quantizer.integers - self.zero_point).to(exact.dtype)
+            self.below, share = torch.where(exact < held, held - 1, held), torch.where(exact < held, HELD, 1 - HELD)
+        self.v = inverse_rectified_sigmoid(share).requires_grad_()
+
+    def apply(self) -> Tensor:
+        """Let the layer use what is learned so far; returns h."""
+        h = rectified_sigmoid(self.v)
+        self.quantizer.held = (self.below + h).clamp(self.low, self.high) * self.scale
+        return h
+
+    def finish(self) -> None:
+        """Hold the integers for good."""
+        integers = self.below + (rectified_sigmoid(self.v.detach()) >= 0.5)
+        self.quantizer.hold(integers.clamp(self.low, self.high) + self.zero_point)
+
+
+class _Scale:
+    """An activation's scale, learned while the quantizer itself passes values through."""
+
+    def __init__(self, quantizer: Quantizer) -> None:
+        affine = quantizer.affine
+        zero_point = int(affine.zero_point)
+        self.quantizer, self.affine = quantizer, affine
+        self.low, self.high = affine.grid.qmin - zero_point, affine.grid.qmax - zero_point
+        self.logarithm = affine.scale.log().requires_grad_()
+
+    def quantize(self, x: Tensor, share: float, generator: torch.Generator) -> Tensor:
+        """What the quantizer is to give."""
+        return dropped(learned_quantize(x, self.logarithm.exp(), self.low, self.high), x, share, generator)
+
+    def finish(self) -> None:
+        """Set what was learned."""
+        scale = self.logarithm.detach().exp()
+        self.quantizer.set_affine(Affine(self.affine.scheme, scale, self.affine.zero_point))
+
+
+@contextlib.contextmanager
+def _instead(scales: list[_Scale], share: float, generator: torch.Generator) -> Iterator[None]:
+    """Activations are quantized with the scales that are being learned."""
+    with contextlib.ExitStack() as stack:
+        for scale in scales:
+
+            def give(_module: nn.Module, inputs: tuple[Tensor], _output: Tensor, scale: _Scale = scale) -> Tensor:
+                return scale.quantize(inputs[0], share, generator)
+
+            scale.quantizer.enabled = False
+            stack.enter_context(scale.quantizer.register_forward_hook(give))
+        try:
+            yield
+        finally:
+            for scale in scales:
+                scale.quantizer.enabled = True
+
+
+# Applying it ----------------------------------------------------------------------------------------------------------
+
+
+def qdrop(
+    network: Network,
+    data: Any,
+    *,
+    iterations: int = 500,
+    drop: float = 0.5,
+    exact: Network | None = None,
+    samples: int | None = None,
+    seed: int = 0,
+) -> Reconstructed:
+    """Learn roundings, activation scales and biases block by block, in place.
+
+    Where weights are rounded for good already (`gptq`, `adaround`), learning starts from there. Scales move: call
+    `avoid_ties` after, if simulation and runtimes shall have the same integers.
+
+    Args:
+        network: a network with quantizers that have their ranges.
+        data: inputs, in any form that `batches` takes; labels are not read.
+        iterations: for each block.
+        drop: the probability that an activation is not quantized; 0 quantizes all, as BRECQ does.
+        exact: the same graph as it was before biases were changed; None takes this network without its quantizers,
+            which is right if no method before this one fitted biases.
+        samples: how many samples to use; None for all.
+        seed: of the batches and of what is dropped.
+
+    Returns:
+        Each block's error before and after.
+
+    Raises:
+        GraphError: if no weight is quantized, or the network is no chain of blocks.
+        SettingError: for less than one iteration, or a probability outside 0 to 1.
+        DataError: if the data is empty, not finite, or does not fit.
+    """
+    if iterations < 1:
+        raise SettingError("iterations", f"is {iterations}", remedy="give at least 1")
+    if not 0 <= drop < 1:
+        raise SettingError("drop", f"is {drop}", remedy="give at least 0 and less than 1, such as 0.5")
+    if not any(layer.quantizer for layer in network.layers):
+        raise GraphError("network", "has no quantized weight", remedy="call mj.quantize(network, ...) first")
+    chain = blocks(network)
+    if not chain:
+        raise GraphError("network", "is no chain of blocks", remedy="use mj.adaround, which goes layer by layer")
+    found = batches(data, batch_size=BATCH) if samples is None else first(batches(data, batch_size=BATCH), samples)
+    ideal = network.copy() if exact is None else exact
+    information = channel_information(ideal, found, [block.exit for block in blocks(ideal)], seed=seed)
+    weights = dict(zip(chain, (information.get(block.exit) for block in blocks(ideal)), strict=True))
+    reached = {path for block in chain for path in block.layers}
+    chosen = {layer.path: layer for layer in network.layers if layer.path in reached and _can_learn(network, layer)}
+
+    def train(part: BlockData) -> None:
+        roundings = [_Rounding(chosen[path]) for path in part.block.layers if path in chosen]
+        scales = [_Scale(quantizer) for quantizer in _own_quantizers(network, part)]
+        generator = torch.Generator().manual_seed(seed)
+        _learn(part, roundings, scales, weights[part.block], (iterations, drop, generator))
+
+    done, count = reconstruct_blocks(network, ideal, found, train)
+    layers = tuple(LayerReconstructed(one.layer, one.error_before, one.error_after, one.seconds) for one in done)
+    left = [layer.path for layer in network.layers if layer.path not in chosen]
+    skipped = tuple(Skipped(path, "not quantized, used more than once, or in no block") for path in left)
+    record = Reconstructed("QDrop", found.name, count, seed, layers, skipped)
+    network.history.append(record)
+    return record
+
+
+def _can_learn(network: Network, layer: Layer) -> bool:
+    return layer.quantizer is not None and is_private(network, layer)
+
+
+def _own_quantizers(network: Network, part: BlockData) -> list[Quantizer]:
+    """The activation quantizers that stand in this block alone, with one scale that is known."""
+    calls = [node for node in network.graph.nodes if node.op == "call_module"]
+    where = {node: network.module.get_submodule(str(node.target)) for node in calls}
+    inside = {where[node] for node in part.block.nodes if node in where}
+    outside = {where[node] for node in calls if node not in part.block.nodes}
+    own = [module for module in inside - outside if isinstance(module, Quantizer)]
+    usable = [module for module in own if module.enabled and module.calibrated and module.affine.scale.dim() == 0]
+    return sorted(usable, key=list(where.values()).index)
+
+
+def _learn(
+    part: BlockData,
+    roundings: list[_Rounding],
+    scales: list[_Scale],
+    information: Tensor | None,
+    how: tuple[int, float, torch.Generator],
+) -> None:
+    """Adam on V, scales and biases of one block, then everything set for good."""
+    iterations, drop, generator = how
+    adam = _optimizer(roundings, scales)
+    unit: Tensor | None = None
+    for iteration in range(iterations):
+        number = int(torch.randint(part.batches, (), generator=generator))
+        inputs = dropped(part.given(number), part.exact(number), drop, generator)
+        h = [rounding.apply() for rounding in roundings]
+        with _instead(scales, drop, generator):
+            outputs = part.outputs(inputs)
+        loss = torch.stack([_lost(*pair, information) for pair in zip(outputs, part.wanted(number), strict=True)]).sum()
+        unit = loss.detach().clamp(min=torch.finfo(loss.dtype).tiny) if unit is None else unit
+        beta = beta_at(iteration / iterations)
+        total = loss / unit
+        if beta is not None and h:
+            total = total + REGULARIZER * torch.cat([1 - (2 * part - 1).abs().pow(beta).flatten() for part in h]).mean()
+        adam.zero_grad()
+        total.backward()
+        adam.step()
+    for rounding in roundings:
+        rounding.finish()
+    for scale in scales:
+        scale.finish()
+
+
+def _optimizer(roundings: list[_Rounding], scales: list[_Scale]) -> torch.optim.Adam:
+    groups: list[dict[str, Any]] = [
+        {"params": [rounding.v for rounding in roundings], "lr": RATES["rounding"]},
+        {"params": [scale.logarithm for scale in scales], "lr": RATES["scale"]},
+    ]
+    for rounding in roundings:
+        bias = rounding.layer.bias
+        if bias is not None:
+            groups.append({"params": [bias], "lr": RATES["bias"] * bias.detach().abs().max().clamp(min=1e-6).item()})
+    return torch.optim.Adam([group for group in groups if group["params"]])
+
+
+def _lost(made: Tensor, ought: Tensor, information: Tensor | None) -> Tensor:
+    """E of the squared error, channels by their information."""
+    error = (made - ought).square()
+    if information is None or made.dim() < 2:
+        return error.mean()
+    return (error.movedim(1, -1) * information).mean()
