@@ -3,7 +3,7 @@ import torch
 
 import microjoule as mj
 from microjoule.execution.run import unquantized
-from microjoule.records.facts import NoiseEqualized, Reconstructed, Run, TiesAvoided
+from microjoule.records.facts import Calibrated, NoiseEqualized, Reconstructed, Run, TiesAvoided
 from tests.recipes.test_data_free import network_of
 
 RECIPES = {"adaround": lambda *a, **k: mj.recipes.adaround(*a, iterations=100, **k), "gptq": mj.recipes.gptq}
@@ -51,3 +51,10 @@ def test_bits_of_single_layers_and_the_settings_are_noted():
     found = mj.recipes.gptq(network, data, layers={network.layers[0].path: 8})
     assert [layer.quantizer.scheme.grid.bits for layer in found.layers] == [8, *[4] * (len(found.layers) - 1)]
     assert found.history[-1].settings["weights"] == "4"
+
+
+@pytest.mark.parametrize(("activations", "rule"), [(8, "min_max"), (4, "mse")])
+def test_activations_of_few_bits_are_clipped(activations, rule):
+    network, data = network_of()
+    found = mj.recipes.gptq(network, data, activations=activations)
+    assert [record.rule for record in found.history if isinstance(record, Calibrated)] == [rule]

@@ -1,0 +1,16 @@
+"""Four bits without training: what rounding that is fitted to data keeps of the accuracy."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks import fitted_rounding
+from benchmarks.figure import Figure
+
+
+def figures(data: Path) -> Iterator[Figure]:
+    """Every figure, the quick ones first.
+
+    Args:
+        data: a folder of the layout that the zoo reads.
+    """
+    yield from fitted_rounding.figures(data)
