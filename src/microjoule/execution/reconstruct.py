@@ -24,9 +24,9 @@ from torch.fx import Node
 from microjoule.execution.batches import Batches, first
 from microjoule.execution.kept import Fitted, Kept, fingerprint
 from microjoule.execution.progress import Progress, track
-from microjoule.execution.run import count, unquantized, visit
+from microjoule.execution.run import unquantized, visit
 from microjoule.execution.stages import Stages
-from microjoule.execution.store import Store
+from microjoule.execution.store import KeptInputs, Store
 from microjoule.graph.edit import set_bias
 from microjoule.graph.network import Network
 from microjoule.graph.ops import Activation, Layer
@@ -110,8 +110,8 @@ def reconstruct(
         FileError: if the folder holds layers of another run, or cannot be written.
     """
     found = data if look.samples is None else first(data, look.samples)
-    parts = [inputs for inputs, _ in found]
-    samples = sum(count(inputs) for inputs in parts)
+    parts = KeptInputs(found)
+    samples = parts.samples
     run = {**(settings or {}), "data": data.name, "samples": samples, "rows": look.rows, "seed": look.seed}
     kept = Kept(None if look.folder is None else Path(look.folder), fingerprint(network, run))
     wanted = _Wanted(

@@ -4,19 +4,22 @@ import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
 from microjoule.errors import FileError
+from microjoule.execution.batches import Batches
+from microjoule.execution.run import count
 from microjoule.numerics.affine import Affine, dequantize, quantize
 
-LIMIT_BYTES = 2**29
-"""What is kept in memory by default: half a GiB."""
+LIMIT_BYTES = 2**27
+"""What one store keeps in memory by default: 128 MiB; the system caches what lies on disk as far as it has room."""
 
 
 class Store:
@@ -99,6 +102,34 @@ class Store:
                 remedy="use fewer samples, or name a larger folder in TMPDIR",
             ) from error
         return Path(name)
+
+
+class KeptInputs(Sequence[tuple[Any, ...]]):
+    """The inputs of every batch, gone through once and kept: shuffled data would give others the next time.
+
+    Args:
+        data: inputs; targets are not kept.
+    """
+
+    def __init__(self, data: Batches) -> None:
+        self.samples = 0
+        self._store = Store()
+        self._forms: list[pytree.TreeSpec] = []
+        for number, (inputs, _) in enumerate(data):
+            leaves, form = pytree.tree_flatten(inputs)
+            for place, leaf in enumerate(leaves):
+                self._store.put((number, place), leaf)
+            self._forms.append(form)
+            self.samples += count(inputs)
+
+    def __len__(self) -> int:
+        """How many batches there are."""
+        return len(self._forms)
+
+    def __getitem__(self, number: Any) -> Any:
+        """A batch's inputs."""
+        form = self._forms[number]
+        return pytree.tree_unflatten([self._store.get((number, place)) for place in range(form.num_leaves)], form)
 
 
 def _packed(integers: Tensor, affine: Affine) -> Tensor:
