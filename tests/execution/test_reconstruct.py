@@ -128,3 +128,15 @@ def test_another_seed_is_another_run(network, tmp_path):
     run(network.copy(), nearest, folder=tmp_path, seed=0)
     with pytest.raises(FileError, match="another run"):
         run(network.copy(), nearest, folder=tmp_path, seed=1)
+
+
+def test_layers_that_read_much_at_each_place_are_looked_at_in_fewer(network, monkeypatch):
+    monkeypatch.setattr("microjoule.execution.reconstruct.VALUES", 27 * 20)
+    seen = {}
+
+    def fit(rows):
+        seen[rows.layer.path] = rows.inputs.shape[1]
+        return nearest(rows)
+
+    run(network, fit)
+    assert seen == {"first": 20, "second": 20, "last": 10}

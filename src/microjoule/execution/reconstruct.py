@@ -37,13 +37,17 @@ ROWS = 2**14
 """Places of a layer's output that are looked at, over all samples."""
 
 
+VALUES = 2**26
+"""Inputs of one layer that are gathered at most, over all rows: 256 MiB of float32."""
+
+
 @dataclass(frozen=True, slots=True)
 class Look:
     """How much of the data is looked at, and where layers that are done are kept.
 
     Args:
         samples: how many samples to use; None for all.
-        rows: how many places of a layer's output, over all samples; at least one of each sample.
+        rows: how many places of a layer's output at most, over all samples; at least one of each sample.
         seed: of the places.
         folder: keeps each layer as soon as it is fitted; a run that finds it goes on from there.
     """
@@ -114,9 +118,7 @@ def reconstruct(
     samples = parts.samples
     run = {**(settings or {}), "data": data.name, "samples": samples, "rows": look.rows, "seed": look.seed}
     kept = Kept(None if look.folder is None else Path(look.folder), fingerprint(network, run))
-    wanted = _Wanted(
-        network, parts, [layer for layer in layers if kept.read(layer.path) is None], -(-look.rows // samples)
-    )
+    wanted = _Wanted(network, parts, [layer for layer in layers if kept.read(layer.path) is None], look.rows)
     wanted.gather(look.seed)
     stages = Stages(network, parts, [layer.node for layer in layers], Store())
     done = []
@@ -158,13 +160,11 @@ def _activation(network: Network, layer: Layer) -> Activation | None:
 class _Wanted:
     """What layers ought to give, at sampled places: from one pass in floating point, kept until it is taken."""
 
-    def __init__(
-        self, network: Network, parts: Sequence[tuple[Any, ...]], layers: Sequence[Layer], per_sample: int
-    ) -> None:
+    def __init__(self, network: Network, parts: KeptInputs, layers: Sequence[Layer], rows: int) -> None:
         self.network = network
         self.parts = parts
         self.layers = {layer.node: layer for layer in layers}
-        self.per_sample = per_sample
+        self.rows = rows
         self.positions: dict[tuple[Node, int], Tensor] = {}
         self.store = Store()
 
@@ -179,11 +179,16 @@ class _Wanted:
                     layer = self.layers[node]
                     chooser = torch.Generator().manual_seed(seed + number)
                     sizes = output_sizes(layer, value.shape)
-                    where = sample_positions(len(value), sizes, self.per_sample, chooser)
+                    where = sample_positions(len(value), sizes, self._per_sample(layer), chooser)
                     self.positions[node, number] = where
                     self.store.put((node, number), output_rows(layer, value, where).contiguous())
 
                 visit(self.network, inputs, self.layers, look)
+
+    def _per_sample(self, layer: Layer) -> int:
+        """How many places of each sample: fewer where many inputs are read at each."""
+        width = layer.in_channels * layer.stored_weight.shape[2:].numel()
+        return -(-min(self.rows, VALUES // width) // self.parts.samples)
 
     def take(self, layer: Layer) -> Tensor:
         """(groups, rows, out / groups): a layer's outputs, which are forgotten then."""
