@@ -122,7 +122,7 @@ def _reason(tried: Tried, drop: float, unit: str) -> str:
         return tried.reason
     if _within(tried, drop):
         return "within the drop that is allowed"
-    return f"over the drop that is allowed by {difference(tried.drop - drop, unit).removeprefix('+')}"
+    return f"drops {difference(tried.drop - drop, unit).removeprefix('+')} too much"
 
 
 def _decided(tried: tuple[Tried, ...], scored: Evaluated, drop: float, bench: Bench, note: Tried) -> Reached:
