@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from microjoule.cli.data import Reading, find_data
-from microjoule.cli.models import find_model
+from microjoule.cli.models import Model, find_model
 from microjoule.cli.names import EXIT_CHECK_FAILED
 from microjoule.cli.options import DataSource, Json, ModelSource, Normalise, Samples, Seed, Shape, Size, ZooData
 from microjoule.cli.output import finish
@@ -15,7 +15,7 @@ from microjoule.cli.quantize import InputRange, LayerBits, Out, TargetName
 from microjoule.cli.seed import seed_everything
 from microjoule.cli.values import layer_bits, range_of
 from microjoule.deploy.onnx_file import export
-from microjoule.execution.batches import Batches
+from microjoule.execution.evaluate import Metric
 from microjoule.graph.network import Network
 from microjoule.recipes.attempt_costs import PRICES
 from microjoule.recipes.reach import reach
@@ -78,33 +78,34 @@ def auto(
     microjoule auto model.pt2 --data test.npz --drop 0.5 --weights 4 --work-folder work --report r.html --out model.mj
     """
     seed_everything(seed)
-    found = find_model(model, shape=shape, zoo_data=zoo_data)
-    chosen = find_metric(metric or (found.card.metric if found.card else None) or "top1")
-
-    def read(source: str, limit: int | None) -> Batches:
-        return find_data(source, found, Reading(size, normalise, limit, zoo_data))
-
-    result = reach(
-        found.network,
-        read(data, samples),
-        chosen,
-        calibration=None if calibration is None else read(calibration, calibration_samples),
-        drop=drop,
-        target=target,
-        cost=cost,
-        weights=weights,
-        activations=activations,
-        layers=layer_bits(layer or []),
-        input_range=range_of("--input-range", input_range) or (found.card.input_range if found.card else None),
-        samples=calibration_samples,
-        folder=work_folder,
-        seed=seed,
+    bits = {"weights": weights, "activations": activations, "layers": layer_bits(layer or [])}
+    asked: dict[str, Any] = {
+        "drop": drop,
+        "target": target,
+        "cost": cost,
+        **bits,
+        "samples": calibration_samples,
+        "seed": seed,
+    }
+    found, chosen = _scored(model, metric, shape=shape, zoo_data=zoo_data)
+    labelled, inputs = (
+        None if source is None else find_data(source, found, Reading(size, normalise, limit, zoo_data))
+        for source, limit in ((data, samples), (calibration, calibration_samples))
     )
+    bounds = range_of("--input-range", input_range) or (found.card.input_range if found.card else None)
+    given: dict[str, Any] = {"calibration": inputs, "input_range": bounds, "folder": work_folder}
+    result = reach(found.network, labelled, chosen, **asked, **given)
     written = _write(result, {"out": out, "onnx": onnx, "report": report}, f"of {model}")
     record = _decision(result)
     finish([record], rich_table(attempts_table(record)), outcome(record), as_json=json, met=record.met, **written)
     if not record.met:
         raise typer.Exit(EXIT_CHECK_FAILED)
+
+
+def _scored(source: str, metric: str | None, *, shape: str | None, zoo_data: Path | None) -> tuple[Model, Metric]:
+    """The model and the metric: what was asked for, the zoo model's own, or top1."""
+    found = find_model(source, shape=shape, zoo_data=zoo_data)
+    return found, find_metric(metric or (found.card.metric if found.card else None) or "top1")
 
 
 def _decision(network: Network) -> Reached:
