@@ -35,6 +35,7 @@ from microjoule.quantization.simulate import freeze, quantize, unfreeze
 from microjoule.quantization.spread import errors_by_layer, weight_ranges
 from microjoule.quantization.tie_free import avoid_ties
 from microjoule.recipes.equalize_model import equalize_model
+from microjoule.recipes.reach import reach
 from microjoule.recipes.report import report
 from microjoule.recipes.sensitivity import sensitivity
 
@@ -71,6 +72,7 @@ __all__ = [
     "qdrop",
     "quantize",
     "ranges_from_statistics",
+    "reach",
     "recipes",
     "report",
     "round_weights",

@@ -5,6 +5,7 @@ import random
 import statistics
 
 from microjoule.records.analysed import Sensitivities, Sensitivity
+from microjoule.records.decided import Reached, Tried
 from microjoule.records.facts import (
     BatchNormsFolded,
     BiasesCorrected,
@@ -164,6 +165,8 @@ def found() -> list[Record]:
         ErrorsByLayer(64, naive, "naive W8A8"),
         ErrorsByLayer(64, good, "data-free W8A8"),
         sensitivities(),
+        Tried("naive", (8,), (8,), 1.69, 78.0, 3.1e8, 4.2, ""),
+        reached(),
         costs("fp32", 32),
         costs("data-free W8A8", 8),
         Evaluated("fp32", "Top-1 accuracy", 79.69, "%", 650, data, 24.1),
@@ -199,6 +202,17 @@ def sensitivities() -> Sensitivities:
                 decibel, estimate = 12 - 10 * math.log10(kl), kl * rng.uniform(0.7, 1.4)
                 rows.append(Sensitivity(name, what, path, bits, 79.7 - 40 * kl, decibel, kl, estimate))
     return Sensitivities("Top-1 accuracy", "%", 79.69, 64, tuple(rows), 0.973)
+
+
+def reached() -> Reached:
+    """A search that ended at its second attempt; the first could be made, too."""
+    attempts = (
+        Tried("naive", (8,), (8,), 1.69, 78.0, 3.1e8, 4.2, "drops 77.00 points too much"),
+        Tried("data-free", (8,), (8,), 79.23, 0.46, 3.1e8, 12.4, "within the drop that is allowed"),
+    )
+    why = "data-free is the first within the drop, of 2 attempts"
+    facts = ("Top-1 accuracy", "%", 79.69, 650, 1.0, "onnxruntime", "energy", "pJ", 1.9e9)
+    return Reached(*facts, attempts, "data-free", True, why)
 
 
 def records() -> list[Record]:

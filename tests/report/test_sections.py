@@ -10,6 +10,7 @@ from tests.report.samples import records
 
 NAMES = [
     "accuracy",
+    "attempts",
     "deployed",
     "layers",
     "weights",

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from microjoule.cli import deploy, evaluate, inspect, quantize, quickstart, report
+from microjoule.cli import auto, deploy, evaluate, inspect, quantize, quickstart, report
 from microjoule.cli.names import EXIT_INTERRUPTED, EXIT_OUR_ERROR, EXIT_USER_ERROR
 from microjoule.errors import MicrojouleError
 from microjoule.records.machine import this_machine
@@ -49,6 +49,7 @@ for command in (
     quickstart.quickstart,
     inspect.inspect,
     quantize.quantize,
+    auto.auto,
     evaluate.evaluate,
     deploy.export,
     deploy.verify,

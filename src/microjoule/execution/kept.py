@@ -41,26 +41,14 @@ class Kept:
         run: what tells this run from others, from `fingerprint`.
 
     Raises:
-        FileError: if the folder holds layers of another run, or cannot be made.
+        FileError: if the folder holds the work of another run, or cannot be made.
     """
 
     def __init__(self, folder: Path | None, run: str) -> None:
         self.folder = folder
         if folder is None:
             return
-        try:
-            folder.mkdir(exist_ok=True)
-        except OSError as error:
-            raise FileError(str(folder), f"cannot be made: {error.strerror}", remedy="choose another folder") from error
-        name = folder / "run.json"
-        if not name.exists():
-            write_atomically(name, json.dumps({"run": run}))
-        elif name.read_text(encoding="utf-8") != json.dumps({"run": run}):
-            raise FileError(
-                str(folder),
-                "holds layers of another run: another network, data, or settings",
-                remedy="name an empty folder, or delete this one",
-            )
+        claim(folder, run)
 
     def read(self, layer: str) -> Fitted | None:
         """A layer that was fitted already, or None.
@@ -88,6 +76,31 @@ class Kept:
     def _file(self, layer: str) -> Path:
         assert self.folder is not None
         return self.folder / f"{layer}.safetensors"
+
+
+def claim(folder: Path, run: str) -> None:
+    """Make a folder the place of a run, unless another run has it.
+
+    Args:
+        folder: it is made if its parent is there.
+        run: what tells this run from others, from `fingerprint`.
+
+    Raises:
+        FileError: if the folder holds the work of another run, or cannot be made.
+    """
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise FileError(str(folder), f"cannot be made: {error.strerror}", remedy="choose another folder") from error
+    name = folder / "run.json"
+    if not name.exists():
+        write_atomically(name, json.dumps({"run": run}))
+    elif name.read_text(encoding="utf-8") != json.dumps({"run": run}):
+        raise FileError(
+            str(folder),
+            "holds the work of another run: another network, data, or settings",
+            remedy="name an empty folder, or delete this one",
+        )
 
 
 def fingerprint(network: Network, settings: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ Every record is a frozen dataclass of numbers, texts, tuples and other records. 
 from dataclasses import dataclass
 
 from microjoule.records.analysed import Sensitivities
+from microjoule.records.decided import Reached, Tried
 from microjoule.records.measured import Costs, ErrorsByLayer, Evaluated, Exported, Machine, Measured, Verified
 
 
@@ -298,6 +299,8 @@ Record = (
     | Calibrated
     | ErrorsByLayer
     | Sensitivities
+    | Tried
+    | Reached
     | Costs
     | Evaluated
     | Exported

@@ -4,10 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from microjoule.records import analysed, facts, measured
+from microjoule.records import analysed, decided, facts, measured
 from microjoule.records.facts import Record, Skipped
 from microjoule.records.measured import Machine
 from microjoule.report import units
+from microjoule.report.attempts import outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +201,17 @@ def _sensitivities(record: analysed.Sensitivities) -> Step:
     return Step("Looked for what hurts", summary, tuple(details))
 
 
+def _tried(record: decided.Tried) -> Step:
+    took = f"in {units.duration(record.seconds)}"
+    return Step("Tried", f"{record.stage} {took}: {record.reason or 'neither taken nor left yet'}")
+
+
+def _reached(record: decided.Reached) -> Step:
+    details = [(f"{record.metric} in FP32", units.score(record.fp_value, record.unit)), ("target", record.target)]
+    details += [(tried.stage, f"{tried.reason}; {units.duration(tried.seconds)}") for tried in record.attempts]
+    return Step("Searched for the cheapest", outcome(record), tuple(details))
+
+
 def _costs(record: measured.Costs) -> Step:
     details = (
         ("parameters", f"{record.parameters:,}"),
@@ -264,6 +276,8 @@ _WORDS: dict[type[Any], Callable[[Any], Step]] = {
     facts.Calibrated: _calibrated,
     measured.ErrorsByLayer: _errors,
     analysed.Sensitivities: _sensitivities,
+    decided.Tried: _tried,
+    decided.Reached: _reached,
     measured.Costs: _costs,
     measured.Evaluated: _evaluated,
     measured.Exported: _exported,

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from microjoule.records.analysed import Sensitivities
+from microjoule.records.decided import Reached
 from microjoule.records.facts import BiasesCorrected, Calibrated, Placed, Record, Run, WeightRanges
 from microjoule.records.measured import ErrorsByLayer, Evaluated, Machine, Measured, Verified
 from microjoule.report import units
 from microjoule.report.advice import advice, measure_of, worst, worst_table
+from microjoule.report.attempts import attempts_plot, attempts_table, outcome
 from microjoule.report.bias_plots import Shifts, bias_histogram, root_mean_square
 from microjoule.report.choose import calibrations, every, is_float, last, result_stage
 from microjoule.report.history import Step, history, machine, settings
@@ -49,6 +51,7 @@ def sections(records: Sequence[Record]) -> list[Section]:
     """All that the records have something for, in the order of the page."""
     makers = (
         _accuracy,
+        _attempts,
         _deployment,
         _by_layer,
         _weights,
@@ -80,6 +83,14 @@ def _accuracy(records: Sequence[Record]) -> Section | None:
     if any(is_float(record.stage) for record in every(records, Evaluated)):
         text = "Every stage that was evaluated, against the network before quantization."
     return Section("accuracy", "Accuracy", text, plots, tuple(evaluations(group) for group in groups))
+
+
+def _attempts(records: Sequence[Record]) -> Section | None:
+    record = last(records, Reached)
+    if record is None:
+        return None
+    text = f"Recipes were tried one after another, up to the first within the drop. {outcome(record)}"
+    return Section("attempts", "Attempts", text, (attempts_plot(record),), (attempts_table(record),))
 
 
 def _deployment(records: Sequence[Record]) -> Section | None:
