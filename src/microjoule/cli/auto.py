@@ -78,26 +78,22 @@ def auto(
     microjoule auto model.pt2 --data test.npz --drop 0.5 --weights 4 --work-folder work --report r.html --out model.mj
     """
     seed_everything(seed)
-    bits = {"weights": weights, "activations": activations, "layers": layer_bits(layer or [])}
-    asked: dict[str, Any] = {
-        "drop": drop,
-        "target": target,
-        "cost": cost,
-        **bits,
-        "samples": calibration_samples,
-        "seed": seed,
-    }
     found, chosen = _scored(model, metric, shape=shape, zoo_data=zoo_data)
-    labelled, inputs = (
-        None if source is None else find_data(source, found, Reading(size, normalise, limit, zoo_data))
-        for source, limit in ((data, samples), (calibration, calibration_samples))
-    )
+    labelled = find_data(data, found, Reading(size, normalise, samples, zoo_data))
+    reading = Reading(size, normalise, calibration_samples, zoo_data)
+    inputs = None if calibration is None else find_data(calibration, found, reading)
     bounds = range_of("--input-range", input_range) or (found.card.input_range if found.card else None)
-    given: dict[str, Any] = {"calibration": inputs, "input_range": bounds, "folder": work_folder}
-    result = reach(found.network, labelled, chosen, **asked, **given)
-    written = _write(result, {"out": out, "onnx": onnx, "report": report}, f"of {model}")
-    record = _decision(result)
-    finish([record], rich_table(attempts_table(record)), outcome(record), as_json=json, met=record.met, **written)
+    asked: dict[str, Any] = {"drop": drop, "cost": cost, "samples": calibration_samples, "folder": work_folder}
+    asked |= {"target": target, "weights": weights, "activations": activations, "layers": layer_bits(layer or [])}
+    result = reach(found.network, labelled, chosen, calibration=inputs, input_range=bounds, seed=seed, **asked)
+    _finish(result, {"out": out, "onnx": onnx, "report": report}, f"of {model}", as_json=json)
+
+
+def _finish(network: Network, paths: Mapping[str, Path | None], title: str, *, as_json: bool) -> None:
+    """Write and print what was found."""
+    record = _decision(network)
+    written = _write(network, paths, title)
+    finish([record], rich_table(attempts_table(record)), outcome(record), as_json=as_json, met=record.met, **written)
     if not record.met:
         raise typer.Exit(EXIT_CHECK_FAILED)
 
