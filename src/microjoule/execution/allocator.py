@@ -16,6 +16,9 @@ M_MMAP_THRESHOLD = -3
 KEEP_BYTES = 2**31 - 1
 MMAP_BYTES = 2**30
 
+EVERY = 16
+"""Batches after which to `release`: of seven images of 224 x 224 each leaves some 10 MB that cannot be used again."""
+
 
 def tune_allocator() -> bool:
     """Keep freed memory for the next tensor; returns whether this machine's allocator could be told so."""

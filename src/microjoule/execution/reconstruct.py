@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.fx import Node
 
-from microjoule.execution.allocator import release
+from microjoule.execution.allocator import EVERY, release
 from microjoule.execution.batches import Batches, first, in_parts
 from microjoule.execution.kept import Fitted, Kept, fingerprint
 from microjoule.execution.progress import Progress, track
@@ -230,6 +230,8 @@ class _Wanted:
                     self.store.put((node, number), output_rows(layer, value, where).contiguous())
 
                 visit(self.network, inputs, self.layers, look)
+                if number % EVERY == EVERY - 1:
+                    release()
 
     def _per_sample(self, layer: Layer) -> int:
         """How many places of each sample: fewer where many inputs are read at each."""

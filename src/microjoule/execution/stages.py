@@ -14,6 +14,7 @@ from torch.fx import Interpreter, Node
 from torch.utils import _pytree as pytree
 
 from microjoule.errors import MicrojouleError
+from microjoule.execution.allocator import EVERY, release
 from microjoule.execution.run import misfit, to_device
 from microjoule.execution.store import Store
 from microjoule.graph.network import Network
@@ -69,6 +70,8 @@ class Stages:
                 if not self._read_from(node, end):
                     self.store.drop((number, node))
             values.env.clear()
+            if number % EVERY == EVERY - 1:
+                release()
         self._live = {node for node in (*self._live, *segment) if self._read_from(node, end)}
         self._done = end
 
