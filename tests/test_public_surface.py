@@ -23,7 +23,15 @@ def test_the_public_surface_is_the_written_list():
 
 
 def test_the_recipes_are_the_written_list():
-    assert microjoule.recipes.__all__ == ["adaround", "data_free", "equalize_model", "gptq", "naive"]
+    assert microjoule.recipes.__all__ == [
+        "adaround",
+        "data_free",
+        "equalize_model",
+        "gptq",
+        "mixed_precision",
+        "naive",
+        "pareto",
+    ]
 
 
 @pytest.mark.parametrize("name", SURFACE)

@@ -149,7 +149,6 @@ class ParetoFront:
         samples: that were scored.
         cost: what the budgets are counted in.
         cost_unit: of the cost.
-        fp_cost: of the network in FP32.
         points: the cheapest first.
     """
 
@@ -159,5 +158,4 @@ class ParetoFront:
     samples: int
     cost: str
     cost_unit: str
-    fp_cost: float
     points: tuple[FrontPoint, ...]

@@ -6,14 +6,6 @@ from microjoule.records.decided import FrontPoint, ParetoFront
 from microjoule.report import units
 from microjoule.report.plots import Plot, finite, label, single
 
-WORDS: dict[str, units.Words] = {"pJ": units.energy, "B": units.size, "ms": units.latency}
-"""How a cost of a unit is read; one without words is a count."""
-
-
-def amount(cost: float, unit: str) -> str:
-    """A cost as people read it."""
-    return WORDS.get(unit, units.count)(cost)
-
 
 def front_plot(record: ParetoFront) -> Plot:
     """The metric of every budget against what its network costs."""
@@ -39,10 +31,8 @@ def front_plot(record: ParetoFront) -> Plot:
     return single("front", "Accuracy against cost", caption, {"data": [*traces, floating], "layout": layout})
 
 
-def _trace(
-    name: str, points: list[FrontPoint], record: ParetoFront, mode: str, colour: str
-) -> dict[str, Any]:
-    words = [f"{point.budget}: {amount(point.spent, record.cost_unit)}" for point in points]
+def _trace(name: str, points: list[FrontPoint], record: ParetoFront, mode: str, colour: str) -> dict[str, Any]:
+    words = [f"{point.budget}: {units.amount(point.spent, record.cost_unit)}" for point in points]
     return {
         "type": "scatter",
         "mode": mode,

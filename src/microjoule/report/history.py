@@ -10,7 +10,6 @@ from microjoule.records.facts import Record, Skipped
 from microjoule.records.measured import Machine
 from microjoule.report import units
 from microjoule.report.attempts import outcome
-from microjoule.report.front import amount
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +215,7 @@ def _reached(record: decided.Reached) -> Step:
 
 def _mixed_precision(record: decided.MixedPrecision) -> Step:
     weights, activations = (_widths(bits) for bits in (record.weights, record.activations))
-    spent = f"{amount(record.spent, record.unit)} of {amount(record.budget, record.unit)}"
+    spent = f"{units.amount(record.spent, record.unit)} of {units.amount(record.budget, record.unit)}"
     proof = "proved" if record.optimal else f"not proved, at least {units.digits(record.bound)}"
     details = (
         ("target", record.target),
@@ -237,10 +236,12 @@ def _widths(bits: dict[str, int]) -> str:
 
 def _pareto(record: decided.ParetoFront) -> Step:
     details = tuple(
-        (point.budget, f"{amount(point.spent, record.cost_unit)}, {units.score(point.value, record.unit)}")
+        (point.budget, f"{units.amount(point.spent, record.cost_unit)}, {units.score(point.value, record.unit)}")
         for point in record.points
     )
-    told = f"{_many(len(record.points), 'budget')} of {record.cost}, {record.metric} on {_many(record.samples, 'sample')}"
+    told = (
+        f"{_many(len(record.points), 'budget')} of {record.cost}, {record.metric} on {_many(record.samples, 'sample')}"
+    )
     return Step("Measured accuracy against cost", told, details)
 
 
