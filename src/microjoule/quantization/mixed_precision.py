@@ -1,19 +1,21 @@
 """Mixed precision: each layer the bits that it needs, for the least predicted loss within a budget.
 
 A candidate such as W4A8 gives a layer's weights 4 bits and what the layer reads 8. A group of layers and values that
-must choose together takes one candidate. Its loss is what the estimate from gradients says of each of its quantizers
-at that width, summed; its cost is counted on the network. Both add up over groups, so this is a knapsack problem with
+must choose together takes one candidate. Its loss is that of each of its quantizers alone at that width, summed, by an
+estimate from gradients; its cost is counted on the network. Both add up over groups, so this is a knapsack problem with
 multiple choice: it is solved exactly, with a bound that proves it, and by the greedy rule to compare with.
 
-The estimate is of rounding to nearest. A method that fits the rounding leaves less of it, most where it was largest.
+The estimate is of rounding to nearest. A method that fits the rounding leaves a small and uneven part of that; for such
+a method, `losses` is a function that measures what it leaves.
 
 Source: Cai et al. 2020, ZeroQ, https://arxiv.org/abs/2001.00281, section 3.2, for sensitivities that are summed over
 layers under a budget; van Baalen et al. 2020, Bayesian Bits, https://arxiv.org/abs/2005.07093, for bit operations.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,9 @@ Candidate = tuple[int, int]
 
 CANDIDATES: tuple[Candidate, ...] = ((4, 8), (8, 8), (8, 16))
 
+Losses = Callable[[Network, Mapping[str, Grid], Reference], Mapping[str, float]]
+"""(a network, grids by any names, samples) -> what each grid alone does to the outputs, 0 or more, as `estimates`."""
+
 SLACK = 1e-9
 """By how much costs may fail to add up, relative: rounding in double precision is 1e-16 an addition."""
 
@@ -59,8 +64,8 @@ class Wanted:
     target: str | Path | Target = "onnxruntime"
     rule: RangeRule = min_max
     weight_rule: RangeRule = mse
+    losses: Losses = estimates
     samples: int = 64
-    seed: int = 0
 
     def __post_init__(self) -> None:
         find_cost(self.cost)
@@ -138,6 +143,7 @@ def mixed_precision(
     target: str | Path | Target = "onnxruntime",
     rule: RangeRule = min_max,
     weight_rule: RangeRule = mse,
+    losses: Losses | None = None,
     samples: int = 64,
     seed: int = 0,
 ) -> MixedPrecision:
@@ -156,6 +162,7 @@ def mixed_precision(
         target: a target's name, a TOML file, or a Target.
         rule: how ranges of activations are chosen.
         weight_rule: how ranges of weights are chosen.
+        losses: what each width costs; None estimates it from gradients, for rounding to nearest.
         samples: how many samples are looked at; their outputs are held in memory.
         seed: of the draws in the estimates.
 
@@ -167,7 +174,8 @@ def mixed_precision(
         TargetError: for bits that the target does not have.
         GraphError: if the network has quantizers already.
     """
-    wanted = Wanted(cost, candidates, target, rule, weight_rule, samples, seed)
+    found = partial(estimates, seed=seed) if losses is None else losses
+    wanted = Wanted(cost, candidates, target, rule, weight_rule, found, samples)
     record = choose(find_menu(network, data, wanted), budget)
     network.history.append(record)
     return record
@@ -251,8 +259,8 @@ def _words(bits: Widths) -> str:
 
 
 def _losses(meter: Meter, widths: Sequence[Sequence[Widths]], exact: Reference, wanted: Wanted) -> list[list[float]]:
-    """The estimates of a group's quantizers, summed for each of its options."""
-    found = _estimates(meter, widths, exact, wanted)
+    """The losses of a group's quantizers, summed for each of its options."""
+    found = _alone(meter, widths, exact, wanted)
 
     def loss(group: BitGroup, bits: Widths) -> float:
         on_weights = [meter.on_weights[path] for path in group.layers]
@@ -262,7 +270,7 @@ def _losses(meter: Meter, widths: Sequence[Sequence[Widths]], exact: Reference, 
     return [[loss(group, bits) for bits in choices] for group, choices in zip(meter.groups, widths, strict=True)]
 
 
-def _estimates(
+def _alone(
     meter: Meter, widths: Sequence[Sequence[Widths]], exact: Reference, wanted: Wanted
 ) -> Mapping[tuple[Quantizer, int], float]:
     """What each quantizer alone does to the outputs, at each width that it may get."""
@@ -279,5 +287,5 @@ def _estimates(
         for bits in sorted(asked.get(site.quantizer, ())):
             name = names[site.quantizer, bits] = f"{site.kind} {site.name} {bits} bits"
             grids[name] = (site, at_width(site, bits, wanted.weight_rule))
-    found = estimates(meter.network, grids, exact, seed=wanted.seed)
+    found = wanted.losses(meter.network, grids, exact)
     return {place: found[name] for place, name in names.items()}

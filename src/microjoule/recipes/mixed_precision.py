@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import median_low
 from typing import Any
@@ -16,7 +17,9 @@ from microjoule.execution.tasks import Jobs, Work, digest, run_tasks
 from microjoule.graph.network import Network
 from microjoule.numerics.ranges import min_max, mse
 from microjoule.quantization.bit_costs import Price, find_cost
+from microjoule.quantization.fitted_losses import fitted_losses
 from microjoule.quantization.mixed_precision import CANDIDATES, Candidate, Menu, Wanted, choose, find_menu
+from microjoule.quantization.ptq.gptq import solve
 from microjoule.recipes.learned_rounding import WIDE, adaround, gptq, prepared
 from microjoule.records.decided import FrontPoint, MixedPrecision, ParetoFront
 from microjoule.search.pareto import pareto_front
@@ -43,6 +46,8 @@ def mixed_precision(
 ) -> Network:
     """Quantize each layer to the bits that it needs within a budget, with a rounding that is fitted to data.
 
+    What each width costs is measured: each layer alone, fitted by GPTQ.
+
     Args:
         network: the network in floating point; it is left alone.
         data: some hundred unlabelled inputs, in any form that `batches` takes.
@@ -52,7 +57,7 @@ def mixed_precision(
         target: a target's name, a TOML file, or a Target.
         rounding: "gptq" or "adaround".
         input_range: smallest and largest value of the network's inputs; None takes those of its example inputs.
-        samples: how many inputs the choice looks at; the rounding looks at all.
+        samples: on how many of the first inputs losses are measured; the rounding looks at all.
         seed: of every draw.
         folder: keeps each rounded layer as soon as it is done; the same call then goes on where it was interrupted.
 
@@ -62,7 +67,8 @@ def mixed_precision(
     Raises:
         SettingError: for a rounding that there is not, and as `mj.mixed_precision`.
     """
-    maker = _Maker(network, data, _wanted(cost, candidates, target, samples, seed), _rounding(rounding), input_range)
+    wanted = _wanted(data, cost, candidates, target, samples, seed)
+    maker = _Maker(network, data, wanted, _rounding(rounding), input_range, seed)
     return maker.network_of(choose(maker.menu(), budget), folder)
 
 
@@ -95,7 +101,7 @@ def pareto(
         target: a target's name, a TOML file, or a Target.
         rounding: "gptq" or "adaround".
         input_range: smallest and largest value of the network's inputs; None takes those of its example inputs.
-        samples: how many inputs the choice looks at; the rounding looks at all.
+        samples: on how many of the first inputs losses are measured; the rounding looks at all.
         seed: of every draw.
         folder: keeps each point and each rounded layer as soon as it is done; the same call then goes on where it was
             interrupted, and another call may ask for more budgets.
@@ -108,9 +114,9 @@ def pareto(
     names = [str(budget) for budget in budgets]
     if not names or len(set(names)) < len(names):
         raise SettingError("budgets", f"is {names}", remedy="give at least one, and each once")
-    wanted = _wanted(cost, candidates, target, samples, seed)
     inputs = data if calibration is None else calibration
-    maker = _Maker(network, inputs, wanted, _rounding(rounding), input_range)
+    wanted = _wanted(inputs, cost, candidates, target, samples, seed)
+    maker = _Maker(network, inputs, wanted, _rounding(rounding), input_range, seed)
     identity = maker.identity() | {"data": batches(data).name, "metric": metric.name, "rounding": rounding}
     points = _Points(maker, dict(zip(names, budgets, strict=True)), data, metric, folder)
     texts = run_tasks(points.work, [FLOAT, *names], Jobs(folder), identity=identity, label="Pareto front")
@@ -131,6 +137,7 @@ class _Maker:
     wanted: Wanted
     rounding: Callable[..., Network]
     input_range: tuple[float, float] | None
+    seed: int
 
     def menu(self) -> Menu:
         """What there is to choose from in the network as the rounding will find it."""
@@ -149,7 +156,7 @@ class _Maker:
             activations=min(record.activations.values()),
             layers=record.layers,
             input_range=self.input_range,
-            seed=self.wanted.seed,
+            seed=self.seed,
             folder=folder,
         )
         result.history.append(record)
@@ -166,17 +173,23 @@ class _Maker:
             "target": find_target(self.wanted.target).name,
             "input_range": str(self.input_range),
             "samples": str(self.wanted.samples),
-            "seed": str(self.wanted.seed),
+            "seed": str(self.seed),
         }
 
 
 def _wanted(
-    cost: str | Price, candidates: Sequence[Candidate], target: str | Path | Target, samples: int, seed: int
+    data: Any,
+    cost: str | Price,
+    candidates: Sequence[Candidate],
+    target: str | Path | Target,
+    samples: int,
+    seed: int,
 ) -> Wanted:
-    """Ranges are chosen as the rounding recipes choose them."""
-    wanted = Wanted(cost, candidates, target, min_max, mse, samples, seed)
+    """Losses are those of GPTQ, and ranges are chosen as the rounding recipes choose them."""
+    losses = partial(fitted_losses, data=data, fit=solve, seed=seed)
+    wanted = Wanted(cost, candidates, target, min_max, mse, losses, samples)
     narrowest = min(activations for _, activations in candidates)
-    return wanted if narrowest >= WIDE else Wanted(cost, candidates, target, mse, mse, samples, seed)
+    return wanted if narrowest >= WIDE else replace(wanted, rule=mse)
 
 
 def _rounding(name: str) -> Callable[..., Network]:
