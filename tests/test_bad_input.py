@@ -113,7 +113,7 @@ COMMANDS = {
     "a budget that is no number": (f"{MIXED} --budget nan", "but the cheapest choice costs"),
     "a budget of an unknown cost": (f"{MIXED} --budget 9 --cost luck", "cost: is 'luck'"),
     "candidates of words": (f"{MIXED} --budget W4A8 --candidates few", "--candidates: is 'few'"),
-    "candidates of 99 bits": (f"{MIXED} --budget W4A8 --candidates W99A8", "takes weights of"),
+    "candidates of 99 bits": (f"{MIXED} --budget W4A8 --candidates W99A8", "a grid holds 1 to 16 bits"),
     "a budget for another recipe": (f"{QUANTIZE} --budget W4A8", "--budget: is for the recipe mixed"),
     "labels out of step": (f"{ON_DATA} out_of_step.npz", "has 6 inputs and 4 targets"),
     "two labels a sample": (f"{ON_DATA} pairs_of_labels.npz", "targets of shape (6, 2)"),

@@ -66,12 +66,12 @@ def test_a_work_folder_for_a_recipe_that_keeps_nothing_is_refused(command, tmp_p
 def test_mixed_bits_within_a_budget(document, tmp_path):
     path = tmp_path / "x.mj"
     words = ["--candidates", "W2A8,W4A8,W8A8", "--data", "zoo:digits_train", "--samples", 64, "--out", path]
-    document("quantize", MODEL, "--recipe", "mixed", "--budget", "W4A8", *words)
+    document("quantize", MODEL, "--recipe", "mixed", "--budget", "W5A8", *words)
     network = mj.load(path)
     assert len({layer.quantizer.scheme.grid.bits for layer in network.layers}) > 1
     uniform = network.copy()
     for layer in uniform.layers:
-        layer.quantizer.scheme = replace(layer.quantizer.scheme, grid=replace(layer.quantizer.scheme.grid, bits=4))
+        layer.quantizer.scheme = replace(layer.quantizer.scheme, grid=replace(layer.quantizer.scheme.grid, bits=5))
     assert mj.costs(network).bops <= mj.costs(uniform).bops
 
 

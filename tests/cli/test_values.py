@@ -17,18 +17,17 @@ def test_a_layer_that_cannot_be_read_is_refused(text):
 
 
 def test_pairs_of_bits_by_hand():
-    assert bit_pairs("--candidates", "W4A8,W8A16") == ((4, 8), (8, 16))
-    assert bit_pairs("--candidates", None) is None
+    assert bit_pairs("W4A8,W8A16") == ((4, 8), (8, 16))
 
 
 @pytest.mark.parametrize("text", ["", "4/8", "W4A8,", "W4A8;W8A8", "w4a8"])
 def test_pairs_that_cannot_be_read_are_refused(text):
     with pytest.raises(SettingError, match="--candidates: is"):
-        bit_pairs("--candidates", text)
+        bit_pairs(text)
 
 
 def test_a_budget_by_hand():
-    assert (amount_or_bits("9.6e9"), amount_or_bits("W4A8"), amount_or_bits(None)) == (9.6e9, "W4A8", None)
+    assert (amount_or_bits("9.6e9"), amount_or_bits("W4A8")) == (9.6e9, "W4A8")
 
 
 def test_a_layer_is_named_once():

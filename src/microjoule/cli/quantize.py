@@ -94,32 +94,43 @@ def quantize(
     microjoule quantize model.pt2 --layer classifier=none --layer features.0=4/8 --out model.mj
     """
     seed_everything(seed)
-    settings = _settings(target, layers=layer_bits(layer or []) or None, weights=weights, activations=activations)
-    pairs = bit_pairs("--candidates", candidates)
-    asked = _settings(target, budget=amount_or_bits(budget), cost=cost, candidates=pairs)
+    bits = _given(layers=layer_bits(layer or []), weights=weights, activations=activations)
+    choice = _given(budget=budget, cost=cost, candidates=candidates)
     _check(recipe, data, rule, work_folder)
-    _check_mixed(recipe, uniform=len(settings) > 1, asked=asked)
+    settings = _settings(recipe, target, bits, choice)
     found = find_model(model, shape=shape, zoo_data=zoo_data)
     batches = find_data(data, found, Reading(size, normalise, samples, zoo_data)) if data is not None else None
     inputs = range_of("--input-range", input_range) or (found.card.input_range if found.card else None)
-    if recipe == "data-free":
-        result = data_free(found.network, **settings, input_range=inputs, data=batches, seed=seed)
-    elif recipe == "naive":
-        result = naive(found.network, batches, **settings)
-    else:
-        chosen = asked if recipe == MIXED else settings
-        result = FIT[recipe](found.network, batches, **chosen, input_range=inputs, seed=seed, folder=work_folder)
+    result = _quantized(recipe, found.network, batches, settings, inputs=inputs, seed=seed, folder=work_folder)
     if batches is not None and rule is not None:
         calibrate(result, batches, rule=RULES[rule])
     result.save(out)
-    table = rich_table(history_table(result.history))
     wrote = f"Saved {stage_name(result)} as {out}"
+    table = rich_table(history_table(result.history))
     finish(result.history, table, wrote, as_json=json, out=str(out), stage=stage_name(result))
 
 
-def _settings(target: str, **given: Any) -> dict[str, Any]:
-    """What a recipe takes; what was not given is left to the recipe."""
-    return {"target": target, **{name: value for name, value in given.items() if value is not None}}
+def _quantized(
+    recipe: str,
+    network: Network,
+    data: Any,
+    settings: dict[str, Any],
+    *,
+    inputs: tuple[float, float] | None,
+    seed: int,
+    folder: Path | None,
+) -> Network:
+    """What a recipe makes."""
+    if recipe == "naive":
+        return naive(network, data, **settings)
+    if recipe == "data-free":
+        return data_free(network, data=data, **settings, input_range=inputs, seed=seed)
+    return FIT[recipe](network, data, **settings, input_range=inputs, seed=seed, folder=folder)
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    """The options that were given; the others are left to the recipe."""
+    return {name: value for name, value in options.items() if value not in (None, {})}
 
 
 def _check(recipe: str, data: str | None, rule: str | None, work_folder: Path | None) -> None:
@@ -135,14 +146,14 @@ def _check(recipe: str, data: str | None, rule: str | None, work_folder: Path | 
         raise SettingError("--rule", "chooses ranges from data, and there is none", remedy="give --data")
 
 
-def _check_mixed(recipe: str, *, uniform: bool, asked: dict[str, Any]) -> None:
-    """Whether what was asked for is for one budget, or for the same bits everywhere."""
-    if recipe == MIXED and "budget" not in asked:
+def _settings(recipe: str, target: str, bits: dict[str, Any], choice: dict[str, str]) -> dict[str, Any]:
+    """What a recipe takes: bits that are given, or what to choose them by."""
+    if recipe != MIXED and choice:
+        raise SettingError(f"--{next(iter(choice))}", f"is for the recipe {MIXED}", remedy=f"give --recipe {MIXED}")
+    if recipe == MIXED and "budget" not in choice:
         raise SettingError(f"--recipe {MIXED}", "needs a budget", remedy="give --budget, for example W4A8")
-    if recipe == MIXED and uniform:
-        raise SettingError(
-            f"--recipe {MIXED}", "chooses the bits itself", remedy="leave out --weights, --activations and --layer"
-        )
-    extra = [f"--{name}" for name in asked if name != "target"]
-    if recipe != MIXED and extra:
-        raise SettingError(extra[0], f"is for the recipe {MIXED}", remedy=f"leave it out, or give --recipe {MIXED}")
+    if recipe == MIXED and bits:
+        remedy = "leave out --weights, --activations and --layer"
+        raise SettingError(f"--recipe {MIXED}", "chooses the bits itself", remedy=remedy)
+    read: dict[str, Callable[[str], Any]] = {"budget": amount_or_bits, "candidates": bit_pairs}
+    return {"target": target, **bits, **{name: read.get(name, str)(text) for name, text in choice.items()}}

@@ -35,21 +35,21 @@ def range_of(option: str, text: str | None) -> tuple[float, float] | None:
     return low, high
 
 
-def bit_pairs(option: str, text: str | None) -> tuple[tuple[int, int], ...] | None:
-    """Bits of weights and inputs such as "W4A8,W8A8"; None stays None."""
-    if text is None:
-        return None
+def bit_pairs(text: str) -> tuple[tuple[int, int], ...]:
+    """Candidates, as bits of weights and inputs: "W4A8,W8A8"."""
     found = [PAIR.fullmatch(part) for part in text.split(",")]
     pairs = tuple((int(one[1]), int(one[2])) for one in found if one is not None)
     if len(pairs) < len(found):
-        raise SettingError(option, f"is {text!r}", remedy="write bits with commas between, for example W4A8,W8A8")
+        raise SettingError(
+            "--candidates", f"is {text!r}", remedy="write bits with commas between, for example W4A8,W8A8"
+        )
     return pairs
 
 
-def amount_or_bits(text: str | None) -> float | str | None:
-    """A budget: a number, or a text such as "W4A8", which the recipe reads; None stays None."""
+def amount_or_bits(text: str) -> float | str:
+    """A budget: a number, or a text such as "W4A8", which the recipe reads."""
     try:
-        return None if text is None else float(text)
+        return float(text)
     except ValueError:
         return text
 
