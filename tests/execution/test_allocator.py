@@ -5,7 +5,32 @@ import sys
 import pytest
 
 from microjoule.execution import allocator
-from microjoule.execution.allocator import KEEP_BYTES, M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, MMAP_BYTES, tune_allocator
+from microjoule.execution.allocator import (
+    KEEP_BYTES,
+    M_MMAP_THRESHOLD,
+    M_TRIM_THRESHOLD,
+    MMAP_BYTES,
+    release,
+    tune_allocator,
+)
+
+RESIDENT = """
+from pathlib import Path
+
+import torch
+from microjoule.execution.allocator import release, tune_allocator
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+assert tune_allocator()
+pieces = [torch.ones(2**18) for _ in range(200)]
+last = pieces[-1]
+del pieces
+before = resident()
+assert release()
+print(before - resident())
+"""
 
 PAGE_FAULTS = """
 import resource
@@ -32,6 +57,7 @@ def test_on_another_c_library_nothing_is_done(monkeypatch):
     monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
     monkeypatch.setattr(allocator.ctypes, "CDLL", lambda name: pytest.fail("no library may be loaded"))
     assert tune_allocator() is False
+    assert release() is False
 
 
 class Library:
@@ -59,3 +85,10 @@ def test_both_thresholds_must_be_taken(answers, expected, monkeypatch):
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc's malloc")
 def test_large_tensors_get_their_memory_again_without_asking_the_kernel():
     assert page_faults(tuned=True) < page_faults(tuned=False) / 5
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc's malloc")
+def test_kept_memory_is_given_back_even_below_what_is_in_use():
+    told = subprocess.run([sys.executable, "-c", RESIDENT], capture_output=True, text=True, check=True).stdout
+    assert int(told) > 150 * 2**20

@@ -9,7 +9,7 @@ from torch.testing import assert_close
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from microjoule.errors import DataError, SettingError
-from microjoule.execution.batches import batches, first, rest
+from microjoule.execution.batches import batches, first, in_parts, rest
 
 
 class Squares(Dataset):
@@ -211,3 +211,23 @@ def test_less_than_one_is_refused():
         batches(X, batch_size=0)
     with pytest.raises(SettingError, match="samples: is 0"):
         first(batches(X), 0)
+
+
+@pytest.mark.parametrize(("values", "sizes"), [(3, [3, 3, 1]), (7, [7]), (1, [1] * 7), (0, [1] * 7)])
+def test_large_batches_come_in_parts(values, sizes):
+    parts = list(in_parts(batches((X, X)), values))
+    assert [len(inputs[0]) for inputs, _ in parts] == sizes
+    assert_close(torch.cat([inputs[0] for inputs, _ in parts]), X)
+
+
+def test_parts_hold_the_same_samples_of_all_tensors():
+    parts = list(in_parts(batches([({"a": X, "b": X.expand(-1, 2)},)]), 6))
+    assert [len(inputs[0]["a"]) for inputs, _ in parts] == [2, 2, 2, 1]
+    assert_close(torch.cat([inputs[0]["b"] for inputs, _ in parts]), X.expand(-1, 2))
+
+
+@pytest.mark.parametrize("other", [torch.ones(3), torch.tensor(1.0)])
+def test_a_batch_stays_whole_where_a_tensor_is_not_of_samples(other):
+    (inputs, _), *more = in_parts(batches([(X, other)]), 2)
+    assert not more
+    assert_close(inputs, (X, other))

@@ -1,3 +1,5 @@
+from dataclasses import fields
+
 import pytest
 import torch
 from torch import nn
@@ -9,6 +11,7 @@ from microjoule.execution.batches import batches
 from microjoule.execution.kept import Fitted
 from microjoule.execution.reconstruct import Look, reconstruct
 from microjoule.graph.patches import weight_from_rows, weight_rows
+from microjoule.numerics.least_squares import Moments, moments
 
 
 class Net(nn.Module):
@@ -42,7 +45,8 @@ def nearest(rows):
 
 
 def run(network, fit, **options):
-    return reconstruct(network, batches(IMAGES, batch_size=4), network.layers, fit, Look(rows=30, **options))
+    look = Look(**{"rows": 30, "whole": True, **options})
+    return reconstruct(network, batches(IMAGES, batch_size=4), network.layers, fit, look)
 
 
 def test_rows_are_from_the_quantized_network_and_targets_from_floating_point(network):
@@ -66,6 +70,18 @@ def test_rows_are_from_the_quantized_network_and_targets_from_floating_point(net
     assert seen["last"].inputs.shape == (1, 10, 4)
     levels = seen["second"].inputs / network.quantizers["relu6"].scale
     torch.testing.assert_close(levels, levels.round())
+
+
+def test_moments_are_those_of_the_rows_which_are_left_out_if_nobody_wants_them(network):
+    seen = []
+    for whole in (True, False):
+        run(network.copy(), lambda rows: seen.append(rows) or nearest(rows), whole=whole)
+    for rows, without in zip(seen[:3], seen[3:], strict=True):
+        assert without.inputs.numel() == without.targets.numel() == 0
+        for field in fields(Moments):
+            expected = getattr(moments(rows.inputs, rows.targets), field.name)
+            torch.testing.assert_close(getattr(rows.known, field.name), expected, atol=1e-6, rtol=1e-5)
+            assert torch.equal(getattr(rows.known, field.name), getattr(without.known, field.name))
 
 
 def test_the_clamp_after_a_layer_is_told(network):

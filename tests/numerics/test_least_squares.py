@@ -1,10 +1,13 @@
+from dataclasses import fields
+
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import tensor
 from torch.testing import assert_close
 
-from microjoule.numerics.least_squares import best_bias, damped, moments, refit, squared_error
+from microjoule.numerics.least_squares import MomentSums, best_bias, damped, moments, refit, squared_error
 
 INPUTS = tensor([[[0.0, 1.0], [2.0, 1.0], [4.0, 4.0]]])
 OUTPUTS = tensor([[[1.0], [3.0], [8.0]]])
@@ -34,6 +37,23 @@ def test_the_error_is_that_of_the_samples(seed):
     left = y - x @ w.transpose(1, 2) - best_bias(w, known)[:, None]
     assert_close(squared_error(w, known), left.square().mean(1))
     assert_close(left.mean(1), torch.zeros(2, 3).double(), atol=1e-9, rtol=0)
+
+
+@pytest.mark.parametrize("at_once", [1, 2 * 5 * 7, 2**20])
+def test_moments_are_the_same_however_samples_come(at_once, monkeypatch):
+    x, y, _ = example(3)
+    x, whole, sums = x + 100, moments(x + 100, y), MomentSums()
+    monkeypatch.setattr("microjoule.numerics.least_squares.AT_ONCE", at_once)
+    for piece in (slice(0, 3), slice(3, 30), slice(30, 40)):
+        sums.update(x[:, piece], y[:, piece])
+    for field in fields(whole):
+        assert_close(getattr(sums.moments(), field.name), getattr(whole, field.name))
+
+
+def test_a_large_mean_costs_no_accuracy():
+    x, y, _ = example(4)
+    far = moments((x + 1000).float(), y.float())
+    assert_close(far.second, moments((x + 1000).float().double(), y).second, atol=1e-4, rtol=1e-4)
 
 
 @given(seed=st.integers(0, 2**31))

@@ -8,6 +8,7 @@ from torch.testing import assert_close
 import microjoule as mj
 from microjoule.errors import GraphError
 from microjoule.execution.reconstruct import Look, Rows
+from microjoule.numerics.least_squares import moments
 from microjoule.numerics.ranges import min_max
 from microjoule.quantization.layer_fit import Method, Problem, fit_layers
 
@@ -30,7 +31,7 @@ def test_a_problem_by_hand():
         layer.bias.fill_(0.0)
     layer.quantizer.set_range(tensor([-1.0]), tensor([1.0]))
     x = tensor([[[-1.0], [1.0]]])
-    problem = Problem.of(Rows(layer, x, 2 * x + 1, None))
+    problem = Problem.of(Rows(layer, moments(x, 2 * x + 1), None, x, 2 * x + 1))
     assert_close(problem.wanted, tensor([[[1.5 * 7]]]).double(), rtol=1e-6, atol=0)
     assert (problem.low.item(), problem.high.item()) == (-7, 7)
     assert_close(problem.rounded(), tensor([[[7.0]]]).double())

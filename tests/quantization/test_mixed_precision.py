@@ -130,6 +130,19 @@ def test_a_table_of_latency_is_a_function(network):
     assert {record.weights[path] for path in ("a", "b", "fork", "other", "head")} == {8}
 
 
+def test_losses_are_a_function(network):
+    """Where only the stem loses, the stem gets the bits, and the others get what is left."""
+    asked = []
+
+    def losses(quantized, grids, exact):
+        asked.append((sorted({affine.grid.bits for _, affine in grids.values()}), exact.samples))
+        return {name: 8.0 - grid[1].grid.bits if grid[0].path == "stem" else 0.0 for name, grid in grids.items()}
+
+    record = mj.mixed_precision(network, X, budget="W7A8", candidates=WEIGHTS_ONLY, losses=losses, samples=16)
+    assert asked == [([2, 4, 8], 16)]
+    assert (record.weights["stem"], record.loss, record.bound) == (8, 0, 0)
+
+
 def test_a_cost_that_does_not_add_up_is_refused(network):
     def odd(quantized):
         return float(math.prod(layer.quantizer.scheme.grid.bits for layer in quantized.layers))

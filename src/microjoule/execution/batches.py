@@ -175,3 +175,27 @@ def rest(data: Batches, samples: int) -> Batches:
 
     known = None if data.samples is None else max(data.samples - samples, 0)
     return Batches(start, data.name, known, labelled=data.labelled)
+
+
+def in_parts(data: Batches, values: int) -> Batches:
+    """The same inputs, without targets, fewer at a time where they are large.
+
+    Args:
+        data: batches; one whose tensors do not all have one entry a sample stays whole.
+        values: of all tensors of a batch's inputs at most, or those of one sample if these are more.
+    """
+
+    def start() -> Iterator[Any]:
+        for item in data.start():
+            inputs, _ = data.pair(item)
+            leaves = [leaf for leaf in pytree.tree_leaves(inputs) if isinstance(leaf, Tensor)]
+            total, sizes = sum(leaf.numel() for leaf in leaves), {len(leaf) if leaf.dim() else 0 for leaf in leaves}
+            if len(sizes) != 1 or total <= values:
+                yield inputs
+                continue
+            size = sizes.pop()
+            some = max(1, values * size // total)
+            for at in range(0, size, some):
+                yield pytree.tree_map_only(Tensor, lambda t: t[at : at + some], inputs)  # noqa: B023
+
+    return Batches(start, data.name, data.samples, labelled=False)

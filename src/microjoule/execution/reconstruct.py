@@ -6,7 +6,8 @@ quantized, too. Fitting what it makes of *those* to what it ought to give,
     minimise  E || y - (Wq x^ + b) ||^2,   y in floating point, x^ from the quantized network so far,
 
 lets each layer make up for the errors before it. What is fitted and how is the caller's; here the rows x^ and y are
-gathered, at sampled places of the output, in one pass through the network.
+looked at, at sampled places of the output, in one pass through the network. Their moments tell all that there is to
+know without an activation; the rows themselves are gathered only if they are asked for.
 
 Source: Nagel et al. 2020, https://arxiv.org/abs/2004.10568, section 3.3 (asymmetric reconstruction).
 """
@@ -21,7 +22,8 @@ import torch
 from torch import Tensor
 from torch.fx import Node
 
-from microjoule.execution.batches import Batches, first
+from microjoule.execution.allocator import release
+from microjoule.execution.batches import Batches, first, in_parts
 from microjoule.execution.kept import Fitted, Kept, fingerprint
 from microjoule.execution.progress import Progress, track
 from microjoule.execution.run import unquantized, visit
@@ -32,6 +34,7 @@ from microjoule.graph.network import Network
 from microjoule.graph.ops import Activation, Layer
 from microjoule.graph.patches import input_rows, output_rows, output_sizes, sample_positions
 from microjoule.graph.walk import only_user
+from microjoule.numerics.least_squares import Moments, MomentSums
 
 ROWS = 2**14
 """Places of a layer's output that are looked at, over all samples."""
@@ -39,6 +42,9 @@ ROWS = 2**14
 
 VALUES = 2**26
 """Inputs of one layer that are gathered at most, over all rows: 256 MiB of float32."""
+
+PART = 2**20
+"""Values of the network's inputs that run at a time: seven images of 224 x 224 make some 40 MB after a wide layer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +56,14 @@ class Look:
         rows: how many places of a layer's output at most, over all samples; at least one of each sample.
         seed: of the places.
         folder: keeps each layer as soon as it is fitted; a run that finds it goes on from there.
+        whole: gather the rows themselves, too.
     """
 
     samples: int | None = None
     rows: int = ROWS
     seed: int = 0
     folder: str | Path | None = None
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +72,18 @@ class Rows:
 
     Args:
         layer: the layer.
-        inputs: (groups, rows, in / groups * kernel size), from the quantized network so far.
-        targets: (groups, rows, out / groups), what it gives in floating point, the bias included.
+        known: the moments of its rows: inputs (groups, rows, in / groups * kernel size) from the quantized network so
+            far, and outputs (groups, rows, out / groups) in floating point, the bias included.
         activation: the clamp that alone reads the layer's output, if there is one.
+        inputs: the rows themselves if `Look.whole`, else none of them.
+        targets: the outputs, likewise.
     """
 
     layer: Layer
+    known: Moments
+    activation: Activation | None
     inputs: Tensor
     targets: Tensor
-    activation: Activation | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +124,9 @@ def reconstruct(
     Raises:
         FileError: if the folder holds layers of another run, or cannot be written.
     """
+    release()
     found = data if look.samples is None else first(data, look.samples)
-    parts = KeptInputs(found)
+    parts = KeptInputs(in_parts(found, PART))
     samples = parts.samples
     run = {**(settings or {}), "data": data.name, "samples": samples, "rows": look.rows, "seed": look.seed}
     kept = Kept(None if look.folder is None else Path(look.folder), fingerprint(network, run))
@@ -125,25 +137,59 @@ def reconstruct(
     with Progress("reconstruct", total=len(layers)) as progress:
         for stage, layer in enumerate(layers):
             started = time.perf_counter()
-            read = _read(stages, stage, layer, wanted)
+            gathered = _read(stages, stage, layer, wanted, whole=look.whole)
             fitted = kept.read(layer.path)
             if fitted is None:
-                fitted = fit(Rows(layer, torch.cat(read, 1), wanted.take(layer), _activation(network, layer)))
+                fitted = fit(gathered.rows(layer, _activation(network, layer)))
                 kept.write(layer.path, fitted)
+            del gathered
+            release()
             _apply(network, layer, fitted)
             done.append(Done(layer.path, fitted.error_before, fitted.error_after, time.perf_counter() - started))
             progress.step(label=f"{layer.path}: error {fitted.error_before:.2%} → {fitted.error_after:.2%}")
     return done, samples
 
 
-def _read(stages: Stages, stage: int, layer: Layer, wanted: "_Wanted") -> list[Tensor]:
-    """The rows that a layer reads, batch by batch; none if nothing is wanted of it."""
-    source, found = layer.node.all_input_nodes[0], []
+def _read(stages: Stages, stage: int, layer: Layer, wanted: "_Wanted", *, whole: bool) -> "_Gathered":
+    """What a layer reads and ought to give; nothing if nothing is wanted of it."""
+    source, gathered = layer.node.all_input_nodes[0], _Gathered(wanted.count(layer), whole=whole)
     for number, values in stages.go_on(stage):
         positions = wanted.positions.get((layer.node, number))
         if positions is not None:
-            found.append(input_rows(layer, values.value(source), positions))
-    return found
+            gathered.add(input_rows(layer, values.value(source), positions), wanted.take(layer, number))
+    return gathered
+
+
+class _Gathered:
+    """A layer's rows, batch by batch: their moments, and themselves if they are wanted.
+
+    Args:
+        count: of all rows.
+        whole: whether the rows themselves are kept.
+    """
+
+    def __init__(self, count: int, *, whole: bool) -> None:
+        self.sums = MomentSums()
+        self.count = count if whole else 0
+        self.kept = torch.empty(0), torch.empty(0)
+        self.filled = 0
+
+    def add(self, inputs: Tensor, targets: Tensor) -> None:
+        """Take in some rows."""
+        self.sums.update(inputs, targets)
+        if not self.count:
+            return
+        pair, end = (inputs, targets), self.filled + inputs.shape[1]
+        if not self.filled:
+            a, b = (part.new_empty(len(part), self.count, part.shape[2]) for part in pair)
+            self.kept = a, b
+        for kept, part in zip(self.kept, pair, strict=True):
+            kept[:, self.filled : end] = part
+        self.filled = end
+
+    def rows(self, layer: Layer, activation: Activation | None) -> Rows:
+        """All of it."""
+        return Rows(layer, self.sums.moments(), activation, *self.kept)
 
 
 def _apply(network: Network, layer: Layer, fitted: Fitted) -> None:
@@ -190,10 +236,12 @@ class _Wanted:
         width = layer.in_channels * layer.stored_weight.shape[2:].numel()
         return -(-min(self.rows, VALUES // width) // self.parts.samples)
 
-    def take(self, layer: Layer) -> Tensor:
-        """(groups, rows, out / groups): a layer's outputs, which are forgotten then."""
-        keys = [(layer.node, number) for number in range(len(self.parts))]
-        found = torch.cat([self.store.get(key) for key in keys], 1)
-        for key in keys:
-            self.store.drop(key)
+    def count(self, layer: Layer) -> int:
+        """How many places of a layer's output are looked at."""
+        return sum(len(where) for (node, _), where in self.positions.items() if node is layer.node)
+
+    def take(self, layer: Layer, number: int) -> Tensor:
+        """(groups, rows, out / groups): a layer's outputs for a batch, which are forgotten then."""
+        found: Tensor = self.store.get((layer.node, number))
+        self.store.drop((layer.node, number))
         return found

@@ -68,6 +68,7 @@ class Stages:
             for node in self._live:
                 if not self._read_from(node, end):
                     self.store.drop((number, node))
+            values.env.clear()
         self._live = {node for node in (*self._live, *segment) if self._read_from(node, end)}
         self._done = end
 

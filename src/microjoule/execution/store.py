@@ -18,8 +18,10 @@ from microjoule.execution.batches import Batches
 from microjoule.execution.run import count
 from microjoule.numerics.affine import Affine, dequantize, quantize
 
-LIMIT_BYTES = 2**27
-"""What one store keeps in memory by default: 128 MiB; the system caches what lies on disk as far as it has room."""
+LIMIT_BYTES = 2**25
+"""What one store keeps in memory by default: 32 MiB; the system caches what lies on disk as far as it has room.
+
+More would cost much more: small tensors that stay, between large ones that go, leave the heap full of holes."""
 
 
 class Store:

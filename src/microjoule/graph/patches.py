@@ -90,11 +90,11 @@ def input_rows(layer: Layer, x: Tensor, positions: Tensor) -> Tensor:
     places = where[:, 1:]
     read = _read_by_transposed if layer.kind == "conv_transpose" else _read_by_conv
     last = x.movedim(1, -1)
-    taps = []
-    for tap in itertools.product(*map(range, kernel)):
+    rows: Tensor = x.new_empty(len(where), x.shape[1], kernel.numel())
+    for number, tap in enumerate(itertools.product(*map(range, kernel))):
         at, inside = read(how, places, torch.tensor(tap, device=x.device), torch.tensor(x.shape[2:], device=x.device))
-        taps.append(last[(where[:, 0], *at.unbind(1))] * inside[:, None])
-    grouped: Tensor = torch.stack(taps, 2).unflatten(1, (layer.groups, -1))
+        torch.mul(last[(where[:, 0], *at.unbind(1))], inside[:, None], out=rows[:, :, number])
+    grouped: Tensor = rows.unflatten(1, (layer.groups, -1))
     return grouped.flatten(2).movedim(1, 0)
 
 

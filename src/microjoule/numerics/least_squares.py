@@ -13,6 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+AT_ONCE = 2**20
+"""Inputs whose products are summed in float32 at a time; what comes in smaller pieces is gathered up to that."""
+
 
 @dataclass(frozen=True, slots=True)
 class Moments:
@@ -40,11 +43,56 @@ def moments(inputs: Tensor, outputs: Tensor) -> Moments:
         inputs: (groups, rows, inputs).
         outputs: (groups, rows, outputs).
     """
-    input_mean, output_mean = inputs.double().mean(1), outputs.double().mean(1)
-    x, y = inputs - input_mean[:, None].to(inputs), outputs - output_mean[:, None].to(outputs)
-    rows = inputs.shape[1]
-    second, cross = (x.transpose(1, 2) @ x).double() / rows, (y.transpose(1, 2) @ x).double() / rows
-    return Moments(input_mean, output_mean, second, cross, y.double().square().mean(1))
+    sums = MomentSums()
+    sums.update(inputs, outputs)
+    return sums.moments()
+
+
+class MomentSums:
+    """Moments of samples that come piece by piece; what is kept does not grow with them."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[Tensor, Tensor]] = []
+        self._shift: tuple[Tensor, Tensor] | None = None
+        self._sums: list[Tensor] = []
+        self._rows = 0
+
+    def update(self, inputs: Tensor, outputs: Tensor) -> None:
+        """Take in a piece.
+
+        Args:
+            inputs: (groups, rows, inputs).
+            outputs: (groups, rows, outputs).
+        """
+        some = max(1, AT_ONCE // (inputs.shape[0] * inputs.shape[2]))
+        for piece in zip(inputs.split(some, 1), outputs.split(some, 1), strict=True):
+            self._waiting.append(piece)
+            if sum(x.shape[1] for x, _ in self._waiting) >= some:
+                self._add()
+
+    def moments(self) -> Moments:
+        """Of all samples so far, of which there is at least one row."""
+        self._add()
+        assert self._shift is not None
+        x, y, xx, yx, yy = (total / self._rows for total in self._sums)
+        input_shift, output_shift = self._shift
+        second, cross = xx - x[:, :, None] * x[:, None], yx - y[:, :, None] * x[:, None]
+        return Moments(x + input_shift, y + output_shift, second, cross, yy - y.square())
+
+    def _add(self) -> None:
+        """Sum up what waits, about the mean of the first piece, so that little is lost when the mean is taken out."""
+        if not self._waiting:
+            return
+        inputs, outputs = (torch.cat(parts, 1) for parts in zip(*self._waiting, strict=True))
+        self._waiting.clear()
+        if self._shift is None:
+            self._shift = inputs.mean(1, dtype=torch.float64), outputs.mean(1, dtype=torch.float64)
+        x, y = (v - shift[:, None].to(v) for v, shift in zip((inputs, outputs), self._shift, strict=True))
+        found = [x.sum(1), y.sum(1), x.transpose(1, 2) @ x, y.transpose(1, 2) @ x, y.square().sum(1)]
+        self._sums = self._sums or [torch.zeros_like(part, dtype=torch.float64) for part in found]
+        for total, part in zip(self._sums, found, strict=True):
+            total.add_(part)
+        self._rows += inputs.shape[1]
 
 
 def refit(weight: Tensor, known: Moments, *, ridge: float) -> Tensor:

@@ -17,7 +17,7 @@ from microjoule.graph.ops import Layer
 from microjoule.graph.patches import weight_from_rows, weight_rows
 from microjoule.graph.walk import is_private
 from microjoule.numerics.affine import along
-from microjoule.numerics.least_squares import Moments, best_bias, moments, refit, squared_error
+from microjoule.numerics.least_squares import Moments, best_bias, refit, squared_error
 from microjoule.records.facts import LayerReconstructed, Reconstructed, Skipped
 
 RIDGE = 1.0
@@ -32,7 +32,6 @@ class Problem:
 
     Args:
         rows: what the layer reads and ought to give.
-        known: their moments.
         wanted: (groups, out, in), real weights with the least error, in steps.
         scale: (groups, out, 1) or broadcasts so, of a step.
         low: the smallest integer, zero point taken out, as `scale`.
@@ -40,11 +39,15 @@ class Problem:
     """
 
     rows: Rows
-    known: Moments
     wanted: Tensor
     scale: Tensor
     low: Tensor
     high: Tensor
+
+    @property
+    def known(self) -> Moments:
+        """The rows' moments."""
+        return self.rows.known
 
     @classmethod
     def of(cls, rows: Rows) -> "Problem":
@@ -54,9 +57,8 @@ class Problem:
         weight, affine = layer.stored_weight.detach(), layer.quantizer.affine
         shaped = (along(part, weight, affine.scheme) for part in (affine.scale, affine.zero_point))
         scale, zero_point = (weight_rows(layer, part.expand(weight.shape)).double() for part in shaped)
-        known = moments(rows.inputs, rows.targets)
-        wanted = refit(weight_rows(layer, weight), known, ridge=RIDGE) / scale
-        return cls(rows, known, wanted, scale, affine.grid.qmin - zero_point, affine.grid.qmax - zero_point)
+        wanted = refit(weight_rows(layer, weight), rows.known, ridge=RIDGE) / scale
+        return cls(rows, wanted, scale, affine.grid.qmin - zero_point, affine.grid.qmax - zero_point)
 
     def rounded(self) -> Tensor:
         """(groups, out, in): the trained weights rounded to nearest, in steps."""

@@ -122,7 +122,7 @@ def relax(wanted: Tensor, slope: Slope, *, low: Tensor, high: Tensor, iterations
     start = wanted.maximum(low).minimum(high)
     below = start.floor()
     v = inverse_rectified_sigmoid(start - below)
-    adam = torch.optim.Adam([v], lr=RATE)
+    adam = torch.optim.Adam([v], lr=RATE, fused=True)
     for iteration in range(iterations):
         sigmoid = torch.sigmoid(v)
         h = (STRETCH * sigmoid + SHIFT).clamp(0, 1)
@@ -181,7 +181,8 @@ def adaround(
         return problem.solved(relax(wanted, slope, iterations=iterations, weight=REGULARIZER, **bounds).double())
 
     settings = {"iterations": iterations, "activation": activation}
-    return fit_layers(network, data, fit, Method("AdaRound", settings), Look(samples, rows, seed, folder))
+    look = Look(samples, rows, seed, folder, whole=activation)
+    return fit_layers(network, data, fit, Method("AdaRound", settings), look)
 
 
 def _slope_through(clamp: Activation, problem: Problem, seed: int) -> Slope:
