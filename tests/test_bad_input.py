@@ -21,6 +21,7 @@ from microjoule.numerics.ranges import percentile
 from tests.bad_files import small, write_sound, write_unsound
 
 QUANTIZE = "quantize float.mj --out new.mj"
+MIXED = f"{QUANTIZE} --data sound.npz --recipe mixed"
 ON_DATA = "evaluate float.mj --data"
 RESNET8 = "inspect zoo:resnet8_cifar10_mlperftiny --zoo-data"
 
@@ -103,6 +104,17 @@ COMMANDS = {
     "NaN data": (f"{ON_DATA} nan.npz", "holds NaN or infinite inputs"),
     "infinite data": (f"{ON_DATA} infinite.npz", "holds NaN or infinite inputs"),
     "NaN data to quantize with": (f"{QUANTIZE} --data nan.npz", "holds NaN or infinite inputs"),
+    "mixed bits without a budget": (f"{MIXED}", "--recipe mixed: needs a budget"),
+    "mixed bits with bits": (f"{MIXED} --budget W4A8 --weights 4", "--recipe mixed: chooses the bits itself"),
+    "mixed bits with a layer's": (f"{MIXED} --budget W4A8 --layer 0=4", "--recipe mixed: chooses the bits itself"),
+    "mixed bits without data": (f"{QUANTIZE} --recipe mixed --budget W4A8", "needs data"),
+    "a budget of words": (f"{MIXED} --budget little", "budget: is 'little'"),
+    "a budget of nothing": (f"{MIXED} --budget 0", "but the cheapest choice costs"),
+    "a budget that is no number": (f"{MIXED} --budget nan", "but the cheapest choice costs"),
+    "a budget of an unknown cost": (f"{MIXED} --budget 9 --cost luck", "cost: is 'luck'"),
+    "candidates of words": (f"{MIXED} --budget W4A8 --candidates few", "--candidates: is 'few'"),
+    "candidates of 99 bits": (f"{MIXED} --budget W4A8 --candidates W99A8", "a grid holds 1 to 16 bits"),
+    "a budget for another recipe": (f"{QUANTIZE} --budget W4A8", "--budget: is for the recipe mixed"),
     "labels out of step": (f"{ON_DATA} out_of_step.npz", "has 6 inputs and 4 targets"),
     "two labels a sample": (f"{ON_DATA} pairs_of_labels.npz", "targets of shape (6, 2)"),
     "texts as data": (f"{ON_DATA} texts.npz", "holds x of <U1"),
@@ -313,6 +325,18 @@ CALLS: dict[str, tuple[Callable[[], object], str]] = {
     ),
     "encodings of 99 bits": (lambda: mj.load_encodings(mj.load("int8.mj"), "encodings_bits.json"), "bits"),
     "encodings of another network": (lambda: mj.load_encodings(mj.load("int8.mj"), "encodings_name.json"), "nowhere"),
+    "mixed bits without candidates": (
+        lambda: mj.mixed_precision(mj.load("float.mj"), torch.rand(2, 1, 8, 8), budget="W4A8", candidates=()),
+        "candidates: is empty",
+    ),
+    "mixed bits of a quantized network": (
+        lambda: mj.mixed_precision(mj.load("int8.mj"), torch.rand(2, 1, 8, 8), budget="W4A8"),
+        "has quantizers already",
+    ),
+    "a front of no budgets": (
+        lambda: mj.recipes.pareto(mj.load("float.mj"), torch.rand(2, 1, 8, 8), mj.zoo.metric("top1"), budgets=()),
+        "budgets: is []",
+    ),
     "an unknown energy table": (lambda: mj.costs(mj.load("int8.mj"), energy="magic"), "magic"),
     "an unknown data set": (lambda: mj.zoo.dataset("digits_test", limit=0), "limit: is 0"),
     "a report of nothing": (lambda: mj.report([], "report.html"), "there are none"),

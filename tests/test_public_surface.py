@@ -10,6 +10,7 @@ SURFACE = [
     *("balance_rounding", "calibrate", "capture", "clip_weights", "correct_biases", "correct_biases_from_statistics"),
     *("costs", "equalize", "equalize_model", "equalize_noise", "errors_by_layer", "evaluate", "export"),
     *("fold_batch_norms", "fold_constant_channels", "freeze", "gptq", "load", "load_encodings", "measure"),
+    "mixed_precision",
     *("natural_noise", "observe_statistics", "qdrop", "quantize", "ranges_from_statistics", "reach", "recipes"),
     *("report", "round_weights", "sensitivity", "smooth", "target"),
     *("tune_allocator", "unfreeze", "verify", "weight_ranges", "zoo"),
@@ -22,7 +23,15 @@ def test_the_public_surface_is_the_written_list():
 
 
 def test_the_recipes_are_the_written_list():
-    assert microjoule.recipes.__all__ == ["adaround", "data_free", "equalize_model", "gptq", "naive"]
+    assert microjoule.recipes.__all__ == [
+        "adaround",
+        "data_free",
+        "equalize_model",
+        "gptq",
+        "mixed_precision",
+        "naive",
+        "pareto",
+    ]
 
 
 @pytest.mark.parametrize("name", SURFACE)

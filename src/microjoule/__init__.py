@@ -16,6 +16,7 @@ from microjoule.execution.evaluate import evaluate
 from microjoule.graph.fold import fold_batch_norms
 from microjoule.graph.network import Network
 from microjoule.quantization.calibrate import calibrate
+from microjoule.quantization.mixed_precision import mixed_precision
 from microjoule.quantization.observation import observe_statistics
 from microjoule.quantization.ptq.absorption import absorb_high_biases
 from microjoule.quantization.ptq.adaround import adaround
@@ -67,6 +68,7 @@ __all__ = [
     "load",
     "load_encodings",
     "measure",
+    "mixed_precision",
     "natural_noise",
     "observe_statistics",
     "qdrop",

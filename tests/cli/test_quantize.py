@@ -1,5 +1,7 @@
 """`microjoule quantize`: a saved network with the quantizers that were asked for."""
 
+from dataclasses import replace
+
 import pytest
 
 import microjoule as mj
@@ -59,3 +61,23 @@ def test_recipes_that_fit_need_data_and_keep_their_layers(recipe, command, docum
 def test_a_work_folder_for_a_recipe_that_keeps_nothing_is_refused(command, tmp_path):
     code, _, err = command("quantize", MODEL, "--work-folder", tmp_path / "kept", "--out", tmp_path / "x.mj")
     assert (code, "--work-folder" in err) == (2, True)
+
+
+def test_mixed_bits_within_a_budget(document, tmp_path):
+    path = tmp_path / "x.mj"
+    words = ["--candidates", "W2A8,W4A8,W8A8", "--data", "zoo:digits_train", "--samples", 64, "--out", path]
+    document("quantize", MODEL, "--recipe", "mixed", "--budget", "W5A8", *words)
+    network = mj.load(path)
+    assert len({layer.quantizer.scheme.grid.bits for layer in network.layers}) > 1
+    uniform = network.copy()
+    for layer in uniform.layers:
+        layer.quantizer.scheme = replace(layer.quantizer.scheme, grid=replace(layer.quantizer.scheme.grid, bits=5))
+    assert mj.costs(network).bops <= mj.costs(uniform).bops
+
+
+@pytest.mark.parametrize("cost", ["bytes", "energy"])
+def test_mixed_bits_by_another_cost(cost, document, tmp_path):
+    path = tmp_path / "x.mj"
+    words = ["--cost", cost, "--data", "zoo:digits_train", "--samples", 16, "--out", path]
+    document("quantize", MODEL, "--recipe", "mixed", "--budget", "1e12", *words)
+    assert {layer.quantizer.scheme.grid.bits for layer in mj.load(path).layers} == {8}

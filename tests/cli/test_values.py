@@ -2,7 +2,7 @@
 
 import pytest
 
-from microjoule.cli.values import layer_bits, range_of, whole_numbers
+from microjoule.cli.values import amount_or_bits, bit_pairs, layer_bits, range_of, whole_numbers
 from microjoule.errors import SettingError
 
 
@@ -14,6 +14,20 @@ def test_layers_by_hand():
 def test_a_layer_that_cannot_be_read_is_refused(text):
     with pytest.raises(SettingError, match="--layer"):
         layer_bits([text])
+
+
+def test_pairs_of_bits_by_hand():
+    assert bit_pairs("W4A8,W8A16") == ((4, 8), (8, 16))
+
+
+@pytest.mark.parametrize("text", ["", "4/8", "W4A8,", "W4A8;W8A8", "w4a8"])
+def test_pairs_that_cannot_be_read_are_refused(text):
+    with pytest.raises(SettingError, match="--candidates: is"):
+        bit_pairs(text)
+
+
+def test_a_budget_by_hand():
+    assert (amount_or_bits("9.6e9"), amount_or_bits("W4A8")) == (9.6e9, "W4A8")
 
 
 def test_a_layer_is_named_once():

@@ -9,7 +9,7 @@ from torch.testing import assert_close
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from microjoule.errors import DataError, SettingError
-from microjoule.execution.batches import batches, first, in_parts
+from microjoule.execution.batches import batches, first, in_parts, rest
 
 
 class Squares(Dataset):
@@ -138,6 +138,20 @@ def test_the_first_samples_are_these_and_no_more(samples, size):
     assert torch.equal(inputs_of(data), X[:samples])
     assert data.samples == min(samples, 7)
     assert all(len(inputs[0]) == len(targets) for inputs, targets in data)
+
+
+@given(samples=st.integers(0, 6), size=st.integers(1, 5))
+def test_the_rest_is_what_the_first_samples_leave(samples, size):
+    data = rest(batches((X, X), batch_size=size), samples)
+    assert torch.equal(inputs_of(data), X[samples:])
+    assert data.samples == 7 - samples
+    assert all(len(inputs[0]) == len(targets) for inputs, targets in data)
+    assert torch.equal(inputs_of(rest(batches(list(X.split(size))), samples)), X[samples:])
+
+
+def test_no_rest_is_said():
+    with pytest.raises(DataError, match="holds no sample"):
+        inputs_of(rest(batches(X), 7))
 
 
 def test_no_batch_is_made_that_is_not_needed():

@@ -165,3 +165,16 @@ def test_a_layer_at_the_root_is_refused():
     made = mj.capture(nn.Linear(4, 3), torch.randn(2, 4))
     with pytest.raises(GraphError, match="weight: is stored at the root of the network"):
         mj.quantize(made)
+
+
+def test_a_value_that_no_layer_makes_goes_by_its_name():
+    made = mj.capture(nn.Sequential(nn.Linear(4, 3)), torch.randn(2, 4))
+    record = mj.quantize(made, target="per-tensor", layers={"input_1": (None, 6), "0": (4, 5)})
+    assert [(grid.name, grid.bits) for grid in record.grids] == [("0", 4), ("input_1", 6), ("_0", 5)]
+
+
+@pytest.mark.parametrize("bits", [8, (4, 8)])
+def test_a_value_has_no_weights(bits):
+    made = mj.capture(nn.Sequential(nn.Linear(4, 3)), torch.randn(2, 4))
+    with pytest.raises(SettingError, match="input_1: is a value without weights"):
+        mj.quantize(made, layers={"input_1": bits})

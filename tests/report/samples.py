@@ -5,7 +5,7 @@ import random
 import statistics
 
 from microjoule.records.analysed import Sensitivities, Sensitivity
-from microjoule.records.decided import Reached, Tried
+from microjoule.records.decided import FrontPoint, MixedPrecision, ParetoFront, Reached, Tried
 from microjoule.records.facts import (
     BatchNormsFolded,
     BiasesCorrected,
@@ -167,6 +167,8 @@ def found() -> list[Record]:
         sensitivities(),
         Tried("naive", (8,), (8,), 1.69, 78.0, 3.1e8, 4.2, ""),
         reached(),
+        mixed_precision(),
+        pareto_front(),
         costs("fp32", 32),
         costs("data-free W8A8", 8),
         Evaluated("fp32", "Top-1 accuracy", 79.69, "%", 650, data, 24.1),
@@ -213,6 +215,25 @@ def reached() -> Reached:
     why = "data-free is the first within the drop, of 2 attempts"
     facts = ("Top-1 accuracy", "%", 79.69, 650, 1.0, "onnxruntime", "energy", "pJ", 1.9e9)
     return Reached(*facts, attempts, "data-free", True, why)
+
+
+def mixed_precision() -> MixedPrecision:
+    """Bits for three layers, within a budget."""
+    bits = {"stem": 8, "block.0": 4, "block.1": 4}
+    values = {"x": 8, "stem": 8, "block.0": 8, "block.1": 16}
+    return MixedPrecision(
+        "onnxruntime", "bops", "BOPs", 1e10, 9.7e9, 0.0123, 0.0123, 0.0145, 64, weights=bits, activations=values
+    )
+
+
+def pareto_front() -> ParetoFront:
+    """Three budgets, of which one is beaten."""
+    points = (
+        FrontPoint("W4A8", 9.6e9, 0.02, 78.92, True),
+        FrontPoint("1.2e10", 1.2e10, 0.01, 78.77, False),
+        FrontPoint("W8A8", 1.9e10, 0.001, 79.54, True),
+    )
+    return ParetoFront("Top-1 accuracy", "%", 79.69, 650, "bops", "BOPs", points)
 
 
 def records() -> list[Record]:

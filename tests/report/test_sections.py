@@ -11,6 +11,7 @@ from tests.report.samples import records
 NAMES = [
     "accuracy",
     "attempts",
+    "front",
     "deployed",
     "layers",
     "weights",

@@ -20,7 +20,10 @@ NORMALISATIONS: dict[str, Normalisation] = {
 }
 """From stored pixels (0 to 255) to inputs: ImageNet's mean and deviation, -1 to 1, 0 to 1, 0 to 255."""
 
-FITTED = ("gptq", "adaround")
+MIXED = "mixed"
+"""The recipe that chooses the bits of every layer within a budget."""
+
+FITTED = ("gptq", "adaround", MIXED)
 """Recipes that fit layer after layer to data."""
 
 RECIPES = ("data-free", "naive", *FITTED)

@@ -1,11 +1,13 @@
 """The values of options, as text, to numbers; what cannot be read is said with the option's name."""
 
+import re
 from collections.abc import Sequence
 
 from microjoule.errors import SettingError
 from microjoule.quantization.simulate import Bits
 
 FLOAT = "none"
+PAIR = re.compile(r"W(\d+)A(\d+)")
 LAYER_FORM = "write --layer PATH=BITS, PATH=WEIGHTS/OUTPUTS or PATH=none"
 
 
@@ -31,6 +33,25 @@ def range_of(option: str, text: str | None) -> tuple[float, float] | None:
     if not -float("inf") < low < high < float("inf"):
         raise SettingError(option, f"is {text!r}", remedy="the first number must be below the second, and both finite")
     return low, high
+
+
+def bit_pairs(text: str) -> tuple[tuple[int, int], ...]:
+    """Candidates, as bits of weights and inputs: "W4A8,W8A8"."""
+    found = [PAIR.fullmatch(part) for part in text.split(",")]
+    pairs = tuple((int(one[1]), int(one[2])) for one in found if one is not None)
+    if len(pairs) < len(found):
+        raise SettingError(
+            "--candidates", f"is {text!r}", remedy="write bits with commas between, for example W4A8,W8A8"
+        )
+    return pairs
+
+
+def amount_or_bits(text: str) -> float | str:
+    """A budget: a number, or a text such as "W4A8", which the recipe reads."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def layer_bits(settings: Sequence[str]) -> dict[str, Bits]:

@@ -156,6 +156,27 @@ def first(data: Batches, samples: int) -> Batches:
     return Batches(start, data.name, known, labelled=data.labelled)
 
 
+def rest(data: Batches, samples: int) -> Batches:
+    """All samples but the first ones; what `first` leaves.
+
+    Raises:
+        DataError: while going through them, if there are none.
+    """
+
+    def start() -> Iterator[Any]:
+        left = samples
+        for item in data.start():
+            inputs, targets = data.pair(item)
+            size = next((t.shape[0] for t in pytree.tree_leaves(inputs) if isinstance(t, Tensor)), 0)
+            if size > left:
+                cut = pytree.tree_map_only(Tensor, lambda t: t[left:], (inputs, targets))  # noqa: B023
+                yield cut if data.labelled else cut[0]
+            left = max(left - size, 0)
+
+    known = None if data.samples is None else max(data.samples - samples, 0)
+    return Batches(start, data.name, known, labelled=data.labelled)
+
+
 def in_parts(data: Batches, values: int) -> Batches:
     """The same inputs, without targets, fewer at a time where they are large.
 

@@ -105,7 +105,7 @@ def estimates(network: Network, grids: Mapping[str, Grid], exact: Reference, *, 
     }
     totals = dict.fromkeys(grids, 0.0)
     with unquantized(network), _differentiable([weight for (weight,) in weights.values()]), _watched(others) as seen:
-        for inputs in track(_samples(network, exact), "gradients"):
+        for inputs in track(single_samples(network, exact), "gradients"):
             for values in seen.values():
                 values.clear()
             gradients = _gradients(network, inputs, loss, weights | seen)
@@ -123,7 +123,7 @@ def _loss(exact: Reference, generator: torch.Generator) -> Loss:
     return lambda outputs: drawn_loss(outputs[0], normalized=normalized, generator=generator)
 
 
-def _samples(network: Network, exact: Reference) -> list[tuple[Any, ...]]:
+def single_samples(network: Network, exact: Reference) -> list[tuple[Any, ...]]:
     """Inputs one sample at a time, or in their batches if the network takes no other."""
     if not network.dynamic_batch:
         return [inputs for inputs, _ in exact.batches]

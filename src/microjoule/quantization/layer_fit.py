@@ -124,8 +124,8 @@ def fit_layers(
     if not any(layer.quantizer for layer in network.layers):
         raise GraphError("network", "has no quantized weight", remedy="call mj.quantize(network, ...) first")
     found = batches(data)
-    skipped = [Skipped(layer.path, reason) for layer in network.layers if (reason := _cannot_fit(network, layer))]
-    chosen = [layer for layer in network.layers if not _cannot_fit(network, layer)]
+    skipped = [Skipped(layer.path, reason) for layer in network.layers if (reason := cannot_fit(network, layer))]
+    chosen = [layer for layer in network.layers if not cannot_fit(network, layer)]
     settings = {"method": method.name, **method.settings}
     done, count = reconstruct(network, found, chosen, lambda part: fit(Problem.of(part)), look, settings)
     layers = tuple(LayerReconstructed(one.layer, one.error_before, one.error_after, one.seconds) for one in done)
@@ -134,7 +134,8 @@ def fit_layers(
     return record
 
 
-def _cannot_fit(network: Network, layer: Layer) -> str | None:
+def cannot_fit(network: Network, layer: Layer) -> str | None:
+    """Why a layer's weights cannot be fitted, or None."""
     if layer.quantizer is None:
         return "its weights are not quantized"
     return None if is_private(network, layer) else "it is used more than once"

@@ -9,7 +9,7 @@ from torch.fx import Node
 
 from microjoule.costs.target import Target
 from microjoule.costs.target import target as find_target
-from microjoule.errors import GraphError
+from microjoule.errors import GraphError, SettingError
 from microjoule.graph.edit import insert_quantizer, quantize_weight, set_bias
 from microjoule.graph.network import Network, unknown_layer
 from microjoule.graph.ops import Layer
@@ -43,26 +43,28 @@ def quantize(
         weights: bits of weights; None for the target's default.
         activations: bits of activations; None for the target's default.
         layers: exceptions by layer path: None leaves a layer in floating point, a number is its weights' bits, a pair
-            is (weights, outputs), in which None is the default.
+            is (weights, outputs), in which None is the default. A value that no layer makes (an input, a sum) goes by
+            its quantizer's name, with (None, bits).
         weight_rule: how weights' ranges are chosen.
 
     Returns:
         Where quantizers stand now, and what got none, with the reason.
 
     Raises:
-        GraphError: if the network has quantizers already, or a layer named in `layers` is not there.
+        GraphError: if the network has quantizers already, or what is named in `layers` is not there.
         SettingError, TargetError: for bits that a grid or the target does not have.
     """
     rules, chosen = find_target(target), dict(layers or {})
-    _check(network, chosen)
     excluded = frozenset(path for path, bits in chosen.items() if bits is None)
+    _check(network)
+    places = find_places(network, rules, excluded)
+    _check_names(network, places, chosen)
     weighted = []
     for layer in network.layers:
         if layer.path not in excluded and layer.kind in rules.integer:
             bits = _bits(chosen.get(layer.path), 0, weights)
             weighted.append((layer, _for_weight(layer, rules.weight_scheme(bits, layer.out_axis), weight_rule)))
-    places = find_places(network, rules, excluded)
-    bits_of = {place.node: _bits(chosen.get(place.layer or ""), 1, activations) for place in places}
+    bits_of = {place.node: _bits(chosen.get(place.layer or place.node.name), 1, activations) for place in places}
     schemes = {node: rules.activation_scheme(bits) for node, bits in bits_of.items()}
     for layer, quantizer in weighted:
         quantize_weight(layer, quantizer)
@@ -73,7 +75,7 @@ def quantize(
     return record
 
 
-def _check(network: Network, chosen: Mapping[str, Bits]) -> None:
+def _check(network: Network) -> None:
     if network.quantizers or any(layer.quantizer for layer in network.layers):
         raise GraphError("network", "has quantizers already", remedy="start from the network before it was quantized")
     for layer in network.layers:
@@ -83,10 +85,19 @@ def _check(network: Network, chosen: Mapping[str, Bits]) -> None:
                 "is stored at the root of the network, where no quantizer can stand",
                 remedy="capture nn.Sequential(model), so that the layer has a path of its own",
             )
+
+
+def _check_names(network: Network, places: list[Place], chosen: Mapping[str, Bits]) -> None:
+    """Each exception must be a layer's, or the (None, bits) of a value that no layer makes."""
     known = [layer.path for layer in network.layers]
-    for path in chosen:
-        if path not in known:
+    values = {place.node.name for place in places if place.layer is None}
+    for path, bits in chosen.items():
+        if path in known:
+            continue
+        if path not in values:
             raise unknown_layer(path, known)
+        if not isinstance(bits, tuple) or bits[0] is not None:
+            raise SettingError(path, f"is a value without weights, got {bits}", remedy="give (None, bits)")
 
 
 def _skipped(network: Network, rules: Target, chosen: Mapping[str, Bits]) -> tuple[Skipped, ...]:

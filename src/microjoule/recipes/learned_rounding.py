@@ -110,18 +110,43 @@ class _Wanted:
     seed: int
 
 
-def _rounded(network: Network, data: Any, rounding: Callable[[Network, Any], object], wanted: _Wanted) -> Network:
-    """Fold, equalize for one scale a tensor, place quantizers, round by a method that needs data, freeze."""
-    started, result = time.perf_counter(), network.copy()
-    bits: dict[str, Any] = {"weights": wanted.weights, "activations": wanted.activations}
+def prepared(
+    network: Network,
+    data: Any,
+    target: Target,
+    input_range: tuple[float, float] | None,
+    *,
+    weights: int,
+    activations: int,
+) -> Network:
+    """A new network as it is before quantizers: folded, and equalized where a tensor gets one scale.
+
+    Args:
+        network: the network in floating point; it is left alone.
+        data: unlabelled inputs.
+        target: for which it is made.
+        input_range: as in `adaround`.
+        weights: bits of weights.
+        activations: bits of activations.
+    """
+    result = network.copy()
     fold_batch_norms(result)
     weight_ranges(result, "before")
     fold_constant_channels(result)
-    if wanted.target.weights.axis is None:
+    if target.weights.axis is None:
         if not result.preactivations:
             observe_statistics(result, data)
-        equalize_noise(result, input_range=wanted.input_range or example_range(network), **bits)
+        bounds = input_range or example_range(network)
+        equalize_noise(result, input_range=bounds, weights=weights, activations=activations)
     weight_ranges(result, "after")
+    return result
+
+
+def _rounded(network: Network, data: Any, rounding: Callable[[Network, Any], object], wanted: _Wanted) -> Network:
+    """Fold, equalize for one scale a tensor, place quantizers, round by a method that needs data, freeze."""
+    started = time.perf_counter()
+    bits: dict[str, Any] = {"weights": wanted.weights, "activations": wanted.activations}
+    result = prepared(network, data, wanted.target, wanted.input_range, **bits)
     quantize(result, target=wanted.target, layers=wanted.layers, weight_rule=mse, **bits)
     calibrate(result, data, rule=min_max if wanted.activations >= WIDE else mse)
     avoid_ties(result)

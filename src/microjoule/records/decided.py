@@ -1,4 +1,4 @@
-"""What was decided, as plain values: which attempts were made, what each gave, and which was taken."""
+"""What was decided, as plain values: which attempts were made, which bits were chosen, what each gave."""
 
 from dataclasses import dataclass
 
@@ -75,3 +75,87 @@ class Reached:
     def taken(self) -> Tried:
         """The attempt that was taken."""
         return next(tried for tried in self.attempts if tried.name == self.chosen)
+
+
+@dataclass(frozen=True, slots=True)
+class MixedPrecision:
+    """Bits for every layer and every value, chosen for the least predicted loss within a budget.
+
+    Args:
+        target: for which they were chosen.
+        cost: what the budget is counted in: "bops", "bytes", "energy", or a function's name.
+        unit: of the cost.
+        budget: what the network may cost for one sample.
+        spent: what it costs with these bits.
+        loss: that the estimates of the chosen bits come to together: nats a sample, or half a squared error.
+        bound: no choice within the budget has a smaller loss than this; equal to `loss` if the choice is optimal.
+        greedy_loss: of the greedy choice within the same budget.
+        samples: that were looked at.
+        weights: layer's path -> bits of its weights.
+        activations: path of the layer that makes a value, or the name of a value that no layer makes -> its bits.
+    """
+
+    target: str
+    cost: str
+    unit: str
+    budget: float
+    spent: float
+    loss: float
+    bound: float
+    greedy_loss: float
+    samples: int
+    weights: dict[str, int]
+    activations: dict[str, int]
+
+    @property
+    def optimal(self) -> bool:
+        """Whether it is proved that no choice within the budget has a smaller loss."""
+        return self.loss == self.bound
+
+    @property
+    def layers(self) -> dict[str, tuple[int | None, int | None]]:
+        """The choice as `quantize(layers=...)` takes it: (weights, outputs) by path or value."""
+        names = dict.fromkeys((*self.weights, *self.activations))
+        return {name: (self.weights.get(name), self.activations.get(name)) for name in names}
+
+
+@dataclass(frozen=True, slots=True)
+class FrontPoint:
+    """A network that was chosen for a budget, and measured.
+
+    Args:
+        budget: what it may cost, as it was asked for.
+        spent: what it costs.
+        loss: predicted.
+        value: of the metric, measured.
+        on_front: whether no other point costs no more and scores no less, and better in one.
+    """
+
+    budget: str
+    spent: float
+    loss: float
+    value: float
+    on_front: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ParetoFront:
+    """Accuracy against cost: a measured network for each of several budgets.
+
+    Args:
+        metric: its name.
+        unit: of the metric.
+        fp_value: of the metric in FP32.
+        samples: that were scored.
+        cost: what the budgets are counted in.
+        cost_unit: of the cost.
+        points: the cheapest first.
+    """
+
+    metric: str
+    unit: str
+    fp_value: float
+    samples: int
+    cost: str
+    cost_unit: str
+    points: tuple[FrontPoint, ...]

@@ -6,7 +6,7 @@ Every record is a frozen dataclass of numbers, texts, tuples and other records. 
 from dataclasses import dataclass
 
 from microjoule.records.analysed import Sensitivities
-from microjoule.records.decided import Reached, Tried
+from microjoule.records.decided import MixedPrecision, ParetoFront, Reached, Tried
 from microjoule.records.measured import Costs, ErrorsByLayer, Evaluated, Exported, Machine, Measured, Verified
 
 
@@ -301,6 +301,8 @@ Record = (
     | Sensitivities
     | Tried
     | Reached
+    | MixedPrecision
+    | ParetoFront
     | Costs
     | Evaluated
     | Exported

@@ -45,8 +45,7 @@ def _widths(bits: Sequence[int]) -> Cell:
 
 def amount(cost: float, record: Reached) -> str:
     """A cost with its unit, as people read it."""
-    words: dict[str, units.Words] = {"pJ": units.energy, "B": units.size, "ms": units.latency}
-    return words.get(record.cost_unit, units.count)(cost)
+    return units.amount(cost, record.cost_unit)
 
 
 def attempts_plot(record: Reached) -> Plot:

@@ -1,5 +1,6 @@
 """What was done to a network, step by step, with what was skipped and why."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -212,6 +213,38 @@ def _reached(record: decided.Reached) -> Step:
     return Step("Searched for the cheapest", outcome(record), tuple(details))
 
 
+def _mixed_precision(record: decided.MixedPrecision) -> Step:
+    weights, activations = (_widths(bits) for bits in (record.weights, record.activations))
+    spent = f"{units.amount(record.spent, record.unit)} of {units.amount(record.budget, record.unit)}"
+    proof = "proved" if record.optimal else f"not proved, at least {units.digits(record.bound)}"
+    details = (
+        ("target", record.target),
+        ("weights", weights),
+        ("values", activations),
+        ("predicted loss", f"{units.digits(record.loss)} ({proof})"),
+        ("predicted loss of the greedy choice", units.digits(record.greedy_loss)),
+        ("samples", f"{record.samples:,}"),
+    )
+    told = f"{_many(len(record.weights), 'layer')} within a budget of {record.cost}: {spent}"
+    return Step("Chose bits for each layer", told, details)
+
+
+def _widths(bits: dict[str, int]) -> str:
+    """How many have how many bits."""
+    return ", ".join(f"{many} × {width} bits" for width, many in sorted(Counter(bits.values()).items()))
+
+
+def _pareto(record: decided.ParetoFront) -> Step:
+    details = tuple(
+        (point.budget, f"{units.amount(point.spent, record.cost_unit)}, {units.score(point.value, record.unit)}")
+        for point in record.points
+    )
+    told = (
+        f"{_many(len(record.points), 'budget')} of {record.cost}, {record.metric} on {_many(record.samples, 'sample')}"
+    )
+    return Step("Measured accuracy against cost", told, details)
+
+
 def _costs(record: measured.Costs) -> Step:
     details = (
         ("parameters", f"{record.parameters:,}"),
@@ -278,6 +311,8 @@ _WORDS: dict[type[Any], Callable[[Any], Step]] = {
     analysed.Sensitivities: _sensitivities,
     decided.Tried: _tried,
     decided.Reached: _reached,
+    decided.MixedPrecision: _mixed_precision,
+    decided.ParetoFront: _pareto,
     measured.Costs: _costs,
     measured.Evaluated: _evaluated,
     measured.Exported: _exported,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from microjoule.records.analysed import Sensitivities
-from microjoule.records.decided import Reached
+from microjoule.records.decided import ParetoFront, Reached
 from microjoule.records.facts import BiasesCorrected, Calibrated, Placed, Record, Run, WeightRanges
 from microjoule.records.measured import ErrorsByLayer, Evaluated, Machine, Measured, Verified
 from microjoule.report import units
@@ -12,6 +12,7 @@ from microjoule.report.advice import advice, measure_of, worst, worst_table
 from microjoule.report.attempts import attempts_plot, attempts_table, outcome
 from microjoule.report.bias_plots import Shifts, bias_histogram, root_mean_square
 from microjoule.report.choose import calibrations, every, is_float, last, result_stage
+from microjoule.report.front import front_plot
 from microjoule.report.history import Step, history, machine, settings
 from microjoule.report.layers import Names, layers
 from microjoule.report.plots import (
@@ -52,6 +53,7 @@ def sections(records: Sequence[Record]) -> list[Section]:
     makers = (
         _accuracy,
         _attempts,
+        _front,
         _deployment,
         _by_layer,
         _weights,
@@ -91,6 +93,14 @@ def _attempts(records: Sequence[Record]) -> Section | None:
         return None
     text = f"Recipes were tried one after another, up to the first within the drop. {outcome(record)}"
     return Section("attempts", "Attempts", text, (attempts_plot(record),), (attempts_table(record),))
+
+
+def _front(records: Sequence[Record]) -> Section | None:
+    record = last(records, ParetoFront)
+    if record is None or not record.points:
+        return None
+    text = f"For each budget of {record.cost} the bits were chosen anew, and the network was quantized and scored."
+    return Section("front", "Accuracy against cost", text, (front_plot(record),))
 
 
 def _deployment(records: Sequence[Record]) -> Section | None:

@@ -56,6 +56,12 @@ def latency(latency_ms: float) -> str:
     return si(latency_ms * 1e-3, "s")
 
 
+def amount(cost: float, unit: str) -> str:
+    """A cost in "pJ", "B" or "ms"; in another unit it is a count."""
+    words: dict[str, Words] = {"pJ": energy, "B": size, "ms": latency}
+    return words.get(unit, count)(cost)
+
+
 def duration(seconds: float) -> str:
     """Seconds as people say them."""
     if seconds >= 90:

@@ -12,6 +12,7 @@ Source: Frantar et al. 2023, GPTQ, https://arxiv.org/abs/2210.17323, section 3; 
 QuantEase, https://arxiv.org/abs/2309.01885, section 3.
 """
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -128,12 +129,21 @@ def gptq(
         FileError: if the folder holds layers of another run, or cannot be written.
     """
 
-    def fit(problem: Problem) -> Fitted:
-        second = damped(problem.known.second, damping)
-        bounds = {"low": problem.low.float(), "high": problem.high.float()}
-        wanted = problem.wanted.float()
-        start = compensated(wanted, second, **bounds)
-        return problem.solved(descended(start, wanted, second.float(), sweeps=sweeps, **bounds).double())
-
-    settings = {"damping": damping, "sweeps": sweeps}
+    settings: dict[str, Any] = {"damping": damping, "sweeps": sweeps}
+    fit = partial(solve, **settings)
     return fit_layers(network, data, fit, Method("GPTQ", settings), Look(samples, rows, seed, folder))
+
+
+def solve(problem: Problem, *, damping: float = 0.01, sweeps: int = 20) -> Fitted:
+    """Round one layer.
+
+    Args:
+        problem: the layer's.
+        damping: as in `gptq`.
+        sweeps: as there.
+    """
+    second = damped(problem.known.second, damping)
+    bounds = {"low": problem.low.float(), "high": problem.high.float()}
+    wanted = problem.wanted.float()
+    start = compensated(wanted, second, **bounds)
+    return problem.solved(descended(start, wanted, second.float(), sweeps=sweeps, **bounds).double())

@@ -1,0 +1,265 @@
+"""Networks with the bits that each layer needs: for one budget, and measured for several."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from statistics import median_low
+from typing import Any
+
+from microjoule.costs.target import Target
+from microjoule.costs.target import target as find_target
+from microjoule.errors import FileError, SettingError
+from microjoule.execution.batches import batches
+from microjoule.execution.evaluate import Metric, evaluate
+from microjoule.execution.tasks import Jobs, Work, digest, run_tasks
+from microjoule.graph.network import Network
+from microjoule.numerics.ranges import min_max, mse
+from microjoule.quantization.bit_costs import Price, find_cost
+from microjoule.quantization.fitted_losses import fitted_losses
+from microjoule.quantization.mixed_precision import CANDIDATES, Candidate, Menu, Wanted, choose, find_menu
+from microjoule.quantization.ptq.gptq import solve
+from microjoule.recipes.learned_rounding import WIDE, adaround, gptq, prepared
+from microjoule.records.decided import FrontPoint, MixedPrecision, ParetoFront
+from microjoule.search.pareto import pareto_front
+
+ROUNDINGS: dict[str, Callable[..., Network]] = {"gptq": gptq, "adaround": adaround}
+
+FLOAT = "FP32"
+"""The name of the network in floating point among the points of a front."""
+
+
+def mixed_precision(
+    network: Network,
+    data: Any,
+    *,
+    budget: float | str,
+    cost: str | Price = "bops",
+    candidates: Sequence[Candidate] = CANDIDATES,
+    target: str | Path | Target = "onnxruntime",
+    rounding: str = "gptq",
+    input_range: tuple[float, float] | None = None,
+    samples: int = 64,
+    seed: int = 0,
+    folder: str | Path | None = None,
+) -> Network:
+    """Quantize each layer to the bits that it needs within a budget, with a rounding that is fitted to data.
+
+    What each width costs is measured: each layer alone, fitted by GPTQ.
+
+    Args:
+        network: the network in floating point; it is left alone.
+        data: some hundred unlabelled inputs, in any form that `batches` takes.
+        budget: as in `mj.mixed_precision`, which chooses the bits.
+        cost: as there.
+        candidates: as there.
+        target: a target's name, a TOML file, or a Target.
+        rounding: "gptq" or "adaround".
+        input_range: smallest and largest value of the network's inputs; None takes those of its example inputs.
+        samples: on how many of the first inputs losses are measured; the rounding looks at all.
+        seed: of every draw.
+        folder: keeps each rounded layer as soon as it is done; the same call then goes on where it was interrupted.
+
+    Returns:
+        A new network with quantizers, frozen; its history ends with the record of the choice.
+
+    Raises:
+        SettingError: for a rounding that there is not, and as `mj.mixed_precision`.
+    """
+    wanted = _wanted(data, cost, candidates, target, samples, seed)
+    maker = _Maker(network, data, wanted, _rounding(rounding), input_range, seed)
+    return maker.network_of(choose(maker.menu(), budget), folder)
+
+
+def pareto(
+    network: Network,
+    data: Any,
+    metric: Metric,
+    *,
+    budgets: Sequence[float | str],
+    calibration: Any = None,
+    cost: str | Price = "bops",
+    candidates: Sequence[Candidate] = CANDIDATES,
+    target: str | Path | Target = "onnxruntime",
+    rounding: str = "gptq",
+    input_range: tuple[float, float] | None = None,
+    samples: int = 64,
+    seed: int = 0,
+    folder: str | Path | None = None,
+) -> ParetoFront:
+    """Measure accuracy against cost: for each budget choose bits, quantize, and score the network.
+
+    Args:
+        network: the network in floating point; only its history changes.
+        data: labelled data for the metric, in any form that `batches` takes.
+        metric: larger is better; it is reset each time.
+        budgets: as in `mj.mixed_precision`, each different.
+        calibration: unlabelled inputs. None takes those of `data`, without labels: scores are a little too good then.
+        cost: as in `mj.mixed_precision`.
+        candidates: as there.
+        target: a target's name, a TOML file, or a Target.
+        rounding: "gptq" or "adaround".
+        input_range: smallest and largest value of the network's inputs; None takes those of its example inputs.
+        samples: on how many of the first inputs losses are measured; the rounding looks at all.
+        seed: of every draw.
+        folder: keeps each point and each rounded layer as soon as it is done; the same call then goes on where it was
+            interrupted, and another call may ask for more budgets.
+
+    Raises:
+        SettingError: for no budgets or two of one name, and as `mixed_precision`.
+        DataError: if the data has no targets.
+        FileError: if the folder holds the results of another run, or a file that is no result.
+    """
+    names = [str(budget) for budget in budgets]
+    if not names or len(set(names)) < len(names):
+        raise SettingError("budgets", f"is {names}", remedy="give at least one, and each once")
+    inputs = data if calibration is None else calibration
+    wanted = _wanted(inputs, cost, candidates, target, samples, seed)
+    maker = _Maker(network, inputs, wanted, _rounding(rounding), input_range, seed)
+    identity = maker.identity() | {"data": batches(data).name, "metric": metric.name, "rounding": rounding}
+    points = _Points(maker, dict(zip(names, budgets, strict=True)), data, metric, folder)
+    texts = run_tasks(points.work, [FLOAT, *names], Jobs(folder), identity=identity, label="Pareto front")
+    record = _front({name: _parsed(text, name, folder) for name, text in texts.items()}, metric, maker.wanted)
+    network.history.append(record)
+    return record
+
+
+# One network ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Maker:
+    """Makes networks out of one, with chosen bits."""
+
+    network: Network
+    data: Any
+    wanted: Wanted
+    rounding: Callable[..., Network]
+    input_range: tuple[float, float] | None
+    seed: int
+
+    def menu(self) -> Menu:
+        """What there is to choose from in the network as the rounding will find it."""
+        weights, activations = min(self.wanted.candidates)
+        bits = {"weights": weights, "activations": activations}
+        ready = prepared(self.network, self.data, find_target(self.wanted.target), self.input_range, **bits)
+        return find_menu(ready, self.data, self.wanted)
+
+    def network_of(self, record: MixedPrecision, folder: str | Path | None) -> Network:
+        """The network with these bits, rounded."""
+        result = self.rounding(
+            self.network,
+            self.data,
+            target=self.wanted.target,
+            weights=median_low(record.weights.values()),
+            activations=min(record.activations.values()),
+            layers=record.layers,
+            input_range=self.input_range,
+            seed=self.seed,
+            folder=folder,
+        )
+        result.history.append(record)
+        return result
+
+    def identity(self) -> dict[str, str]:
+        """What tells its networks from others'."""
+        state = self.network.state_dict()
+        return {
+            "network": digest([str(self.network.graph), list(state), list(state.values())]),
+            "calibration": digest([inputs for inputs, _ in batches(self.data)]),
+            "cost": find_cost(self.wanted.cost).name,
+            "candidates": str(tuple(self.wanted.candidates)),
+            "target": find_target(self.wanted.target).name,
+            "input_range": str(self.input_range),
+            "samples": str(self.wanted.samples),
+            "seed": str(self.seed),
+        }
+
+
+def _wanted(
+    data: Any,
+    cost: str | Price,
+    candidates: Sequence[Candidate],
+    target: str | Path | Target,
+    samples: int,
+    seed: int,
+) -> Wanted:
+    """Losses are those of GPTQ, and ranges are chosen as the rounding recipes choose them."""
+    losses = partial(fitted_losses, data=data, fit=solve, seed=seed)
+    wanted = Wanted(cost, candidates, target, min_max, mse, losses, samples)
+    narrowest = min(activations for _, activations in candidates)
+    return wanted if narrowest >= WIDE else replace(wanted, rule=mse)
+
+
+def _rounding(name: str) -> Callable[..., Network]:
+    if name not in ROUNDINGS:
+        raise SettingError("rounding", f"is {name!r}", remedy=f"use one of {', '.join(ROUNDINGS)}")
+    return ROUNDINGS[name]
+
+
+# A front --------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What is kept of a budget."""
+
+    spent: float
+    loss: float
+    value: float
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Points:
+    """Makes and scores the network of each budget, and FP32."""
+
+    maker: _Maker
+    budgets: dict[str, float | str]
+    data: Any
+    metric: Metric
+    folder: str | Path | None
+
+    def work(self) -> Work:
+        """What runs a task; losses are estimated once for all."""
+        menu = self.maker.menu()
+        return lambda task: self._scored(menu, task)
+
+    def _scored(self, menu: Menu, task: str) -> str:
+        made, spent, loss = self.maker.network.copy().eval(), 0.0, 0.0
+        if task in self.budgets:
+            record = choose(menu, self.budgets[task])
+            made = self.maker.network_of(record, None if self.folder is None else Path(self.folder) / f"{task}.layers")
+            spent, loss = record.spent, record.loss
+        scored = evaluate(made, self.data, self.metric, stage=task)
+        return json.dumps({"spent": spent, "loss": loss, "value": scored.value, "samples": scored.samples})
+
+
+def _parsed(text: str, task: str, folder: str | Path | None) -> _Found:
+    try:
+        content = json.loads(text)
+        spent, loss, value = (float(content[key]) for key in ("spent", "loss", "value"))
+        return _Found(spent, loss, value, int(content["samples"]))
+    except (ValueError, TypeError, KeyError) as error:
+        raise FileError(
+            str(folder), f"holds a file for {task!r} that is no result", remedy="remove that file"
+        ) from error
+
+
+def _front(found: dict[str, _Found], metric: Metric, wanted: Wanted) -> ParetoFront:
+    floating, cost = found.pop(FLOAT), find_cost(wanted.cost)
+    best = pareto_front([(-one.value, one.spent) for one in found.values()])
+    points = [
+        FrontPoint(name, one.spent, one.loss, one.value, index in best)
+        for index, (name, one) in enumerate(found.items())
+    ]
+    return ParetoFront(
+        metric=metric.name,
+        unit=metric.unit,
+        fp_value=floating.value,
+        samples=floating.samples,
+        cost=cost.name,
+        cost_unit=cost.unit,
+        points=tuple(sorted(points, key=lambda point: (point.spent, -point.value))),
+    )

@@ -1,0 +1,46 @@
+"""Accuracy against cost: a point for each budget, all measured, and the line through those that no other beats."""
+
+from typing import Any
+
+from microjoule.records.decided import FrontPoint, ParetoFront
+from microjoule.report import units
+from microjoule.report.plots import Plot, finite, label, single
+
+
+def front_plot(record: ParetoFront) -> Plot:
+    """The metric of every budget against what its network costs."""
+    metric = f"{record.metric} ({record.unit})" if record.unit else record.metric
+    cost = f"{record.cost} ({record.cost_unit})" if record.cost_unit else record.cost
+    ends = sorted(point.spent for point in record.points)
+    front = [point for point in record.points if point.on_front]
+    others = [point for point in record.points if not point.on_front]
+    traces = [_trace("on the front", front, record, "lines+markers", "@after")]
+    if others:
+        traces.append(_trace("beaten by another", others, record, "markers", "@quiet"))
+    floating = {
+        "type": "scatter",
+        "mode": "lines",
+        "name": "FP32",
+        "x": [finite(ends[0]), finite(ends[-1])],
+        "y": [finite(record.fp_value)] * 2,
+        "line": {"color": "@before", "width": 2, "dash": "dot"},
+        "hovertemplate": "FP32: %{y}<extra></extra>",
+    }
+    layout = {"xaxis": {"title": {"text": label(cost)}}, "yaxis": {"title": {"text": label(metric)}}, "height": 420}
+    caption = "Each point is a network that was quantized and scored. Upper left is better."
+    return single("front", "Accuracy against cost", caption, {"data": [*traces, floating], "layout": layout})
+
+
+def _trace(name: str, points: list[FrontPoint], record: ParetoFront, mode: str, colour: str) -> dict[str, Any]:
+    words = [f"{point.budget}: {units.amount(point.spent, record.cost_unit)}" for point in points]
+    return {
+        "type": "scatter",
+        "mode": mode,
+        "name": name,
+        "x": [finite(point.spent) for point in points],
+        "y": [finite(point.value) for point in points],
+        "text": [label(text) for text in words],
+        "marker": {"color": colour, "size": 9},
+        "line": {"color": colour, "width": 2},
+        "hovertemplate": "%{text}<br>%{y}<extra>%{fullData.name}</extra>",
+    }

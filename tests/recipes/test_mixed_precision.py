@@ -1,0 +1,84 @@
+"""Networks with chosen bits, and the front that they make: costs, resuming, and bad input."""
+
+import pytest
+import torch
+from torch import nn
+
+import microjoule as mj
+from microjoule.errors import DataError, FileError, SettingError
+from microjoule.records.decided import MixedPrecision
+from microjoule.records.json_io import from_json, to_json
+
+X = torch.randn(40, 6, generator=torch.Generator().manual_seed(3))
+PAIRS = ((2, 8), (4, 8), (8, 8))
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    return mj.capture(nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 4)).eval(), X[:2])
+
+
+@pytest.fixture
+def labelled(network):
+    return X, network(X).argmax(1)
+
+
+@pytest.mark.parametrize("target", ["onnxruntime", "per-tensor"])
+@pytest.mark.parametrize("candidates", [PAIRS, ((4, 4), (8, 8))], ids=["weights", "pairs"])
+def test_the_network_costs_what_was_chosen(network, target, candidates):
+    made = mj.recipes.mixed_precision(network, X, budget="W5A6", candidates=candidates, target=target)
+    record = made.history[-1]
+    assert isinstance(record, MixedPrecision)
+    assert from_json(to_json(record)) == record
+    assert mj.costs(made).bops == record.spent <= record.budget
+    assert all(layer.quantizer.integers is not None for layer in made.layers)
+    assert not network.quantizers
+
+
+def test_adaround_rounds_as_well(network):
+    made = mj.recipes.mixed_precision(network, X, budget="W4A8", candidates=PAIRS, rounding="adaround")
+    assert "AdaRound" in {getattr(record, "method", "") for record in made.history}
+
+
+def test_each_point_of_a_front_is_measured(network, labelled):
+    metric = mj.zoo.metric("top1")
+    record = mj.recipes.pareto(network, labelled, metric, budgets=("W8A8", "W2A8", 80 * 4 * 8), candidates=PAIRS)
+    assert [point.budget for point in record.points] == ["W2A8", "2560", "W8A8"]
+    assert [point.spent for point in record.points] == [80 * 2 * 8, 80 * 4 * 8, 80 * 8 * 8]
+    assert (record.fp_value, record.samples, record.cost_unit) == (100, 40, "BOPs")
+    made = mj.recipes.mixed_precision(network, X, budget="W2A8", candidates=PAIRS)
+    assert record.points[0].value == mj.evaluate(made, labelled, metric).value
+    assert record.points[0].on_front
+    assert record.points[0].value < record.points[2].value
+    assert network.history[-1] is record
+    assert from_json(to_json(record)) == record
+
+
+def test_a_front_goes_on_where_it_stopped(network, labelled, tmp_path, monkeypatch):
+    given = {"candidates": PAIRS, "folder": tmp_path}
+    metric = mj.zoo.metric("top1")
+    first = mj.recipes.pareto(network, labelled, metric, budgets=("W2A8",), **given)
+    more = mj.recipes.pareto(network, labelled, metric, budgets=("W2A8", "W8A8"), **given)
+    assert more.points[0].value == first.points[0].value
+    monkeypatch.setattr(metric, "update", None)  # nothing is scored again
+    assert mj.recipes.pareto(network, labelled, metric, budgets=("W2A8", "W8A8"), **given) == more
+    with pytest.raises(FileError, match="another run: its seed differs"):
+        mj.recipes.pareto(network, labelled, metric, budgets=("W2A8",), seed=1, **given)
+    next(tmp_path.glob("W2A8-*.json")).write_text("{}")
+    with pytest.raises(FileError, match="'W2A8' that is no result"):
+        mj.recipes.pareto(network, labelled, metric, budgets=("W2A8",), **given)
+
+
+def test_bad_input_is_refused(network, labelled):
+    metric = mj.zoo.metric("top1")
+    with pytest.raises(SettingError, match="rounding: is 'nearest'"):
+        mj.recipes.mixed_precision(network, X, budget="W4A8", rounding="nearest")
+    with pytest.raises(SettingError, match="candidates: is empty"):
+        mj.recipes.mixed_precision(network, X, budget="W4A8", candidates=())
+    with pytest.raises(SettingError, match="budgets: is"):
+        mj.recipes.pareto(network, labelled, metric, budgets=())
+    with pytest.raises(SettingError, match="budgets: is"):
+        mj.recipes.pareto(network, labelled, metric, budgets=("W4A8", "W4A8"))
+    with pytest.raises(DataError, match="has no targets"):
+        mj.recipes.pareto(network, X, metric, budgets=("W4A8",), candidates=PAIRS)

@@ -1,0 +1,21 @@
+from dataclasses import replace
+
+from microjoule.report.front import front_plot
+from tests.report.samples import pareto_front
+
+
+def test_the_front_is_a_line_and_what_is_beaten_stands_apart():
+    figure = front_plot(pareto_front()).choices[0].figure
+    front, others, floating = figure["data"]
+    assert (front["x"], front["y"], front["mode"]) == ([9.6e9, 1.9e10], [78.92, 79.54], "lines+markers")
+    assert (others["x"], others["text"]) == ([1.2e10], ["1.2e10: 12.0 G"])
+    assert (floating["x"], floating["y"]) == ([9.6e9, 1.9e10], [79.69, 79.69])
+    assert figure["layout"]["xaxis"]["title"]["text"] == "bops (BOPs)"
+    assert figure["layout"]["yaxis"]["title"]["text"] == "Top-1 accuracy (%)"
+
+
+def test_without_a_beaten_point_there_is_no_trace_for_them():
+    record = pareto_front()
+    found = front_plot(replace(record, unit="", cost_unit="", points=record.points[:1])).choices[0].figure
+    assert [trace["name"] for trace in found["data"]] == ["on the front", "FP32"]
+    assert found["layout"]["xaxis"]["title"]["text"] == "bops"
