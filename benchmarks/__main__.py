@@ -6,14 +6,19 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks import data_free, post_training
+from benchmarks import against_aimet, auto, data_free, post_training
 from benchmarks.allocator import restart_tuned
 from benchmarks.results import Results, load_all, page, save
 from benchmarks.runner import Benchmark, run, summary
 from microjoule.errors import MicrojouleError, SettingError
 from microjoule.records.files import write_atomically
 
-BENCHMARKS: dict[str, Benchmark] = {"data_free": data_free, "post_training": post_training}
+BENCHMARKS: dict[str, Benchmark] = {
+    "data_free": data_free,
+    "post_training": post_training,
+    "against_aimet": against_aimet,
+    "auto": auto,
+}
 """Name -> module; a new benchmark is imported above and named here."""
 
 

@@ -85,7 +85,12 @@ TASKS: dict[str, Callable[[Path], Task]] = {"layer": layer, "network": network}
 
 
 def folded(module: nn.Module, example: Tensor) -> nn.Module:
-    """A copy whose batch norms are in the layers before them."""
+    """A copy whose batch norms are in the layers before them.
+
+    Args:
+        module: to copy.
+        example: (n, ...), inputs.
+    """
     captured, plain = mj.capture(module, example), copy.deepcopy(module)
     mj.fold_batch_norms(captured)
     for one in captured.layers:

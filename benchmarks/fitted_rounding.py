@@ -11,7 +11,18 @@ from torch.utils.data import Subset
 
 import microjoule as mj
 from benchmarks.figure import Figure
-from benchmarks.subjects import DEEPLAB, DS_CNN, MOBILENET_V1, MOBILENET_V2, SQUEEZENET, Subject, folder, score, subject
+from benchmarks.subjects import (
+    DEEPLAB,
+    DS_CNN,
+    MOBILENET_V1,
+    MOBILENET_V2,
+    SQUEEZENET,
+    Subject,
+    folder,
+    images,
+    score,
+    subject,
+)
 
 RESNET20, RESNET56 = "resnet20_cifar10", "resnet56_cifar10"
 
@@ -41,22 +52,22 @@ class Case:
 def figures(data: Path) -> Iterator[Figure]:
     """The loss of every network, and that two runs with one seed have the same integers."""
     channel, gptq, adaround = "onnxruntime", mj.recipes.gptq, mj.recipes.adaround
-    twenty, train = _cifar(RESNET20, data)
+    twenty, train = cifar(RESNET20, data)
     yield from _same_twice(twenty, train)
-    yield from _losses(twenty, train, [Case(gptq, channel, 4, 4, "<= 1.5")])
-    fifty_six, train = _cifar(RESNET56, data)
-    yield from _losses(fifty_six, train, [Case(gptq, channel, 4, 4, "<= 1.5")])
-    yield from _losses(*_keywords(data), [Case(gptq, channel, 4, 8, "<= 0.7")])
+    yield from _losses(twenty, train, [Case(gptq, channel, 4, 4, "<= 1.5"), Case(adaround, channel, 4, 4, "<= 1.5")])
+    fifty_six, train = cifar(RESNET56, data, 1024)
+    yield from _losses(fifty_six, train, [Case(adaround, channel, 4, 4, "<= 1.5")])
+    yield from _losses(*keywords(data), [Case(gptq, channel, 4, 8, "<= 0.7")])
     v1 = subject(MOBILENET_V1, data, samples="imagenet_val650")
-    yield from _losses(v1, _images(v1, data, 500), [Case(gptq, channel, 4, 8, "<= 4.0")])
+    yield from _losses(v1, images(v1.name, data, 500), [Case(adaround, channel, 4, 8, "<= 4.0")])
     squeezenet = subject(SQUEEZENET, data, samples="imagenet_val650")
-    yield from _losses(squeezenet, _images(squeezenet, data, 300), [Case(gptq, channel, 4, 8, "<= 1.5")])
-    v2 = subject(MOBILENET_V2, data, samples="imagenet_val650")
-    cases = [Case(gptq, channel, 4, 8, "<= 1.5"), Case(adaround, channel, 4, 8, "<= 1.5")]
-    yield from _losses(v2, _images(v2, data, 300), [*cases, Case(gptq, "per-tensor", 4, 8, "<= 2.5")])
-    yield from _recovered(v2, _images(v2, data, 300))
+    yield from _losses(squeezenet, images(squeezenet.name, data, 300), [Case(adaround, channel, 4, 8, "<= 1.5")])
     deeplab = subject(DEEPLAB, data, samples="coco128_val", part="/masks", metric="miou")
-    yield from _losses(deeplab, _images(deeplab, data, 48), [Case(gptq, channel, 4, 8, "<= 2.0")])
+    yield from _losses(deeplab, images(deeplab.name, data, 48), [Case(gptq, channel, 4, 8, "<= 2.0")])
+    v2, fitted = subject(MOBILENET_V2, data, samples="imagenet_val650"), images(MOBILENET_V2, data, 300)
+    cases = [Case(gptq, channel, 4, 8, "<= 1.5"), Case(adaround, channel, 4, 8, "<= 1.5")]
+    yield from _losses(v2, fitted, [*cases, Case(gptq, "per-tensor", 4, 8, "<= 2.5")])
+    yield from _recovered(v2, fitted)
 
 
 def _losses(given: Subject, data: Any, cases: list[Case]) -> Iterator[Figure]:
@@ -77,7 +88,7 @@ def _recovered(given: Subject, data: Any) -> Iterator[Figure]:
     """The share of what nearest rounding of the weights to 4 bits loses that AdaRound gets back, activations exact."""
     exact = score(given.network, given)
     found = []
-    for fit in (mj.round_weights, lambda network: mj.adaround(network, data)):
+    for fit in (mj.round_weights, lambda network: mj.adaround(network, data, activation=False)):
         network = given.network.copy()
         mj.fold_batch_norms(network)
         mj.fold_constant_channels(network)
@@ -106,16 +117,14 @@ def _same_twice(given: Subject, data: Any) -> Iterator[Figure]:
     yield Figure(f"{given.name} integers equal in two runs", equal / total, "share", "== 1", f"{total:,} weights")
 
 
-def _images(given: Subject, data: Path, count: int) -> Any:
-    return mj.zoo.dataset(folder(data, "imagenet_sample500"), model=given.name, data=data, limit=count)
-
-
-def _cifar(name: str, data: Path) -> tuple[Subject, Any]:
+def cifar(name: str, data: Path, count: int = 512) -> tuple[Subject, Any]:
+    """A ResNet with the images that score it, and others to fit to."""
     given = subject(name, data, samples="cifar10_jpeg", part="/test")
-    return given, mj.zoo.dataset(folder(data, "cifar10_jpeg") + "/train", model=name, data=data, limit=512)
+    return given, mj.zoo.dataset(folder(data, "cifar10_jpeg") + "/train", model=name, data=data, limit=count)
 
 
-def _keywords(data: Path) -> tuple[Subject, Any]:
+def keywords(data: Path) -> tuple[Subject, Any]:
+    """The keyword network with the samples that score it, and others to fit to."""
     given = subject(DS_CNN, data, samples="kws01")
     whole = given.labelled
     others = Subset(whole, range(KEYWORDS, len(whole)))

@@ -31,6 +31,7 @@ def test_the_recipes_are_the_written_list():
         "mixed_precision",
         "naive",
         "pareto",
+        "qdrop",
     ]
 
 

@@ -18,5 +18,5 @@ def test_every_rule_gives_a_range_within_what_was_seen(name):
 
 
 def test_recipes_and_normalisations_are_the_written_ones():
-    assert RECIPES == ("data-free", "naive", "gptq", "adaround", "mixed")
+    assert RECIPES == ("data-free", "naive", "gptq", "adaround", "qdrop", "mixed")
     assert set(NORMALISATIONS) == {"imagenet", "tensorflow", "unit", "raw"}

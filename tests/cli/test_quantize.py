@@ -46,7 +46,7 @@ def test_settings_that_do_not_go_together_are_refused(command, tmp_path, words, 
     assert not (tmp_path / "x.mj").exists()
 
 
-@pytest.mark.parametrize("recipe", ["gptq", "adaround"])
+@pytest.mark.parametrize("recipe", ["gptq", "adaround", "qdrop"])
 def test_recipes_that_fit_need_data_and_keep_their_layers(recipe, command, document, tmp_path):
     path, folder = tmp_path / "x.mj", tmp_path / "kept"
     code, _, err = command("quantize", MODEL, "--recipe", recipe, "--out", path)

@@ -23,7 +23,7 @@ NORMALISATIONS: dict[str, Normalisation] = {
 MIXED = "mixed"
 """The recipe that chooses the bits of every layer within a budget."""
 
-FITTED = ("gptq", "adaround", MIXED)
+FITTED = ("gptq", "adaround", "qdrop", MIXED)
 """Recipes that fit layer after layer to data."""
 
 RECIPES = ("data-free", "naive", *FITTED)

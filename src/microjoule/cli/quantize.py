@@ -19,7 +19,7 @@ from microjoule.graph.network import Network
 from microjoule.quantization.bit_costs import COSTS
 from microjoule.quantization.calibrate import calibrate
 from microjoule.recipes.data_free import data_free, naive
-from microjoule.recipes.learned_rounding import adaround, gptq
+from microjoule.recipes.learned_rounding import adaround, gptq, qdrop
 from microjoule.recipes.mixed_precision import mixed_precision
 from microjoule.report.terminal import history_table, rich_table
 
@@ -49,7 +49,7 @@ CostName = Annotated[
 ]
 Candidates = Annotated[str | None, typer.Option(metavar="BITS", help=CANDIDATES_HELP)]
 
-FIT: dict[str, Callable[..., Network]] = {"gptq": gptq, "adaround": adaround, MIXED: mixed_precision}
+FIT: dict[str, Callable[..., Network]] = {"gptq": gptq, "adaround": adaround, "qdrop": qdrop, MIXED: mixed_precision}
 """The recipes that fit, by name."""
 
 
@@ -82,7 +82,7 @@ def quantize(
     The recipe data-free needs no data; with --data, it goes by those inputs, unlabelled, and not by statistics.
     The recipe naive folds batch norms and takes the smallest and largest values, with no further care.
     The recipes gptq and adaround need some hundred unlabelled inputs, and are for weights of 2 to 5 bits (by default
-    4); with --work-folder an interrupted run goes on where it was.
+    4); with --work-folder an interrupted run goes on where it was. The recipe qdrop is for activations of 4 bits.
     The recipe mixed needs them, too. It gives each layer its own bits, within a --budget.
 
     \b

@@ -2,7 +2,7 @@
 
 from microjoule.recipes.data_free import data_free, naive
 from microjoule.recipes.equalize_model import equalize_model
-from microjoule.recipes.learned_rounding import adaround, gptq
+from microjoule.recipes.learned_rounding import adaround, gptq, qdrop
 from microjoule.recipes.mixed_precision import mixed_precision, pareto
 
-__all__ = ["adaround", "data_free", "equalize_model", "gptq", "mixed_precision", "naive", "pareto"]
+__all__ = ["adaround", "data_free", "equalize_model", "gptq", "mixed_precision", "naive", "pareto", "qdrop"]

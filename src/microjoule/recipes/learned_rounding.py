@@ -16,6 +16,7 @@ from microjoule.quantization.calibrate import calibrate
 from microjoule.quantization.observation import observe_statistics
 from microjoule.quantization.ptq import adaround as adaptive
 from microjoule.quantization.ptq import gptq as compensating
+from microjoule.quantization.ptq import qdrop as dropping
 from microjoule.quantization.ptq.constant_channels import fold_constant_channels
 from microjoule.quantization.ptq.noise_equalization import equalize_noise
 from microjoule.quantization.simulate import Bits, freeze, quantize
@@ -39,6 +40,7 @@ def adaround(
     layers: Mapping[str, Bits] | None = None,
     input_range: tuple[float, float] | None = None,
     iterations: int = 1000,
+    activation: bool = False,
     seed: int = 0,
     folder: str | Path | None = None,
 ) -> Network:
@@ -53,13 +55,15 @@ def adaround(
         layers: exceptions by layer path, as in `quantize`.
         input_range: smallest and largest value of the network's inputs; None takes those of its example inputs.
         iterations: for each layer.
+        activation: take a clamp that follows a layer into the objective. It took five times as long and lost more:
+            MobileNetV1-0.25 W4A8 60.6 instead of 62.0 %, ResNet-56 W4A4 81.5 instead of 81.9 %.
         seed: of what is looked at.
         folder: keeps each layer as soon as it is done; the same call then goes on where it was interrupted.
 
     Returns:
         A new network with quantizers, frozen; its history says what was done.
     """
-    rounding = partial(adaptive.adaround, iterations=iterations, seed=seed, folder=folder)
+    rounding = partial(adaptive.adaround, iterations=iterations, activation=activation, seed=seed, folder=folder)
     wanted = _Wanted("adaround", find_target(target), weights, activations, layers or {}, input_range, seed)
     return _rounded(network, data, rounding, wanted)
 
@@ -94,6 +98,50 @@ def gptq(
     """
     rounding = partial(compensating.gptq, seed=seed, folder=folder)
     wanted = _Wanted("gptq", find_target(target), weights, activations, layers or {}, input_range, seed)
+    return _rounded(network, data, rounding, wanted)
+
+
+def qdrop(
+    network: Network,
+    data: Any,
+    *,
+    target: str | Path | Target = "onnxruntime",
+    weights: int = 4,
+    activations: int = 4,
+    layers: Mapping[str, Bits] | None = None,
+    input_range: tuple[float, float] | None = None,
+    iterations: int = 500,
+    drop: float = 0.5,
+    seed: int = 0,
+    folder: str | Path | None = None,
+) -> Network:
+    """Quantize by `gptq`, then learn roundings, activation scales and biases block by block: for activations of 4 bits.
+
+    Args:
+        network: the network in floating point; it is left alone.
+        data: some hundred unlabelled inputs, in any form that `batches` takes.
+        target: a target's name, a TOML file, or a Target.
+        weights: bits of weights.
+        activations: bits of activations.
+        layers: exceptions by layer path, as in `quantize`.
+        input_range: smallest and largest value of the network's inputs; None takes those of its example inputs.
+        iterations: for each block.
+        drop: the probability that an activation is not quantized while learning.
+        seed: of every draw.
+        folder: keeps each layer that `gptq` rounds as soon as it is done; the same call then goes on where it was
+            interrupted. Blocks are learned anew.
+
+    Returns:
+        A new network with quantizers, frozen; its history says what was done.
+    """
+
+    def rounding(result: Network, inputs: Any) -> None:
+        exact = result.copy()
+        compensating.gptq(result, inputs, seed=seed, folder=folder)
+        dropping.qdrop(result, inputs, iterations=iterations, drop=drop, exact=exact, seed=seed)
+        avoid_ties(result)
+
+    wanted = _Wanted("qdrop", find_target(target), weights, activations, layers or {}, input_range, seed)
     return _rounded(network, data, rounding, wanted)
 
 
