@@ -41,8 +41,10 @@ RATES = {"rounding": 1e-2, "scale": 1e-3, "bias": 1e-3}
 REGULARIZER = 1.0
 """lambda, with the loss before as the unit of the loss and the mean over a block's weights as that of the penalty."""
 
-HELD = 0.75
-"""h of an integer that is held already, so that it takes some evidence to leave it."""
+HELD = 0.99
+"""h of an integer that is held already: near it, so that biases and scales are learned for the weights that come out.
+
+With 0.75, MobileNetV1-0.25 W4A4 fell from 22.5 to 13.7 % in 150 iterations; with 0.99 it rose to 24.5 in 100."""
 
 BATCH = 16
 """Samples of one iteration."""
