@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks import fitted_rounding, fitting_memory, mixed_precision
+from benchmarks import first_layer, fitted_rounding, fitting_memory, mixed_precision
 from benchmarks.figure import Figure
 
 
@@ -13,6 +13,7 @@ def figures(data: Path) -> Iterator[Figure]:
     Args:
         data: a folder of the layout that the zoo reads.
     """
+    yield from first_layer.figures(data)
     yield from fitted_rounding.figures(data)
     yield from fitting_memory.figures(data)
     yield from mixed_precision.figures(data)
