@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks import against_aimet, auto, data_free, post_training
+from benchmarks import against_aimet, auto, data_free, post_training, qdrop
 from benchmarks.allocator import restart_tuned
 from benchmarks.results import Results, load_all, page, save
 from benchmarks.runner import Benchmark, run, summary
@@ -16,6 +16,7 @@ from microjoule.records.files import write_atomically
 BENCHMARKS: dict[str, Benchmark] = {
     "data_free": data_free,
     "post_training": post_training,
+    "qdrop": qdrop,
     "against_aimet": against_aimet,
     "auto": auto,
 }
