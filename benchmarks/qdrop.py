@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import microjoule as mj
 from benchmarks.figure import Figure
@@ -18,7 +19,7 @@ def figures(data: Path) -> Iterator[Figure]:
         data: a folder of the layout that the zoo reads.
     """
     given, fitted = subject(MOBILENET_V2, data, samples="imagenet_val650"), images(MOBILENET_V2, data, IMAGES)
-    bits = {"weights": 4, "activations": 4, "input_range": given.input_range}
+    bits: dict[str, Any] = {"weights": 4, "activations": 4, "input_range": given.input_range}
     layered = score(mj.recipes.adaround(given.network, fitted, **bits), given)
     blocked = score(mj.recipes.qdrop(given.network, fitted, **bits, iterations=ITERATIONS), given)
     compared = f"AdaRound {layered:.2f}, QDrop {blocked:.2f}; {IMAGES} images, {ITERATIONS} iterations a block"
