@@ -30,6 +30,7 @@ from microjoule.quantization.ptq.noise import natural_noise
 from microjoule.quantization.ptq.noise_equalization import equalize_noise
 from microjoule.quantization.ptq.qdrop import qdrop
 from microjoule.quantization.ptq.rounding import round_weights
+from microjoule.quantization.ptq.sequential_mse import sequential_mse
 from microjoule.quantization.ptq.smoothing import smooth
 from microjoule.quantization.ptq.statistic_ranges import ranges_from_statistics
 from microjoule.quantization.simulate import freeze, quantize, unfreeze
@@ -79,6 +80,7 @@ __all__ = [
     "report",
     "round_weights",
     "sensitivity",
+    "sequential_mse",
     "smooth",
     "target",
     "tune_allocator",

@@ -25,12 +25,16 @@ class Fitted:
         bias: (out,).
         error_before: mean squared error of the output over its variance, before.
         error_after: the same, after.
+        scale: of the grid, () or (channels / block,), where it was chosen anew; None leaves the grid as it is.
+        zero_point: as `scale`.
     """
 
     integers: Tensor
     bias: Tensor
     error_before: float
     error_after: float
+    scale: Tensor | None = None
+    zero_point: Tensor | None = None
 
 
 class Kept:
@@ -60,8 +64,8 @@ class Kept:
             return None
         try:
             with safe_open(self._file(layer), "pt") as file:
-                errors = {name: float(value) for name, value in file.metadata().items()}
-                return Fitted(file.get_tensor("integers"), file.get_tensor("bias"), **errors)
+                found: dict[str, Any] = {name: float(value) for name, value in file.metadata().items()}
+                return Fitted(**found, **{name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
         except (SafetensorError, ValueError, TypeError) as error:
             raise FileError(str(self._file(layer)), f"is damaged ({error})", remedy="delete it") from error
 
@@ -69,7 +73,8 @@ class Kept:
         """Keep a layer."""
         if self.folder is None:
             return
-        tensors = {"integers": fitted.integers.contiguous().cpu(), "bias": fitted.bias.contiguous().cpu()}
+        named = {name: getattr(fitted, name) for name in ("integers", "bias", "scale", "zero_point")}
+        tensors = {name: tensor.contiguous().cpu() for name, tensor in named.items() if tensor is not None}
         errors = {"error_before": repr(fitted.error_before), "error_after": repr(fitted.error_after)}
         write_atomically(self._file(layer), save(tensors, metadata=errors))
 

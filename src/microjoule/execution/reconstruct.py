@@ -34,6 +34,7 @@ from microjoule.graph.network import Network
 from microjoule.graph.ops import Activation, Layer
 from microjoule.graph.patches import input_rows, output_rows, output_sizes, sample_positions
 from microjoule.graph.walk import only_user
+from microjoule.numerics.affine import Affine
 from microjoule.numerics.least_squares import Moments, MomentSums
 
 ROWS = 2**14
@@ -194,6 +195,9 @@ class _Gathered:
 
 def _apply(network: Network, layer: Layer, fitted: Fitted) -> None:
     assert layer.quantizer is not None
+    if fitted.scale is not None and fitted.zero_point is not None:
+        scale, zero_point = (part.to(layer.stored_weight.device) for part in (fitted.scale, fitted.zero_point))
+        layer.quantizer.set_affine(Affine(layer.quantizer.scheme, scale, zero_point))
     layer.quantizer.hold(fitted.integers.to(layer.stored_weight.device))
     set_bias(network, layer, fitted.bias.to(layer.stored_weight))
 

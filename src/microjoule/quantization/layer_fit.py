@@ -53,12 +53,20 @@ class Problem:
     def of(cls, rows: Rows) -> "Problem":
         """The problem of a layer with a quantizer."""
         layer = rows.layer
+        return cls._on_grid(rows, refit(weight_rows(layer, layer.stored_weight.detach()), rows.known, ridge=RIDGE))
+
+    @classmethod
+    def _on_grid(cls, rows: Rows, real: Tensor) -> "Problem":
+        layer = rows.layer
         assert layer.quantizer is not None
         weight, affine = layer.stored_weight.detach(), layer.quantizer.affine
         shaped = (along(part, weight, affine.scheme) for part in (affine.scale, affine.zero_point))
         scale, zero_point = (weight_rows(layer, part.expand(weight.shape)).double() for part in shaped)
-        wanted = refit(weight_rows(layer, weight), rows.known, ridge=RIDGE) / scale
-        return cls(rows, wanted, scale, affine.grid.qmin - zero_point, affine.grid.qmax - zero_point)
+        return cls(rows, real / scale, scale, affine.grid.qmin - zero_point, affine.grid.qmax - zero_point)
+
+    def on_grid(self) -> "Problem":
+        """The same on the grid that the layer's quantizer has now."""
+        return self._on_grid(self.rows, self.wanted * self.scale)
 
     def rounded(self) -> Tensor:
         """(groups, out, in): the trained weights rounded to nearest, in steps."""
@@ -90,8 +98,11 @@ class Problem:
         affine, weight = layer.quantizer.affine, layer.stored_weight
         found = best_bias(integers * self.scale, self.known).flatten() if bias is None else bias
         stored = weight_from_rows(layer, integers) + along(affine.zero_point, weight, affine.scheme)
-        before = self.error(self.rounded(), bias_of(layer))
-        return Fitted(stored.to(torch.int32), found.to(weight.dtype), before, self.error(integers, found))
+        return Fitted(stored.to(torch.int32), found.to(weight.dtype), self.error_now(), self.error(integers, found))
+
+    def error_now(self) -> float:
+        """The error of the trained weights, rounded to nearest, with the bias that there is."""
+        return self.error(self.rounded(), bias_of(self.rows.layer))
 
 
 @dataclass(frozen=True, slots=True)
