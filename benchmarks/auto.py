@@ -20,8 +20,8 @@ from microjoule.records.decided import Reached
 
 DROP, MINUTES = 1.0, 30
 
-CASES = (("per-tensor", 8), ("onnxruntime", 4))
-"""Targets and bits of weights, activations of 8 bits: one scale a tensor, hard for small networks, and 4 bits."""
+TARGET, WEIGHTS = "per-tensor", 8
+"""One scale a tensor, which is hard for small networks."""
 
 KILLS = 20
 
@@ -38,8 +38,7 @@ def figures(data: Path) -> Iterator[Figure]:
     """
     yield from killed(random.Random(0), KILLS)
     for given, calibration in _subjects(data):
-        for target, weights in CASES:
-            yield from reached(given, calibration, target, weights)
+        yield from reached(given, calibration, TARGET, WEIGHTS)
 
 
 def reached(given: Subject, calibration: Any, target: str, weights: int) -> Iterator[Figure]:

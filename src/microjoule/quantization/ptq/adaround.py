@@ -121,7 +121,7 @@ def relax(wanted: Tensor, slope: Slope, *, low: Tensor, high: Tensor, iterations
     """
     start = wanted.maximum(low).minimum(high)
     below = start.floor()
-    v = inverse_rectified_sigmoid(start - below)
+    v = inverse_rectified_sigmoid(start - below).contiguous()
     adam = torch.optim.Adam([v], lr=RATE, fused=True)
     for iteration in range(iterations):
         sigmoid = torch.sigmoid(v)
@@ -130,7 +130,8 @@ def relax(wanted: Tensor, slope: Slope, *, low: Tensor, high: Tensor, iterations
         beta = beta_at(iteration / iterations)
         if beta is not None:
             change = change + weight * regularizer_slope(h, beta)
-        v.grad = change * (STRETCH * sigmoid * (1 - sigmoid)) * ((h > 0) & (h < 1))
+        slope_of_v = change * (STRETCH * sigmoid * (1 - sigmoid)) * ((h > 0) & (h < 1))
+        v.grad = slope_of_v.contiguous()  # the fused Adam pairs up what lies at the same place in memory
         adam.step()
     return (below + (rectified_sigmoid(v) >= 0.5)).maximum(low).minimum(high)
 
