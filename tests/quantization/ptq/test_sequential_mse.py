@@ -34,25 +34,22 @@ def test_an_outlier_is_clipped_only_if_it_reads_little(quiet, reach):
     assert share == pytest.approx(reach, abs=0.13)
 
 
-CASES = {
-    "a scale a channel": (lambda: nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3)), "onnxruntime"),
-    "one scale": (lambda: nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3)), "per-tensor"),
-    "depthwise": (
-        lambda: nn.Sequential(nn.Conv2d(3, 6, 3, groups=3), nn.ReLU6(), nn.Conv2d(6, 6, 3, groups=6)),
-        "onnxruntime",
-    ),
-    "transposed, grouped": (
-        lambda: nn.Sequential(nn.Conv2d(3, 4, 1), nn.ConvTranspose2d(4, 6, 3, groups=2)),
-        "xnnpack",
-    ),
-}
+def two_layers(case):
+    """Two layers with weights of their own, and a target that runs them."""
+    makes = {
+        "a scale a channel": (lambda: [nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3)], "onnxruntime"),
+        "one scale": (lambda: [nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3)], "per-tensor"),
+        "depthwise": (lambda: [nn.Conv2d(3, 6, 3, groups=3), nn.ReLU6(), nn.Conv2d(6, 6, 3, groups=6)], "onnxruntime"),
+        "transposed, grouped": (lambda: [nn.Conv2d(3, 4, 1), nn.ConvTranspose2d(4, 6, 3, groups=2)], "xnnpack"),
+    }
+    layers, target = makes[case]
+    return nn.Sequential(*layers()), target
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", ["a scale a channel", "one scale", "depthwise", "transposed, grouped"])
 def test_outputs_are_nearer_to_floating_point_than_with_the_whole_range(case):
     torch.manual_seed(1)
-    make, target = CASES[case]
-    module = make()
+    module, target = two_layers(case)
     x = torch.rand(32, 3, 8, 8)
     network = quantized(module, x, target=target, weights=4 if target == "xnnpack" else 3)
     nearest, found = network.copy(), network.copy()
@@ -73,9 +70,9 @@ def test_outputs_are_nearer_to_floating_point_than_with_the_whole_range(case):
 
 def test_an_interrupted_run_goes_on_with_the_same_grids(tmp_path):
     torch.manual_seed(2)
-    make, target = CASES["depthwise"]
+    module, target = two_layers("depthwise")
     x = torch.rand(16, 3, 8, 8)
-    network = quantized(make(), x, target=target)
+    network = quantized(module, x, target=target)
     whole, resumed = network.copy(), network.copy()
     mj.sequential_mse(whole, x, folder=tmp_path)
     (tmp_path / f"{network.layers[1].path}.safetensors").unlink()
