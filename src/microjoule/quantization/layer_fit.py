@@ -1,7 +1,7 @@
 """A layer's weights as a least-squares problem on a grid, and its solution as what the layer becomes."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -16,8 +16,9 @@ from microjoule.graph.network import Network
 from microjoule.graph.ops import Layer
 from microjoule.graph.patches import weight_from_rows, weight_rows
 from microjoule.graph.walk import is_private
-from microjoule.numerics.affine import along
+from microjoule.numerics.affine import affine_from_range, along
 from microjoule.numerics.least_squares import Moments, best_bias, refit, squared_error
+from microjoule.numerics.output_error import least_output_error_range
 from microjoule.records.facts import LayerReconstructed, Reconstructed, Skipped
 
 RIDGE = 1.0
@@ -64,9 +65,15 @@ class Problem:
         scale, zero_point = (weight_rows(layer, part.expand(weight.shape)).double() for part in shaped)
         return cls(rows, real / scale, scale, affine.grid.qmin - zero_point, affine.grid.qmax - zero_point)
 
-    def on_grid(self) -> "Problem":
-        """The same on the grid that the layer's quantizer has now."""
-        return self._on_grid(self.rows, self.wanted * self.scale)
+    def in_best_range(self) -> "Problem":
+        """The same in the range that costs the layer's output least; the layer's quantizer takes it."""
+        layer = self.rows.layer
+        assert layer.quantizer is not None
+        real, scheme, shape = self.wanted * self.scale, layer.quantizer.scheme, layer.quantizer.affine.scale.shape
+        rows, numbers = real.flatten(0, 1).float(), _scale_of(layer)
+        low, high = least_output_error_range(rows, self.known.second, scheme, scale_of=numbers)
+        layer.quantizer.set_affine(affine_from_range(low.reshape(shape), high.reshape(shape), scheme))
+        return self._on_grid(self.rows, real)
 
     def rounded(self) -> Tensor:
         """(groups, out, in): the trained weights rounded to nearest, in steps."""
@@ -105,12 +112,28 @@ class Problem:
         return self.error(self.rounded(), bias_of(self.rows.layer))
 
 
+def _scale_of(layer: Layer) -> Tensor:
+    """(out,), the index of the scale of each output."""
+    assert layer.quantizer is not None
+    affine, weight = layer.quantizer.affine, layer.stored_weight
+    numbers = torch.arange(affine.scale.numel(), device=weight.device).reshape(affine.scale.shape)
+    shaped = along(numbers, weight, affine.scheme).expand(weight.shape)
+    return weight_rows(layer, shaped)[:, :, 0].flatten()
+
+
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A name for the record, and settings that tell one run from another."""
+    """How layers are fitted.
+
+    Args:
+        name: for the record.
+        settings: which tell one run from another.
+        ranges: choose the range of each weight anew, by its layer's output, before it is rounded.
+    """
 
     name: str
     settings: Mapping[str, Any]
+    ranges: bool = False
 
 
 def fit_layers(
@@ -137,8 +160,18 @@ def fit_layers(
     found = batches(data)
     skipped = [Skipped(layer.path, reason) for layer in network.layers if (reason := cannot_fit(network, layer))]
     chosen = [layer for layer in network.layers if not cannot_fit(network, layer)]
-    settings = {"method": method.name, **method.settings}
-    done, count = reconstruct(network, found, chosen, lambda part: fit(Problem.of(part)), look, settings)
+    settings = {"method": method.name, **method.settings, "ranges": method.ranges}
+
+    def solve(rows: Rows) -> Fitted:
+        problem = Problem.of(rows)
+        if not method.ranges:
+            return fit(problem)
+        before, fitted = problem.error_now(), fit(problem.in_best_range())
+        assert rows.layer.quantizer is not None
+        affine = rows.layer.quantizer.affine
+        return replace(fitted, error_before=before, scale=affine.scale, zero_point=affine.zero_point)
+
+    done, count = reconstruct(network, found, chosen, solve, look, settings)
     layers = tuple(LayerReconstructed(one.layer, one.error_before, one.error_after, one.seconds) for one in done)
     record = Reconstructed(method.name, found.name, count, look.seed, layers, tuple(skipped))
     network.history.append(record)

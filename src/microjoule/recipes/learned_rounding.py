@@ -63,7 +63,9 @@ def adaround(
     Returns:
         A new network with quantizers, frozen; its history says what was done.
     """
-    rounding = partial(adaptive.adaround, iterations=iterations, activation=activation, seed=seed, folder=folder)
+    rounding = partial(
+        adaptive.adaround, iterations=iterations, activation=activation, ranges=True, seed=seed, folder=folder
+    )
     wanted = _Wanted("adaround", find_target(target), weights, activations, layers or {}, input_range, seed)
     return _rounded(network, data, rounding, wanted)
 
@@ -96,7 +98,7 @@ def gptq(
     Returns:
         A new network with quantizers, frozen; its history says what was done.
     """
-    rounding = partial(compensating.gptq, seed=seed, folder=folder)
+    rounding = partial(compensating.gptq, ranges=True, seed=seed, folder=folder)
     wanted = _Wanted("gptq", find_target(target), weights, activations, layers or {}, input_range, seed)
     return _rounded(network, data, rounding, wanted)
 
@@ -137,9 +139,8 @@ def qdrop(
 
     def rounding(result: Network, inputs: Any) -> None:
         exact = result.copy()
-        compensating.gptq(result, inputs, seed=seed, folder=folder)
+        compensating.gptq(result, inputs, ranges=True, seed=seed, folder=folder)
         dropping.qdrop(result, inputs, iterations=iterations, drop=drop, exact=exact, seed=seed)
-        avoid_ties(result)
 
     wanted = _Wanted("qdrop", find_target(target), weights, activations, layers or {}, input_range, seed)
     return _rounded(network, data, rounding, wanted)
@@ -199,6 +200,7 @@ def _rounded(network: Network, data: Any, rounding: Callable[[Network, Any], obj
     calibrate(result, data, rule=min_max if wanted.activations >= WIDE else mse)
     avoid_ties(result)
     rounding(result, data)
+    avoid_ties(result)
     freeze(result)
     settings = {"target": wanted.target.name, **bits, "layers": dict(wanted.layers)}
     result.history.append(run_record(wanted.recipe, settings, wanted.seed, started))

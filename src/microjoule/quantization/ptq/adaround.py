@@ -145,6 +145,7 @@ def adaround(
     *,
     iterations: int = 1000,
     activation: bool = True,
+    ranges: bool = False,
     samples: int | None = None,
     rows: int = ROWS,
     seed: int = 0,
@@ -157,6 +158,7 @@ def adaround(
         data: inputs, in any form that `batches` takes; labels are not read.
         iterations: for each layer.
         activation: take a clamp (ReLU, ReLU6 ...) that follows a layer into the objective.
+        ranges: choose the range of each weight anew before, as `sequential_mse` does.
         samples: how many samples to use; None for all.
         rows: how many places of a layer's output to look at, over all samples.
         seed: of the places and of the rows of each iteration.
@@ -183,7 +185,7 @@ def adaround(
 
     settings = {"iterations": iterations, "activation": activation}
     look = Look(samples, rows, seed, folder, whole=activation)
-    return fit_layers(network, data, fit, Method("AdaRound", settings), look)
+    return fit_layers(network, data, fit, Method("AdaRound", settings, ranges), look)
 
 
 def _slope_through(clamp: Activation, problem: Problem, seed: int) -> Slope:

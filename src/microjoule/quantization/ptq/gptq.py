@@ -105,6 +105,7 @@ def gptq(
     rows: int = ROWS,
     damping: float = 0.01,
     sweeps: int = 20,
+    ranges: bool = False,
     seed: int = 0,
     folder: str | Path | None = None,
 ) -> Reconstructed:
@@ -117,6 +118,7 @@ def gptq(
         rows: how many places of a layer's output to look at, over all samples.
         damping: what is added to A's diagonal, as a share of it.
         sweeps: of the coordinate descent, at most; 0 leaves it out.
+        ranges: choose the range of each weight anew before, as `sequential_mse` does.
         seed: of the places.
         folder: keeps each layer as soon as it is done; the same call then goes on where it was interrupted.
 
@@ -131,7 +133,7 @@ def gptq(
 
     settings: dict[str, Any] = {"damping": damping, "sweeps": sweeps}
     fit = partial(solve, **settings)
-    return fit_layers(network, data, fit, Method("GPTQ", settings), Look(samples, rows, seed, folder))
+    return fit_layers(network, data, fit, Method("GPTQ", settings, ranges), Look(samples, rows, seed, folder))
 
 
 def solve(problem: Problem, *, damping: float = 0.01, sweeps: int = 20) -> Fitted:

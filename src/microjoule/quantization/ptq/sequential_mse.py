@@ -14,16 +14,9 @@ output, layer after layer: Nagel et al. 2021, https://arxiv.org/abs/2106.08295, 
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from microjoule.execution.kept import Fitted
 from microjoule.execution.reconstruct import ROWS, Look
 from microjoule.graph.network import Network
-from microjoule.graph.ops import Layer
-from microjoule.graph.patches import weight_rows
-from microjoule.numerics.affine import affine_from_range, along
-from microjoule.numerics.output_error import least_output_error_range
 from microjoule.quantization.layer_fit import Method, Problem, fit_layers
 from microjoule.records.facts import Reconstructed
 
@@ -57,29 +50,9 @@ def sequential_mse(
         DataError: if the data is empty, not finite, or does not fit.
         FileError: if the folder holds layers of another run, or cannot be written.
     """
-    return fit_layers(network, data, _fit, Method("sequential MSE", {}), Look(samples, rows, seed, folder))
+    method = Method("sequential MSE", {}, ranges=True)
+    return fit_layers(network, data, _nearest, method, Look(samples, rows, seed, folder))
 
 
-def _fit(problem: Problem) -> Fitted:
-    quantizer = problem.rows.layer.quantizer
-    assert quantizer is not None
-    before = problem.error_now()
-    scheme, wanted = quantizer.scheme, (problem.wanted * problem.scale).flatten(0, 1)
-    scale_of = _scale_of(problem.rows.layer)
-    low, high = least_output_error_range(wanted.float(), problem.known.second, scheme, scale_of=scale_of)
-    shape = quantizer.affine.scale.shape
-    quantizer.set_affine(affine_from_range(low.reshape(shape), high.reshape(shape), scheme))
-    chosen = problem.on_grid()
-    integers = chosen.wanted.round().maximum(chosen.low).minimum(chosen.high)
-    solved = chosen.solved(integers)
-    affine = quantizer.affine
-    return Fitted(solved.integers, solved.bias, before, solved.error_after, affine.scale, affine.zero_point)
-
-
-def _scale_of(layer: Layer) -> Tensor:
-    """(out,), the index of the scale of each output."""
-    assert layer.quantizer is not None
-    affine, weight = layer.quantizer.affine, layer.stored_weight
-    numbers = torch.arange(affine.scale.numel(), device=weight.device).reshape(affine.scale.shape)
-    shaped = along(numbers, weight, affine.scheme).expand(weight.shape)
-    return weight_rows(layer, shaped)[:, :, 0].flatten()
+def _nearest(problem: Problem) -> Fitted:
+    return problem.solved(problem.wanted.round().maximum(problem.low).minimum(problem.high))
