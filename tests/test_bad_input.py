@@ -22,6 +22,7 @@ from tests.bad_files import small, write_sound, write_unsound
 
 QUANTIZE = "quantize float.mj --out new.mj"
 MIXED = f"{QUANTIZE} --data sound.npz --recipe mixed"
+AUTO = "auto float.mj --out new.mj --data"
 ON_DATA = "evaluate float.mj --data"
 RESNET8 = "inspect zoo:resnet8_cifar10_mlperftiny --zoo-data"
 
@@ -104,6 +105,13 @@ COMMANDS = {
     "NaN data": (f"{ON_DATA} nan.npz", "holds NaN or infinite inputs"),
     "infinite data": (f"{ON_DATA} infinite.npz", "holds NaN or infinite inputs"),
     "NaN data to quantize with": (f"{QUANTIZE} --data nan.npz", "holds NaN or infinite inputs"),
+    "a search on NaN": (f"{AUTO} nan.npz", "holds NaN or infinite inputs"),
+    "a search on no data": (f"{AUTO} nowhere.npz", "there is no such data"),
+    "a search from a quantized network": ("auto int8.mj --out new.mj --data sound.npz", "has quantizers already"),
+    "a search for an unknown cost": (f"{AUTO} sound.npz --cost money", "is 'money'"),
+    "a search by an unknown metric": (f"{AUTO} sound.npz --metric beauty", "'beauty'"),
+    "a search for a drop that is no number": (f"{AUTO} sound.npz --drop nan", "drop: is not a number"),
+    "a search with 99 bits": (f"{AUTO} sound.npz --weights 99", "99"),
     "mixed bits without a budget": (f"{MIXED}", "--recipe mixed: needs a budget"),
     "mixed bits with bits": (f"{MIXED} --budget W4A8 --weights 4", "--recipe mixed: chooses the bits itself"),
     "mixed bits with a layer's": (f"{MIXED} --budget W4A8 --layer 0=4", "--recipe mixed: chooses the bits itself"),
