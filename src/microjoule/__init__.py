@@ -16,6 +16,7 @@ from microjoule.execution.evaluate import evaluate
 from microjoule.graph.fold import fold_batch_norms
 from microjoule.graph.network import Network
 from microjoule.quantization.calibrate import calibrate
+from microjoule.quantization.histograms import histograms
 from microjoule.quantization.mixed_precision import mixed_precision
 from microjoule.quantization.observation import observe_statistics
 from microjoule.quantization.ptq.absorption import absorb_high_biases
@@ -66,6 +67,7 @@ __all__ = [
     "fold_constant_channels",
     "freeze",
     "gptq",
+    "histograms",
     "load",
     "load_encodings",
     "measure",

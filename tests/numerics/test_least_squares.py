@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import tensor
 from torch.testing import assert_close
 
-from microjoule.numerics.least_squares import MomentSums, best_bias, damped, moments, refit, squared_error
+from microjoule.numerics.least_squares import RunningMoments, best_bias, damped, moments, refit, squared_error
 
 INPUTS = tensor([[[0.0, 1.0], [2.0, 1.0], [4.0, 4.0]]])
 OUTPUTS = tensor([[[1.0], [3.0], [8.0]]])
@@ -42,7 +42,7 @@ def test_the_error_is_that_of_the_samples(seed):
 @pytest.mark.parametrize("at_once", [1, 2 * 5 * 7, 2**20])
 def test_moments_are_the_same_however_samples_come(at_once, monkeypatch):
     x, y, _ = example(3)
-    x, whole, sums = x + 100, moments(x + 100, y), MomentSums()
+    x, whole, sums = x + 100, moments(x + 100, y), RunningMoments()
     monkeypatch.setattr("microjoule.numerics.least_squares.AT_ONCE", at_once)
     for piece in (slice(0, 3), slice(3, 30), slice(30, 40)):
         sums.update(x[:, piece], y[:, piece])

@@ -4,7 +4,7 @@ import math
 import random
 import statistics
 
-from microjoule.records.analysed import Sensitivities, Sensitivity
+from microjoule.records.analysed import GridHistogram, GridHistograms, Sensitivities, Sensitivity
 from microjoule.records.decided import FrontPoint, MixedPrecision, ParetoFront, Reached, Tried
 from microjoule.records.facts import (
     BatchNormsFolded,
@@ -164,6 +164,7 @@ def found() -> list[Record]:
     return [
         ErrorsByLayer(64, naive, "naive W8A8"),
         ErrorsByLayer(64, good, "data-free W8A8"),
+        histograms(),
         sensitivities(),
         Tried("naive", (8,), (8,), 1.69, 78.0, 3.1e8, 4.2, ""),
         reached(),
@@ -191,6 +192,15 @@ def found() -> list[Record]:
         Measured("model.int8.onnx", "onnxruntime", 2, 1, 200, 4.87, 4.8, 5.2, 3_655_204, 61_000_000, MACHINE),
         Run("data_free", {"target": "onnxruntime", "weights": "8", "activations": "8"}, 0, 12.4, MACHINE),
     ]
+
+
+def histograms() -> GridHistograms:
+    """A weight and an activation of 4 bits, of which the activation is clipped."""
+    bell = [math.exp(-(((number - 15) / 5) ** 2)) for number in range(32)]
+    weight = GridHistogram("stem.conv", "weight", 4, -7, 7, 1, -15, tuple(b / sum(bell) for b in bell), 0.004)
+    ramp = [0.0] * 8 + [1 / 24] * 24
+    activation = GridHistogram("quantizers.stem_conv", "activation", 4, 0, 15, 1, -8, tuple(ramp), 1 / 3)
+    return GridHistograms(32, (weight, activation))
 
 
 def sensitivities() -> Sensitivities:

@@ -6,7 +6,7 @@ from microjoule.records.analysed import Sensitivities, Sensitivity
 from microjoule.records.facts import BiasesCorrected, BiasShift, Calibrated, RangeFound, Skipped, WeightRanges
 from microjoule.records.measured import ErrorsByLayer, Evaluated, Verified
 from microjoule.report.sections import sections
-from tests.report.samples import records
+from tests.report.samples import histograms, records
 
 NAMES = [
     "accuracy",
@@ -17,6 +17,7 @@ NAMES = [
     "weights",
     "biases",
     "activations",
+    "histograms",
     "errors",
     "sensitivity",
     "files",
@@ -120,3 +121,10 @@ def test_what_hurts_most_is_named_with_what_to_do():
     section = by_name([Sensitivities("", "", None, 8, rows, 0.987)])["sensitivity"]
     assert "The worst: the weights of b (KL 0.310 at 4 bits, 0.002 at 8): give it 8 bits." in section.text
     assert section.text.endswith("with a rank correlation of 0.99.")
+
+
+def test_the_quantizer_that_clips_most_is_named():
+    section = by_name([histograms()])["histograms"]
+    assert "clipped at stem_conv: 33" in section.text
+    (plot,) = section.plots
+    assert (plot.chosen, plot.choices[1].label) == (1, "stem_conv, activation")

@@ -83,6 +83,7 @@ def run(out: Path, seed: int, say: Callable[[str], None]) -> tuple[list[Record],
 
     say("Export with integers inside, and compare with the simulation layer by layer")
     mj.errors_by_layer(quantized, images, stage=stage)
+    mj.histograms(quantized, images)
     mj.costs(quantized, stage=stage)
     mj.export(quantized, out / "int8.onnx", stage=stage)
     verified = mj.verify(quantized, out / "int8.onnx", images, samples=VERIFIED_SAMPLES)

@@ -35,7 +35,7 @@ from microjoule.graph.ops import Activation, Layer
 from microjoule.graph.patches import input_rows, output_rows, output_sizes, sample_positions
 from microjoule.graph.walk import only_user
 from microjoule.numerics.affine import Affine
-from microjoule.numerics.least_squares import Moments, MomentSums
+from microjoule.numerics.least_squares import Moments, RunningMoments
 
 ROWS = 2**14
 """Places of a layer's output that are looked at, over all samples."""
@@ -170,7 +170,7 @@ class _Gathered:
     """
 
     def __init__(self, count: int, *, whole: bool) -> None:
-        self.sums = MomentSums()
+        self.sums = RunningMoments()
         self.count = count if whole else 0
         self.kept = torch.empty(0), torch.empty(0)
         self.filled = 0

@@ -43,12 +43,12 @@ def moments(inputs: Tensor, outputs: Tensor) -> Moments:
         inputs: (groups, rows, inputs).
         outputs: (groups, rows, outputs).
     """
-    sums = MomentSums()
+    sums = RunningMoments()
     sums.update(inputs, outputs)
     return sums.moments()
 
 
-class MomentSums:
+class RunningMoments:
     """Moments of samples that come piece by piece; what is kept does not grow with them."""
 
     def __init__(self) -> None:

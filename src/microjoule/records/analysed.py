@@ -47,3 +47,38 @@ class Sensitivities:
     samples: int
     rows: tuple[Sensitivity, ...]
     rank_correlation: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class GridHistogram:
+    """The values that a quantizer reads, in steps of its grid.
+
+    Args:
+        name: the layer's path for a weight, the quantizer's name for an activation.
+        kind: "weight" or "activation".
+        bits: of the grid.
+        low: the grid's smallest integer.
+        high: its largest.
+        width: steps in a bin.
+        start: the integer that the first bin begins with; both ends of the row hold what lies beyond, too.
+        shares: of all values, for each bin.
+        clipped: share of the values that lie outside the grid, by more than half a step.
+    """
+
+    name: str
+    kind: str
+    bits: int
+    low: int
+    high: int
+    width: int
+    start: int
+    shares: tuple[float, ...]
+    clipped: float
+
+
+@dataclass(frozen=True, slots=True)
+class GridHistograms:
+    """Weights and activations against their grids, in the order of the network."""
+
+    samples: int
+    quantizers: tuple[GridHistogram, ...]

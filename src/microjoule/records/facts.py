@@ -5,7 +5,7 @@ Every record is a frozen dataclass of numbers, texts, tuples and other records. 
 
 from dataclasses import dataclass
 
-from microjoule.records.analysed import Sensitivities
+from microjoule.records.analysed import GridHistograms, Sensitivities
 from microjoule.records.decided import MixedPrecision, ParetoFront, Reached, Tried
 from microjoule.records.measured import Costs, ErrorsByLayer, Evaluated, Exported, Machine, Measured, Verified
 
@@ -298,6 +298,7 @@ Record = (
     | Placed
     | Calibrated
     | ErrorsByLayer
+    | GridHistograms
     | Sensitivities
     | Tried
     | Reached

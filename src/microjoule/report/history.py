@@ -190,6 +190,12 @@ def _errors(record: measured.ErrorsByLayer) -> Step:
     return Step("Measured quantization error", f"{told}, {_many(record.samples, 'sample')}")
 
 
+def _histograms(record: analysed.GridHistograms) -> Step:
+    worst = max(record.quantizers, key=lambda row: row.clipped)
+    told = f"the most is clipped at {worst.name}, {units.percent(worst.clipped)}"
+    return Step("Counted values on their grids", f"{told}, {_many(record.samples, 'sample')}")
+
+
 def _sensitivities(record: analysed.Sensitivities) -> Step:
     quantizers = len({(row.kind, row.name) for row in record.rows})
     widths = sorted({row.bits for row in record.rows})
@@ -308,6 +314,7 @@ _WORDS: dict[type[Any], Callable[[Any], Step]] = {
     facts.Placed: _placed,
     facts.Calibrated: _calibrated,
     measured.ErrorsByLayer: _errors,
+    analysed.GridHistograms: _histograms,
     analysed.Sensitivities: _sensitivities,
     decided.Tried: _tried,
     decided.Reached: _reached,

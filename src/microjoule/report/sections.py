@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from microjoule.records.analysed import Sensitivities
+from microjoule.records.analysed import GridHistograms, Sensitivities
 from microjoule.records.decided import ParetoFront, Reached
 from microjoule.records.facts import BiasesCorrected, Calibrated, Placed, Record, Run, WeightRanges
 from microjoule.records.measured import ErrorsByLayer, Evaluated, Machine, Measured, Verified
@@ -13,6 +13,7 @@ from microjoule.report.attempts import attempts_plot, attempts_table, outcome
 from microjoule.report.bias_plots import Shifts, bias_histogram, root_mean_square
 from microjoule.report.choose import calibrations, every, is_float, last, result_stage
 from microjoule.report.front import front_plot
+from microjoule.report.histogram_plots import histograms_plot, most_clipped
 from microjoule.report.history import Step, history, machine, settings
 from microjoule.report.layers import Names, layers
 from microjoule.report.plots import (
@@ -59,6 +60,7 @@ def sections(records: Sequence[Record]) -> list[Section]:
         _weights,
         _biases,
         _activations,
+        _histograms,
         _errors,
         _hurts,
         _files,
@@ -198,6 +200,18 @@ def _activations(records: Sequence[Record]) -> Section | None:
         "activations", "Range of each activation", caption, activation_ranges(ranges, Names.of(records).shown)
     )
     return Section("activations", "Activation ranges", text, (plot,))
+
+
+def _histograms(records: Sequence[Record]) -> Section | None:
+    record = last(records, GridHistograms)
+    if record is None:
+        return None
+    show, worst = Names.of(records).shown, most_clipped(record.quantizers)
+    text = (
+        f"What each quantizer reads while the quantized network runs on {record.samples:,} samples, step by step. The "
+        f"most is clipped at {show(worst.name)}: {units.percent(worst.clipped)} of its values."
+    )
+    return Section("histograms", "Values on their grids", text, (histograms_plot(record, show),))
 
 
 def _how_found(found: Sequence[Calibrated]) -> str:
