@@ -41,6 +41,7 @@ def adaround(
     input_range: tuple[float, float] | None = None,
     iterations: int = 1000,
     activation: bool = False,
+    ranges: bool = False,
     seed: int = 0,
     folder: str | Path | None = None,
 ) -> Network:
@@ -57,15 +58,15 @@ def adaround(
         iterations: for each layer.
         activation: take a clamp that follows a layer into the objective. It took five times as long and lost more:
             MobileNetV1-0.25 W4A8 60.6 instead of 62.0 %, ResNet-56 W4A4 81.5 instead of 81.9 %.
+        ranges: choose the range of each weight by its layer's output (`mj.sequential_mse`), not by its own error.
         seed: of what is looked at.
         folder: keeps each layer as soon as it is done; the same call then goes on where it was interrupted.
 
     Returns:
         A new network with quantizers, frozen; its history says what was done.
     """
-    rounding = partial(
-        adaptive.adaround, iterations=iterations, activation=activation, ranges=True, seed=seed, folder=folder
-    )
+    settings: dict[str, Any] = {"iterations": iterations, "activation": activation, "ranges": ranges}
+    rounding = partial(adaptive.adaround, **settings, seed=seed, folder=folder)
     wanted = _Wanted("adaround", find_target(target), weights, activations, layers or {}, input_range, seed)
     return _rounded(network, data, rounding, wanted)
 
@@ -79,6 +80,7 @@ def gptq(
     activations: int = 8,
     layers: Mapping[str, Bits] | None = None,
     input_range: tuple[float, float] | None = None,
+    ranges: bool = False,
     seed: int = 0,
     folder: str | Path | None = None,
 ) -> Network:
@@ -92,13 +94,14 @@ def gptq(
         activations: bits of activations.
         layers: exceptions by layer path, as in `quantize`.
         input_range: smallest and largest value of the network's inputs; None takes those of its example inputs.
+        ranges: choose the range of each weight by its layer's output (`mj.sequential_mse`), not by its own error.
         seed: of what is looked at.
         folder: keeps each layer as soon as it is done; the same call then goes on where it was interrupted.
 
     Returns:
         A new network with quantizers, frozen; its history says what was done.
     """
-    rounding = partial(compensating.gptq, ranges=True, seed=seed, folder=folder)
+    rounding = partial(compensating.gptq, ranges=ranges, seed=seed, folder=folder)
     wanted = _Wanted("gptq", find_target(target), weights, activations, layers or {}, input_range, seed)
     return _rounded(network, data, rounding, wanted)
 
@@ -139,7 +142,7 @@ def qdrop(
 
     def rounding(result: Network, inputs: Any) -> None:
         exact = result.copy()
-        compensating.gptq(result, inputs, ranges=True, seed=seed, folder=folder)
+        compensating.gptq(result, inputs, seed=seed, folder=folder)
         dropping.qdrop(result, inputs, iterations=iterations, drop=drop, exact=exact, seed=seed)
 
     wanted = _Wanted("qdrop", find_target(target), weights, activations, layers or {}, input_range, seed)
