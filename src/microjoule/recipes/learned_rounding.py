@@ -67,7 +67,7 @@ def adaround(
     """
     settings: dict[str, Any] = {"iterations": iterations, "activation": activation, "ranges": ranges}
     rounding = partial(adaptive.adaround, **settings, seed=seed, folder=folder)
-    wanted = _Wanted("adaround", find_target(target), weights, activations, layers or {}, input_range, seed)
+    wanted = _Wanted("adaround", find_target(target), weights, activations, layers or {}, input_range, seed, ranges)
     return _rounded(network, data, rounding, wanted)
 
 
@@ -102,7 +102,7 @@ def gptq(
         A new network with quantizers, frozen; its history says what was done.
     """
     rounding = partial(compensating.gptq, ranges=ranges, seed=seed, folder=folder)
-    wanted = _Wanted("gptq", find_target(target), weights, activations, layers or {}, input_range, seed)
+    wanted = _Wanted("gptq", find_target(target), weights, activations, layers or {}, input_range, seed, ranges)
     return _rounded(network, data, rounding, wanted)
 
 
@@ -145,13 +145,13 @@ def qdrop(
         compensating.gptq(result, inputs, seed=seed, folder=folder)
         dropping.qdrop(result, inputs, iterations=iterations, drop=drop, exact=exact, seed=seed)
 
-    wanted = _Wanted("qdrop", find_target(target), weights, activations, layers or {}, input_range, seed)
+    wanted = _Wanted("qdrop", find_target(target), weights, activations, layers or {}, input_range, seed, True)  # noqa: FBT003
     return _rounded(network, data, rounding, wanted)
 
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """What a caller asked for, as in `adaround`."""
+    """What a caller asked for, as in `adaround`, and whether the rounding moves scales."""
 
     recipe: str
     target: Target
@@ -160,6 +160,7 @@ class _Wanted:
     layers: Mapping[str, Bits]
     input_range: tuple[float, float] | None
     seed: int
+    moves_scales: bool
 
 
 def prepared(
@@ -203,7 +204,8 @@ def _rounded(network: Network, data: Any, rounding: Callable[[Network, Any], obj
     calibrate(result, data, rule=min_max if wanted.activations >= WIDE else mse)
     avoid_ties(result)
     rounding(result, data)
-    avoid_ties(result)
+    if wanted.moves_scales:
+        avoid_ties(result)
     freeze(result)
     settings = {"target": wanted.target.name, **bits, "layers": dict(wanted.layers)}
     result.history.append(run_record(wanted.recipe, settings, wanted.seed, started))
