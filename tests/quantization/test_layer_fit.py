@@ -1,5 +1,7 @@
 """A layer's problem by hand, and what is skipped."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn, tensor
@@ -83,3 +85,22 @@ def test_layers_that_cannot_be_fitted_are_named():
 def test_a_network_without_quantizers_is_refused():
     with pytest.raises(GraphError, match=r"mj\.quantize"):
         mj.gptq(mj.capture(nn.Sequential(nn.Linear(2, 2)), torch.zeros(2, 2)), torch.zeros(2, 2))
+
+
+@pytest.mark.parametrize("method", [mj.gptq, partial(mj.adaround, iterations=300)], ids=["gptq", "adaround"])
+def test_ranges_by_outputs_serve_a_layer_with_an_outlier_better(method):
+    torch.manual_seed(4)
+    module = nn.Sequential(nn.Linear(6, 3))
+    with torch.no_grad():
+        module[0].weight[:, 0] = 4.0
+    x = torch.randn(256, 6) * tensor([0.01, 1, 1, 1, 1, 1])
+    network = mj.capture(module, x)
+    mj.quantize(network, weights=3)
+    mj.calibrate(network, x)
+    errors = []
+    for ranges in (False, True):
+        found = network.copy()
+        (layer,) = method(found, x, ranges=ranges).layers
+        errors.append((layer.error_before, layer.error_after))
+    assert errors[0][0] == errors[1][0]
+    assert errors[1][1] < 0.5 * errors[0][1]

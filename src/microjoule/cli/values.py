@@ -1,13 +1,12 @@
 """The values of options, as text, to numbers; what cannot be read is said with the option's name."""
 
-import re
 from collections.abc import Sequence
 
 from microjoule.errors import SettingError
+from microjoule.quantization.bit_costs import uniform_widths
 from microjoule.quantization.simulate import Bits
 
 FLOAT = "none"
-PAIR = re.compile(r"W(\d+)A(\d+)")
 LAYER_FORM = "write --layer PATH=BITS, PATH=WEIGHTS/OUTPUTS or PATH=none"
 
 
@@ -37,13 +36,12 @@ def range_of(option: str, text: str | None) -> tuple[float, float] | None:
 
 def bit_pairs(text: str) -> tuple[tuple[int, int], ...]:
     """Candidates, as bits of weights and inputs: "W4A8,W8A8"."""
-    found = [PAIR.fullmatch(part) for part in text.split(",")]
-    pairs = tuple((int(one[1]), int(one[2])) for one in found if one is not None)
-    if len(pairs) < len(found):
+    try:
+        return tuple(uniform_widths(part) for part in text.split(","))
+    except SettingError as error:
         raise SettingError(
             "--candidates", f"is {text!r}", remedy="write bits with commas between, for example W4A8,W8A8"
-        )
-    return pairs
+        ) from error
 
 
 def amount_or_bits(text: str) -> float | str:
