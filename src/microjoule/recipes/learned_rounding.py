@@ -56,8 +56,8 @@ def adaround(
         layers: exceptions by layer path, as in `quantize`.
         input_range: smallest and largest value of the network's inputs; None takes those of its example inputs.
         iterations: for each layer.
-        activation: take a clamp that follows a layer into the objective. It took five times as long and lost more:
-            MobileNetV1-0.25 W4A8 60.6 instead of 62.0 %, ResNet-56 W4A4 81.5 instead of 81.9 %.
+        activation: take a clamp that follows a layer into the objective. It takes up to five times as long, and what it
+            gained or lost was within what another seed does, up to a point.
         ranges: choose the range of each weight by its layer's output (`mj.sequential_mse`), not by its own error.
         seed: of what is looked at.
         folder: keeps each layer as soon as it is done; the same call then goes on where it was interrupted.
