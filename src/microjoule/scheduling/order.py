@@ -1,0 +1,199 @@
+"""The order of a computation's operators that takes the least memory, with a proof."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from microjoule.errors import SettingError
+from microjoule.scheduling.beam import beam
+from microjoule.scheduling.bound import Bottleneck, bottleneck
+from microjoule.scheduling.computation import Computation
+from microjoule.scheduling.memory import Memory
+from microjoule.scheduling.search import Search
+from microjoule.scheduling.views import with_views, without_views
+
+TURN = 512
+"""States of the first turn of each direction; it doubles with each turn, so that no time is lost on many small ones."""
+
+
+SLICE = 64
+"""States between two looks at the clock."""
+
+BEAMS = (16, 128, 1024)
+"""Widths of the beams that look for a better order while the search goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An order, and what is known about it.
+
+    Args:
+        order: indices of the operators.
+        peak: of this order, in bytes.
+        lower_bound: no order has a smaller peak, in bytes.
+        states: that were looked at.
+        seconds: that it took.
+        certificate: an operator that bounds every order this much; None if the bound is known from the search alone.
+    """
+
+    order: tuple[int, ...]
+    peak: int
+    lower_bound: int
+    states: int
+    seconds: float
+    certificate: Bottleneck | None
+
+    @property
+    def is_optimal(self) -> bool:
+        """Whether no order has a smaller peak."""
+        return self.peak == self.lower_bound
+
+    @property
+    def gap(self) -> float:
+        """What another order could save at most, as a share of the peak."""
+        return 1 - self.lower_bound / self.peak if self.peak else 0.0
+
+
+Watch = Callable[[int, int, int], None]
+"""Called after each turn with the best peak, the lower bound, both in bytes, and the states that were looked at."""
+
+
+def order(
+    computation: Computation, *, seconds: float | None = None, states: int | None = None, watch: Watch | None = None
+) -> Order:
+    """Find the order with the smallest peak, or, where time runs out, a good one and a bound.
+
+    Args:
+        computation: with views or without.
+        seconds: when to stop; None looks for as long as it takes.
+        states: how many states to look at, at most about; None for any number.
+        watch: is told how far it is.
+
+    Returns:
+        The order with its proof. With more seconds or states it is never worse, nor is the bound.
+
+    Raises:
+        SettingError: for a negative limit.
+    """
+    for name, limit in (("seconds", seconds), ("states", states)):
+        if limit is not None and not limit >= 0:
+            raise SettingError(name, f"is {limit}", remedy="give at least 0, or None for no limit")
+    started = time.perf_counter()
+    plain, kept = without_views(computation)
+    limits = _Limits(started, float("inf") if seconds is None else seconds, states)
+    hunt = _Hunt(plain)
+    while not hunt.is_done and not limits.reached(hunt.states):
+        hunt.turn(limits)
+        if watch is not None:
+            watch(hunt.peak, hunt.level, hunt.states)
+    found = with_views(computation, [kept[index] for index in hunt.best])
+    took = time.perf_counter() - started
+    return Order(found, hunt.peak, hunt.level, hunt.states, took, hunt.certificate(kept))
+
+
+def needs(computation: Computation, order: Sequence[int]) -> list[int]:
+    """Bytes that are in use while each operator of an order runs; a view needs none of its own.
+
+    Args:
+        computation: with views or without.
+        order: indices of the operators.
+    """
+    plain, kept = without_views(computation)
+    number = {index: position for position, index in enumerate(kept)}
+    memory, found = Memory(plain), list[int]()
+    state = memory.start
+    for index in order:
+        if index not in number:
+            found.append(state.live)
+            continue
+        need, live = memory.run(number[index], state)
+        state = memory.follow(number[index], state, live)
+        found.append(need)
+    return found
+
+
+def peak_bytes(computation: Computation, order: Sequence[int] | None = None) -> int:
+    """The most bytes in use at any time.
+
+    Args:
+        computation: with views or without.
+        order: indices of the operators; None for the one that it has.
+    """
+    start = Memory(without_views(computation)[0]).start.live
+    return max([start, *needs(computation, range(len(computation.operators)) if order is None else order)])
+
+
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """When to stop."""
+
+    started: float
+    seconds: float
+    states: int | None
+
+    def reached(self, states: int) -> bool:
+        """Whether it is time."""
+        return time.perf_counter() - self.started >= self.seconds or (self.states is not None and states >= self.states)
+
+
+class _Hunt:
+    """Both directions in turn, and the best order so far."""
+
+    def __init__(self, computation: Computation) -> None:
+        self.memory = Memory(computation)
+        self.searches = [Search(Memory(computation, backwards=True)), Search(self.memory)]
+        self.computation = computation
+        self.best, self.peak = list(range(self.memory.count)), peak_bytes(computation)
+        self.turns = 0
+        self.widths = [width for width in BEAMS for _ in self.searches]
+        for search in self.searches:
+            self._offer(beam(search.memory, 1))
+
+    @property
+    def states(self) -> int:
+        """That both looked at."""
+        return sum(search.states for search in self.searches)
+
+    @property
+    def level(self) -> int:
+        """No order has a smaller peak."""
+        return min(self.peak, max(search.level for search in self.searches))
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the best order is known to be best."""
+        return self.level == self.peak
+
+    def turn(self, limits: _Limits) -> None:
+        """Let one direction go on for a while."""
+        search = self.searches[self.turns % 2]
+        left = TURN << (self.turns // 2)
+        while left > 0 and not search.is_done and not self.is_done and not limits.reached(self.states):
+            search.advance(min(left, SLICE))
+            left -= SLICE
+        if search.is_done:
+            self._offer(search.order())
+        elif self.turns == 1 and not limits.reached(self.states):
+            self._bound()
+        elif self.turns > 1 and self.turns - 2 < len(self.widths) and not limits.reached(self.states):
+            self._offer(beam(search.memory, self.widths[self.turns - 2]))
+        self.turns += 1
+
+    def certificate(self, kept: list[int]) -> Bottleneck | None:
+        """An operator that bounds every order by the bound that is known, if there is one."""
+        used = needs(self.computation, self.best)
+        tight = [index for index, need in zip(self.best, used, strict=True) if need >= self.level]
+        found = bottleneck(self.memory, tight) if self.memory.count else None
+        if found is None or found.bound < self.level:
+            return None
+        return Bottleneck(kept[found.operator], found.bound, frozenset(kept[index] for index in found.done))
+
+    def _bound(self) -> None:
+        bound = bottleneck(self.memory).bound
+        for search in self.searches:
+            search.raise_level(bound)
+
+    def _offer(self, order: list[int]) -> None:
+        peak = peak_bytes(self.computation, order)
+        if peak < self.peak:
+            self.best, self.peak = order, peak
