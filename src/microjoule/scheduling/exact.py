@@ -20,8 +20,9 @@ from dataclasses import dataclass
 
 from microjoule.errors import SettingError
 from microjoule.scheduling.arena import Buffer, Plan, aligned, load
+from microjoule.scheduling.fast_packing import search
 from microjoule.scheduling.greedy import greedy_by_size
-from microjoule.scheduling.packing import Outcome, Sections, search
+from microjoule.scheduling.packing import Outcome, Sections
 
 TIME_LIMIT_S = 60.0
 """Most networks take milliseconds; MiniMalloc's eleven challenging instances take it 1.6 to 14.2 seconds each."""
