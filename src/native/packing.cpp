@@ -52,7 +52,7 @@ public:
     bool run() {
         std::vector<int> all(ranks_.size());
         for (std::size_t one = 0; one < all.size(); ++one) all[one] = static_cast<int>(one);
-        return raise_stacked(all) && complete(all, {0, -1});
+        return raise_stacked(0, static_cast<int>(left_.size())) && complete(all, {0, -1});
     }
 
 private:
@@ -100,7 +100,7 @@ private:
         std::sort(order.begin(), order.end());
         for (auto [offset, rank, one] : order) {
             if (offset >= lowest_end) break;
-            if (Last(offset, rank) < last || offset > support_[one]) continue;
+            if (Last(offset, rank) < last || low_[one] > support_[one]) continue;
             std::vector<int> others;
             for (int other : waiting)
                 if (other != one) others.push_back(other);
@@ -110,6 +110,7 @@ private:
                 if (complete(others, {offset, rank})) return true;
             }
             undo(before);
+            if (!pass_over(one)) return false;
         }
         return false;
     }
@@ -139,31 +140,45 @@ private:
             raise(support_[other], end);
             raise(low_[other], end);
         }
-        return raise_blocked(offset, ranks_[one], others) && raise_stacked(others);
+        const auto [first, last] = span(others);
+        return raise_blocked(offset, ranks_[one], others) && raise_stacked(first, last);
+    }
+
+    bool pass_over(int one) {
+        return lay_on_waiting(one) && raise_stacked(sections_.spans[one].first, sections_.spans[one].second);
     }
 
     bool raise_blocked(Number offset, int rank, const std::vector<int>& waiting) {
         for (int one : waiting) {
             raise(low_[one], offset);
             if (support_[one] == low_[one] && Last(low_[one], ranks_[one]) > Last(offset, rank)) continue;
-            Number under = INT64_MAX;
-            for (int other : sections_.meeting[one]) {
-                if (!waiting_[other]) continue;
-                under = std::min(under, low_[other] + sections_.sizes[other]);
-                if (under <= low_[one]) break;
-            }
-            if (under == INT64_MAX) return false;
-            raise(low_[one], under);
+            if (!lay_on_waiting(one)) return false;
         }
         return true;
     }
 
-    bool raise_stacked(const std::vector<int>& waiting) {
+    bool lay_on_waiting(int one) {
+        Number under = INT64_MAX;
+        for (int other : sections_.meeting[one]) {
+            if (!waiting_[other]) continue;
+            under = std::min(under, low_[other] + sections_.sizes[other]);
+            if (under <= low_[one]) break;
+        }
+        if (under == INT64_MAX) return false;
+        raise(low_[one], under);
+        return true;
+    }
+
+    std::pair<int, int> span(const std::vector<int>& waiting) const {
         int first = static_cast<int>(left_.size()), end = 0;
         for (int one : waiting) {
             first = std::min(first, sections_.spans[one].first);
             end = std::max(end, sections_.spans[one].second);
         }
+        return {first, end};
+    }
+
+    bool raise_stacked(int first, int end) {
         for (int section = first; section < end; ++section) {
             if (!left_[section]) continue;
             const Number highest = capacity_ - left_[section];

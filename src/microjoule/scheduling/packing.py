@@ -10,7 +10,8 @@ their offsets, each as low as those placed allow, which is its `support`, and to
 How low a buffer not yet placed can lie, `low`, grows in three ways. It lies on what is placed. If it cannot lie
 directly on that any more, because offsets have grown beyond, it lies on another one that is not yet placed. And in each
 section one buffer must be the lowest; those that start too high for the others to fit above them are not it, and so lie
-above the end of the one that is.
+above the end of the one that is. A buffer that was placed in vain lies on one not yet placed, too, in all that is tried
+instead, which soon shows that there is nothing else to try.
 
 When what is left falls into parts that do not live at the same time, each is searched by itself, and if one cannot be
 completed, none can.
@@ -159,7 +160,7 @@ class _Search:
         start = _Partial([0] * buffers, [0] * buffers, left, bytearray(b"\1" * buffers))
         waiting = list(range(buffers))
         try:
-            found = self._raise_stacked(waiting, start) and _result(self._complete(waiting, start, (0, -1)))
+            found = self._raise_stacked(0, len(members), start) and _result(self._complete(waiting, start, (0, -1)))
             complete = True
         except _StoppedError:
             found, complete = False, False
@@ -181,7 +182,7 @@ class _Search:
         for offset, rank, one in sorted((low[one], self.ranks[one], one) for one in waiting):
             if offset >= lowest_end:
                 break
-            if (offset, rank) < last or offset > support[one]:
+            if (offset, rank) < last or low[one] > support[one]:
                 continue
             others = [other for other in waiting if other != one]
             after = self._placed(one, others, partial)
@@ -189,6 +190,8 @@ class _Search:
                 self.offsets[one] = offset
                 if (yield self._complete(others, after, (offset, rank))):
                     return True
+            if not self._pass_over(one, partial):
+                return False
         return False
 
     def _parts(self, waiting: list[int]) -> list[list[int]]:
@@ -203,6 +206,11 @@ class _Search:
             end = max(end, after)
         return sorted(parts, key=len)
 
+    def _span(self, waiting: list[int]) -> tuple[int, int]:
+        """The first of their sections, and the one after the last."""
+        spans = [self.sections.spans[one] for one in waiting]
+        return min((first for first, _ in spans), default=0), max((end for _, end in spans), default=0)
+
     # What follows from a placement ------------------------------------------------------------------------------------
 
     def _placed(self, one: int, others: list[int], partial: _Partial) -> _Partial | None:
@@ -216,27 +224,36 @@ class _Search:
             if after.waiting[other]:
                 after.support[other] = max(after.support[other], offset + size)
                 after.low[other] = max(after.low[other], offset + size)
-        fits = self._raise_blocked(offset, self.ranks[one], others, after) and self._raise_stacked(others, after)
+        first, end = self._span(others)
+        fits = self._raise_blocked(offset, self.ranks[one], others, after) and self._raise_stacked(first, end, after)
         return after if fits else None
+
+    def _pass_over(self, one: int, partial: _Partial) -> bool:
+        """Lay one on another that waits, as it was placed in vain on what is placed; False if that cannot be.
+
+        What follows holds for all that are tried after it, so the partial plan itself is changed.
+        """
+        return self._lay_on_waiting(one, partial) and self._raise_stacked(*self.sections.spans[one], partial)
 
     def _raise_blocked(self, offset: int, rank: int, waiting: list[int], after: _Partial) -> bool:
         """Those that can no longer lie on what is placed lie on another one that waits."""
-        low, sizes = after.low, self.sections.sizes
+        low = after.low
         for one in waiting:
             low[one] = max(low[one], offset)
             free = after.support[one] == low[one] and (low[one], self.ranks[one]) > (offset, rank)
-            if not free:
-                under = [low[other] + sizes[other] for other in self.sections.meeting[one] if after.waiting[other]]
-                if not under:
-                    return False
-                low[one] = max(low[one], min(under))
+            if not free and not self._lay_on_waiting(one, after):
+                return False
         return True
 
-    def _raise_stacked(self, waiting: list[int], after: _Partial) -> bool:
+    def _lay_on_waiting(self, one: int, after: _Partial) -> bool:
+        low, sizes = after.low, self.sections.sizes
+        under = [low[other] + sizes[other] for other in self.sections.meeting[one] if after.waiting[other]]
+        low[one] = max(low[one], min(under, default=0))
+        return bool(under)
+
+    def _raise_stacked(self, first: int, end: int, after: _Partial) -> bool:
         """In each section one is the lowest, with room for the others above it; these lie above its end."""
         low, sizes = after.low, self.sections.sizes
-        first = min((self.sections.spans[one][0] for one in waiting), default=0)
-        end = max((self.sections.spans[one][1] for one in waiting), default=0)
         for section in range(first, end):
             here = [one for one in self.sections.members[section] if after.waiting[one]]
             if not here:
