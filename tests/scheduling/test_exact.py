@@ -72,5 +72,7 @@ def test_an_alignment_that_cannot_be_is_refused():
         pack([], alignment=0)
 
 
-def test_patience_is_mostly_short_and_grows_without_end():
-    assert [_patience(turn) for turn in range(15)] == [1, 1, 2, 1, 1, 2, 4, 1, 1, 2, 1, 1, 2, 4, 8]
+def test_tries_are_mostly_short_and_grow_without_end():
+    patience = [_patience(turn) for turn in range(512)]
+    assert [patience.count(worth) for worth in (1, 16, 256)] == [480, 30, 2]
+    assert (patience[0], patience[15], patience[255]) == (1, 16, 256)

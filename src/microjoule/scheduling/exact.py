@@ -147,9 +147,8 @@ class _Searches:
 
 
 def _patience(turn: int) -> int:
-    """1, 1, 2, 1, 1, 2, 4, ...: mostly short tries, and now and then longer ones, without end."""
-    turn += 1
-    power = turn.bit_length()
-    if turn == 2**power - 1:
-        return (turn + 1) // 2
-    return _patience(turn - 2 ** (power - 1))
+    """Mostly 1, each 16th turn 16, each 256th 256, and so on: short tries and long ones have the same share of time."""
+    worth = 1
+    while (turn + 1) % (16 * worth) == 0:
+        worth *= 16
+    return worth
