@@ -1,6 +1,7 @@
 """Buffers to place, few of them for laws and many for speed, and the plainest way to find the smallest arena."""
 
 import itertools
+import random
 
 from hypothesis import strategies as st
 
@@ -37,3 +38,21 @@ def smallest_by_trying_all(buffers):
 
 LOOSE = buffers_from((1, 4, 2), (0, 2, 1), (3, 5, 1), (0, 1, 3), (4, 5, 3), (1, 2, 1), (3, 4, 1))
 """Seven buffers to look at; their names are their places."""
+
+
+def buffers_without_a_gap(count, *, seed, moments=12, height=24):
+    """Buffers that fill an arena of this height at every moment: a rectangle, cut in two again and again."""
+    source = random.Random(seed)
+    pieces = [(0, moments, height)]
+    while len(pieces) < count:
+        lower, upper, size = pieces.pop(source.randrange(len(pieces)))
+        if upper - lower > 1 and (size == 1 or source.random() < 0.5):
+            cut = source.randrange(lower + 1, upper)
+            pieces += [(lower, cut, size), (cut, upper, size)]
+        elif size > 1:
+            cut = source.randrange(1, size)
+            pieces += [(lower, upper, cut), (lower, upper, size - cut)]
+        else:
+            pieces.append((lower, upper, size))
+    source.shuffle(pieces)
+    return buffers_from(*pieces)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from microjoule.scheduling import fast_packing, packing
 from microjoule.scheduling.arena import load
 from microjoule.scheduling.packing import Sections
-from tests.scheduling.random_buffers import buffers_from, few_buffers
+from tests.scheduling.random_buffers import buffers_from, buffers_without_a_gap, few_buffers
 
 compiled = pytest.mark.skipif(fast_packing.native is None, reason="_microjoule_packing is not compiled")
 
@@ -22,6 +22,14 @@ def test_compiled_and_python_do_the_same(buffers, more, max_nodes, source):
     limits = {"max_nodes": max_nodes, "seconds": 60.0}
     expected = packing.search(sections, capacity, ranks, **limits)
     assert fast_packing.search(sections, capacity, ranks, **limits) == expected
+
+
+@compiled
+@pytest.mark.parametrize("seed", range(40))
+def test_compiled_and_python_go_back_alike(seed):
+    sections = Sections.of(buffers_without_a_gap(16, seed=seed), 1)
+    limits = {"max_nodes": 2_000, "seconds": 60.0}
+    assert fast_packing.search(sections, 24, range(16), **limits) == packing.search(sections, 24, range(16), **limits)
 
 
 @compiled

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from microjoule.scheduling.arena import Plan, load
 from microjoule.scheduling.check_plan import problems
 from microjoule.scheduling.packing import Sections, search
-from tests.scheduling.random_buffers import buffers_from, few_buffers, smallest_by_trying_all
+from tests.scheduling.random_buffers import buffers_from, buffers_without_a_gap, few_buffers, smallest_by_trying_all
 
 
 def outcome_of(buffers, capacity, ranks=None, *, max_nodes=10**6, seconds=60.0):
@@ -51,6 +51,15 @@ def test_a_plan_is_found_whatever_the_ranks_if_and_only_if_there_is_one(buffers,
     assert (found.offsets is not None) is (more >= 0 or not buffers)
     if found.offsets is not None:
         assert problems(Plan(found.offsets, max(capacity, 0)), buffers) == []
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_what_was_placed_in_vain_is_placed_otherwise(seed):
+    """There is a plan without a gap, and hardly one of them is found without going back."""
+    buffers = buffers_without_a_gap(14, seed=seed)
+    found = outcome_of(buffers, 24)
+    assert found.offsets is not None
+    assert problems(Plan(found.offsets, 24), buffers) == []
 
 
 HARD = buffers_from(*((index % 7, index % 7 + 1 + index * index % 5, 3 + index * 7 % 11) for index in range(24)))

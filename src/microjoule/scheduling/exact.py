@@ -1,8 +1,8 @@
 """The smallest arena, and the proof that none is smaller.
 
 Whether an arena of one size is enough is a search (`packing`). Mostly the lower bound is tried, which is often enough
-and ends everything; now and then the largest size that would be better than the best plan known, or the one halfway. A
-plan that is found is the best one then, and a search that was complete without finding one raises the bound.
+and ends everything; now and then a size between it and the best plan known, from halfway to nearly as large. A plan
+that is found is the best one then, and a search that was complete without finding one raises the bound.
 
 What a search finds early depends, as if by luck, on which of several buffers it places first, so it is stopped soon and
 started anew with them in another order: by length of life, by area (bytes times life), by the load that they live in;
@@ -106,11 +106,11 @@ class _Searches:
         self.orders = self._orders(buffers, random.Random(seed))
 
     def size(self, goal: int, best: int) -> int:
-        """Which size to try: mostly the goal, else one that is better than the best."""
+        """Which size to try: mostly the goal, else one that is better than the best by some of the gap."""
         self.tries += 1
         if self.tries % 4:
             return goal
-        return (goal + best) // 2 if self.tries % 8 else best - self.unit
+        return best - max(self.unit, (best - goal) >> (1 + self.tries // 4 % 5))
 
     def next(self, size_bytes: int, seconds: float) -> Outcome:
         """Look once for a plan in an arena of this size."""
