@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from microjoule.scheduling.arena import Plan, load
+from microjoule.scheduling.arena import Buffer, Plan, load
 from microjoule.scheduling.check_plan import problems
 from microjoule.scheduling.packing import Sections, search
 from tests.scheduling.random_buffers import buffers_from, buffers_without_a_gap, few_buffers, smallest_by_trying_all
@@ -60,6 +60,15 @@ def test_what_was_placed_in_vain_is_placed_otherwise(seed):
     found = outcome_of(buffers, 24)
     assert found.offsets is not None
     assert problems(Plan(found.offsets, 24), buffers) == []
+
+
+def test_parts_are_searched_one_by_one():
+    """The same twice, one after the other in time: twice the work, not its square."""
+    once = buffers_without_a_gap(14, seed=1)
+    later = [Buffer(one.name, one.lower + 100, one.upper + 100, one.size_bytes) for one in once]
+    single, both = outcome_of(once, 24), outcome_of([*once, *later], 24)
+    assert both.offsets == single.offsets * 2
+    assert both.nodes == 2 * single.nodes > 2 * len(once)
 
 
 HARD = buffers_from(*((index % 7, index % 7 + 1 + index * index % 5, 3 + index * 7 % 11) for index in range(24)))
