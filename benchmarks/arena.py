@@ -11,7 +11,7 @@ from microjoule.scheduling import Buffer, Packing, greedy_by_size, load, pack, p
 CAPACITY = 1_048_576
 """Bytes of the memory that the instances A to K are to be put in."""
 
-TIME_LIMIT_S = 60.0
+TIME_LIMIT_S = 180.0
 """For an instance in the memory."""
 
 PEAK_LIMIT_S = 120.0

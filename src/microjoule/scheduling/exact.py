@@ -27,7 +27,7 @@ from microjoule.scheduling.packing import Outcome, Sections
 TIME_LIMIT_S = 60.0
 """Most networks take milliseconds; MiniMalloc's eleven challenging instances take it 1.6 to 14.2 seconds each."""
 
-NOISE = 0.3
+NOISE = 0.15
 """Standard deviation of the logarithm of what orders are shaken by."""
 
 
