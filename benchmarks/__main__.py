@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks import against_aimet, auto, data_free, post_training, qdrop
+from benchmarks import against_aimet, arena, auto, data_free, post_training, qdrop
 from benchmarks.allocator import restart_tuned
 from benchmarks.results import Results, load_all, page, save
 from benchmarks.runner import Benchmark, run, summary
@@ -19,6 +19,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "qdrop": qdrop,
     "against_aimet": against_aimet,
     "auto": auto,
+    "arena": arena,
 }
 """Name -> module; a new benchmark is imported above and named here."""
 
