@@ -7,7 +7,7 @@ What LiteRT keeps in its arena, and so what a computation counts:
 
 - values that operators make, and those that the caller gives; constants lie in the file;
 - a reshape gives its input, unless one of the two is the caller's, which makes it copy;
-- sums, differences, quotients and softmax write over an input that nobody else reads;
+- sums, differences, products, quotients and softmax write over an input that nobody else reads;
 - a concatenation copies; that it is a view, as papers count it, is an option.
 
 LiteRT frees neither the caller's inputs nor a value that nobody reads; and its fast convolutions of more than one
@@ -32,7 +32,7 @@ from microjoule.scheduling.computation import Computation, Operator, Value
 VIEWS = frozenset(("reshape", "squeeze", "expand_dims", "bitcast"))
 """Operators that only call their input something else."""
 
-IN_PLACE = {"add": 2, "sub": 2, "div": 2, "softmax": 1, "update_slice": 1}
+IN_PLACE = {"add": 2, "sub": 2, "mul": 2, "div": 2, "softmax": 1, "update_slice": 1}
 """Operators that may write over one of so many first inputs."""
 
 SMALLEST_SHARED_BYTES = 5
