@@ -112,7 +112,5 @@ def numbers(b, values):
 
 
 def conv_options(stride: int = 1, dilation: int = 1) -> dict[int, tuple[str, int]]:
-    return {
-        **{0: ("Int8", 0), 1: ("Int32", stride), 2: ("Int32", stride), 3: ("Int8", 0)},
-        **{4: ("Int32", dilation), 5: ("Int32", dilation)},
-    }
+    fields = ("Int8", 0), ("Int32", stride), ("Int32", stride), ("Int8", 0), ("Int32", dilation), ("Int32", dilation)
+    return dict(enumerate(fields))

@@ -30,15 +30,15 @@ BITS = {
 
 UINT8 = 3
 INT8 = 9
-WORDS = {
-    **{0: "add", 1: "average_pool", 2: "concat", 3: "conv", 4: "depthwise", 6: "dequantize", 9: "dense"},
-    **{14: "sigmoid", 17: "max_pool", 18: "mul", 19: "relu", 21: "relu6", 22: "reshape", 23: "resize_bilinear"},
-    **{25: "softmax", 28: "tanh", 34: "pad", 36: "gather", 39: "transpose", 40: "mean", 41: "sub", 42: "div"},
-    **{43: "squeeze", 45: "strided_slice", 47: "exp", 49: "split", 53: "cast", 54: "prelu", 55: "maximum"},
-    **{57: "minimum", 59: "neg", 60: "pad_value", 65: "slice", 67: "transpose_conv", 70: "expand_dims"},
-    **{97: "resize_nearest", 98: "leaky_relu", 102: "split_sizes", 114: "quantize", 117: "hard_swish"},
-    **{126: "batch_matmul", 150: "gelu", 151: "update_slice", 159: "bitcast"},
-}
+NAMED = (
+    "0 add, 1 average_pool, 2 concat, 3 conv, 4 depthwise, 6 dequantize, 9 dense, 14 sigmoid, 17 max_pool, 18 "
+    "mul, 19 relu, 21 relu6, 22 reshape, 23 resize_bilinear, 25 softmax, 28 tanh, 34 pad, 36 gather, 39 "
+    "transpose, 40 mean, 41 sub, 42 div, 43 squeeze, 45 strided_slice, 47 exp, 49 split, 53 cast, 54 prelu, 55 "
+    "maximum, 57 minimum, 59 neg, 60 pad_value, 65 slice, 67 transpose_conv, 70 expand_dims, 97 resize_nearest, "
+    "98 leaky_relu, 102 split_sizes, 114 quantize, 117 hard_swish, 126 batch_matmul, 150 gelu, 151 update_slice, "
+    "159 bitcast"
+)
+WORDS = {int(number): word for number, word in (entry.split() for entry in NAMED.split(", "))}
 """What we call an operator by its number; others are called by the number itself."""
 
 CUSTOM = 32

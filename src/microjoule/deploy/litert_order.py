@@ -1,4 +1,4 @@
-"""The order of a TensorFlow Lite file: the file as a computation, and the same file with its operators in another order.
+"""The order of a TensorFlow Lite file: the file as a computation, and the same file in another order.
 
 LiteRT runs operators in the order in which the file has them, so a better order is another order of one vector. As that
 vector holds distances, nothing else in the file changes, not its size either.

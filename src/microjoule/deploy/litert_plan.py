@@ -140,7 +140,7 @@ def _aligned(offset: int) -> int:
 
 def _bases(computation: Computation) -> list[tuple[int, ...]]:
     """For each value on which values it lies: itself, but for views and what is in place."""
-    below = [(value,) for value in range(len(computation.values))]
+    below: list[tuple[int, ...]] = [(value,) for value in range(len(computation.values))]
     for operator in computation.operators:
         for output in operator.outputs:
             if operator.is_view:
