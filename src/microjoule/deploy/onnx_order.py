@@ -11,7 +11,7 @@ ONNX Runtime follows the file's order if its session asks for PRIORITY_BASED and
 Constants are no steps: nodes are counted without them, here and by ONNX Runtime.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -206,10 +206,17 @@ class _Reading:
         first, made = next(iter(node.input), ""), [name for name in node.output if name]
         shares = bool(first) and not set(made) & self.wanted
         view = shares and node.op_type in VIEWS
-        outputs = tuple(self._add(place, name, costs=not view or bool(inputs)) for name in made)
-        in_place = shares and node.op_type in IN_PLACE and first in read and first not in (*self.given, *self.wanted)
-        overwritten = self.indices[first] if in_place else None
+        costs = not view or any(self.values[one].size_bytes for one in inputs)
+        outputs = tuple(self._add(place, name, costs=costs) for name in made)
+        overwritten = self.indices[first] if shares and node.op_type in IN_PLACE and first in read else None
+        if overwritten is not None and not self._is_free(overwritten, outputs[0]):
+            overwritten = None
         return Operator(called(node), inputs, outputs, overwritten, 0, view and bool(inputs), self._kind(node))
+
+    def _is_free(self, value: int, output: int) -> bool:
+        """Whether a value may be overwritten: it is not the caller's, and as large as the output."""
+        given = self.values[value]
+        return not given.is_input and not given.is_output and given.size_bytes == self.values[output].size_bytes
 
     def _add(self, place: str, name: str, *, is_input: bool = False, costs: bool = True) -> int:
         """A value; one that only calls something else what lies outside costs nothing."""
