@@ -27,7 +27,8 @@ def cut_out(computation: Computation, operators: Iterable[int], name: str = "") 
         raise GraphError(computation.name, fact, remedy="name at least one operator, by its index from 0")
     inside = set(kept)
     writers, readers = computation.writers(), computation.readers()
-    named = {value for one in kept for value in (*computation.operators[one].inputs, *computation.operators[one].outputs)}
+    chosen = [computation.operators[one] for one in kept]
+    named = {value for operator in chosen for value in (*operator.inputs, *operator.outputs)}
     values, places = [], {}
     for value in sorted(named):
         made = inside & set(writers[value])
@@ -45,6 +46,6 @@ def cut_out(computation: Computation, operators: Iterable[int], name: str = "") 
             outputs=tuple(places[value] for value in operator.outputs),
             inplace=None if operator.inplace is None else places[operator.inplace],
         )
-        for operator in (computation.operators[one] for one in kept)
+        for operator in chosen
     ]
     return Computation(name or computation.name, tuple(values), tuple(parts))

@@ -223,9 +223,7 @@ class _Reading:
         size = self.sizes.get(name, _Size(0, is_known=False))
         if not size.is_known:
             fact = f"{name!r} has no size that is known before a run"
-            raise GraphError(
-                place, fact, remedy="run onnxruntime.tools.symbolic_shape_infer on the file, and read that"
-            )
+            raise GraphError(place, fact, remedy="read what microjoule.deploy.onnx_order_run.optimize_onnx writes")
         self.indices[name] = len(self.values)
         self.values.append(Value(name, size.bytes if costs else 0, is_input, name in self.wanted))
         return self.indices[name]

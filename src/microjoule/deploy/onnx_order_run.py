@@ -3,7 +3,7 @@
 By default ONNX Runtime sorts the nodes itself, against the file's order. A session that asks for PRIORITY_BASED takes,
 of the nodes that can run, the one that the file has first, but Shape and Size before all others; so a file in order is
 followed. Only a graph that it leaves as it is has the file's nodes: here it optimizes nothing. To order an optimized
-network let ONNX Runtime write it (`optimized_model_filepath`), and order that file.
+network, order the file that `optimize_onnx` writes.
 
 Since version 1.31 the profiler tells what the arena held after each kernel, which is exact. The arena holds what nodes
 make and small constants, not the caller's inputs; the constants are taken off here. By default ONNX Runtime lays a new
@@ -27,8 +27,12 @@ import onnxruntime
 from microjoule.deploy.onnx_order import steps
 from microjoule.deploy.session import WARNINGS_OFF, read_model
 from microjoule.errors import DataError, FileError, SettingError
+from microjoule.records.files import write_atomically
 
 KERNEL = "_kernel_time"
+BATCH = "batch"
+UNTOUCHED = "session.disable_quant_qdq"
+"""With it, nodes that dequantize are not doubled before the graph is sorted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,17 +78,8 @@ def run_onnx_in_order(
         DataError: if the inputs do not go through it.
     """
     model = read_model(path)
-    with TemporaryDirectory() as folder:
-        session = _session(str(path), model, folder, reuses=reuses, plans_block=plans_block)
-        try:
-            for _ in range(2 if plans_block else 1):
-                outputs = session.run(None, dict(inputs))
-        except Exception as error:  # its exceptions have no common class of their own
-            reason = str(error).splitlines()[0]
-            raise DataError(str(path), f"the inputs do not go through it: {reason}", remedy="give others") from error
-        events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
-    kernels = [one["args"] for one in events if one.get("cat") == "Node" and one["name"].endswith(KERNEL)]
-    return _looked_at(model, tuple(outputs), kernels[len(kernels) // 2 :] if plans_block else kernels)
+    outputs, kernels = _kernels(str(path), model, inputs, reuses=reuses, plans_block=plans_block)
+    return _looked_at(model, outputs, kernels, runs=2 if plans_block else 1)
 
 
 def compare_onnx(
@@ -118,6 +113,74 @@ def compare_onnx(
     return same, *runs
 
 
+def optimize_onnx(path: str | Path, target: str | Path, *, batch: int = 1) -> Path:
+    """Write what ONNX Runtime makes of a file before it runs it, for one batch: a file that can be ordered.
+
+    Args:
+        path: of an ONNX file.
+        target: where to write.
+        batch: how many samples, where the file leaves the first size of its inputs open.
+
+    Returns:
+        The path that was written.
+
+    Raises:
+        FileError: if there is no such file, ONNX Runtime does not take it, or the target cannot be written.
+    """
+    model = read_model(path)
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.log_severity_level = WARNINGS_OFF
+    for one in _given(model):
+        first = next(iter(one.type.tensor_type.shape.dim), None)
+        if first is not None and not first.HasField("dim_value"):
+            first.dim_param = first.dim_param or BATCH
+            options.add_free_dimension_override_by_name(first.dim_param, batch)
+    with TemporaryDirectory() as folder:
+        written = Path(folder) / "optimized.onnx"
+        options.optimized_model_filepath = str(written)
+        _open(str(path), model, options)
+        found = onnx.load(written)
+    return write_atomically(target, _with_shapes(str(path), found, batch).SerializeToString())
+
+
+def _with_shapes(place: str, model: onnx.ModelProto, batch: int) -> onnx.ModelProto:
+    """The same with the shapes of values of which ONNX does not know the operator: those that a run has."""
+    random = np.random.default_rng(0)
+    kernels = _kernels(place, model, {one.name: _random(one, batch, random) for one in _given(model)})[1]
+    known = {one.name for one in (*model.graph.value_info, *model.graph.output)}
+    for kernel in kernels:
+        node = _node(model, kernel)
+        made = [name for name in node.output if name] if node is not None else []
+        for name, entry in zip(made, kernel["output_type_shape"], strict=False):
+            for kind, shape in entry.items() if name not in known else ():
+                number = onnx.TensorProto.DataType.Value(kind.upper())
+                model.graph.value_info.append(onnx.helper.make_tensor_value_info(name, number, shape))
+    return model
+
+
+def _kernels(
+    place: str,
+    model: onnx.ModelProto,
+    inputs: Mapping[str, np.ndarray],
+    *,
+    reuses: bool = False,
+    plans_block: bool = False,
+) -> tuple[tuple[np.ndarray, ...], list[dict[str, Any]]]:
+    """The outputs of a run in order, and what the profiler says of each kernel; of two runs if there is a block."""
+    with TemporaryDirectory() as folder:
+        session = _session(place, model, folder, reuses=reuses, plans_block=plans_block)
+        try:
+            for _ in range(2 if plans_block else 1):
+                outputs = session.run(None, dict(inputs))
+        except Exception as error:  # its exceptions have no common class of their own
+            reason = str(error).splitlines()[0]
+            raise DataError(place, f"the inputs do not go through it: {reason}", remedy="give others") from error
+        events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+    kernels = [one["args"] for one in events if one.get("cat") == "Node" and one["name"].endswith(KERNEL)]
+    return tuple(outputs), kernels
+
+
 def _session(
     place: str, model: onnx.ModelProto, folder: str, *, reuses: bool, plans_block: bool
 ) -> onnxruntime.InferenceSession:
@@ -127,7 +190,12 @@ def _session(
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.enable_mem_reuse, options.enable_mem_pattern = reuses, plans_block
     options.enable_profiling, options.profile_file_prefix = True, str(Path(folder) / "profile")
+    options.add_session_config_entry(UNTOUCHED, "1")
     options.log_severity_level = WARNINGS_OFF
+    return _open(place, model, options)
+
+
+def _open(place: str, model: onnx.ModelProto, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
     try:
         return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its exceptions have no common class of their own
@@ -135,22 +203,27 @@ def _session(
         raise FileError(place, f"ONNX Runtime does not take it: {reason}", remedy="export it again") from error
 
 
-def _looked_at(model: onnx.ModelProto, outputs: tuple[np.ndarray, ...], kernels: Sequence[dict[str, Any]]) -> OnnxRun:
-    nodes, order, inserted = steps(model), [], 0
-    for one in kernels:
-        index = int(one["node_index"])
-        if index < len(nodes) and nodes[index].op_type == one["op_name"]:
-            order.append(index)
-        else:
-            inserted += 1
+def _looked_at(
+    model: onnx.ModelProto, outputs: tuple[np.ndarray, ...], kernels: Sequence[dict[str, Any]], *, runs: int
+) -> OnnxRun:
+    """The last run's order and bytes; what was held before the first is taken off."""
+    last = kernels[len(kernels) // runs * (runs - 1) :]
+    order = [int(one["node_index"]) for one in last if _node(model, one) is not None]
+    inserted = len(last) - len(order)
     if not kernels or "mem_bytes_requested_in_use" not in kernels[0]:
         return OnnxRun(outputs, tuple(order), inserted, None, None, None)
-    held = [int(one["mem_bytes_requested_in_use"]) for one in kernels]
-    before = held[0] - int(kernels[0]["mem_requested_in_use_delta"])
+    held = [int(one["mem_bytes_requested_in_use"]) for one in last]
+    before = int(kernels[0]["mem_bytes_requested_in_use"]) - int(kernels[0]["mem_requested_in_use_delta"])
     whole_before = int(kernels[0]["mem_bytes_in_use"]) - int(kernels[0]["mem_in_use_delta"])
-    peak = max(int(one["mem_in_use_peak"]) for one in kernels) - whole_before
-    fullest = int(kernels[held.index(max(held))]["node_index"])
+    peak = max(int(one["mem_in_use_peak"]) for one in last) - whole_before
+    fullest = int(last[held.index(max(held))]["node_index"])
     return OnnxRun(outputs, tuple(order), inserted, max(held) - before, peak, fullest)
+
+
+def _node(model: onnx.ModelProto, kernel: Mapping[str, Any]) -> onnx.NodeProto | None:
+    """The file's node that ran, or None for one that the runtime inserted."""
+    nodes, index = steps(model), int(kernel["node_index"])
+    return nodes[index] if index < len(nodes) and nodes[index].op_type == kernel["op_name"] else None
 
 
 def _given(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
