@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from microjoule.errors import GraphError
-from microjoule.scheduling.computation import Computation
+from microjoule.scheduling.computation import Computation, Value
 
 
 def cut_out(computation: Computation, operators: Iterable[int], name: str = "") -> Computation:
@@ -29,7 +29,8 @@ def cut_out(computation: Computation, operators: Iterable[int], name: str = "") 
     writers, readers = computation.writers(), computation.readers()
     chosen = [computation.operators[one] for one in kept]
     named = {value for operator in chosen for value in (*operator.inputs, *operator.outputs)}
-    values, places = [], {}
+    values: list[Value] = []
+    places: dict[int, int] = {}
     for value in sorted(named):
         made = inside & set(writers[value])
         if made and made != set(writers[value]):
