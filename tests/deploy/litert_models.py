@@ -17,13 +17,14 @@ FLOAT, INT32 = 0, 2
 
 @dataclass(frozen=True)
 class T:
-    """A tensor; with data it is a constant."""
+    """A tensor; with data it is a constant, whose data may be behind the flatbuffer."""
 
     shape: tuple[int, ...]
     data: np.ndarray | None = None
     type: int = FLOAT
     name: str | None = None
     state: bool = False
+    behind: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,9 @@ def litert_file(
     buffers = [table(b, {})]
     kept = []
     for tensor in tensors:
-        kept.append(0 if tensor.data is None else len(buffers))
+        kept.append(0 if tensor.data is None and not tensor.behind else len(buffers))
+        if tensor.behind:
+            buffers.append(table(b, {1: ("Uint64", 4096), 2: ("Uint64", 8)}))
         if tensor.data is not None:
             buffers.append(table(b, {0: ("offset", b.CreateNumpyVector(np.frombuffer(tensor.data.tobytes(), "u1")))}))
     graph = [_graph(b, tensors, kept, operators, inputs, outputs) for _ in range(graphs)]

@@ -42,6 +42,13 @@ def test_a_field_that_is_not_there_has_its_default():
         assert (root.text(field), root.numbers(field), root.count(field, 4), root.tables(field)) == ("", (), 0, [])
 
 
+def test_a_field_that_is_left_out_between_others_has_its_default():
+    b = flatbuffers.Builder(64)
+    b.Finish(table(b, {0: ("Int32", 5), 2: ("Int32", 7)}), file_identifier=b"TEST")
+    root = Flatbuffer(bytes(b.Output())).root(b"TEST")
+    assert [root.number(field, "i", 9) for field in range(3)] == [5, 9, 7]
+
+
 def test_slots_hold_the_distances_to_the_tables():
     content = built()
     slots = Flatbuffer(content).root(b"TEST").slots(3)

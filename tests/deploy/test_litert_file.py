@@ -45,6 +45,11 @@ def test_a_size_is_filled_up_to_whole_bytes(tmp_path, kind, size):
     assert model.tensors[0].size_bytes == size
 
 
+def test_data_behind_the_flatbuffer_is_a_constant_too(tmp_path):
+    model = read_litert(written(tmp_path, litert_file([T(X), T(X, behind=True), T(X)], OPS, [0], [2])))
+    assert [one.is_constant for one in model.tensors] == [False, True, False]
+
+
 def test_a_state_is_told(tmp_path):
     model = read_litert(written(tmp_path, litert_file([T(X), T(X, state=True)], OPS, [0], [1])))
     assert [one.is_state for one in model.tensors] == [False, True]

@@ -1,4 +1,6 @@
 import json
+import struct
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ from microjoule.deploy.litert_order import (
     OPTIMIZED_KERNELS,
     REFERENCE_KERNELS,
     Accounting,
+    _reordered,
     litert_computation,
     write_litert_order,
 )
@@ -139,16 +142,10 @@ def test_what_is_written_over(tmp_path, case, expected):
 
 
 def test_nothing_is_written_over_unless_it_is_counted(tmp_path):
-    content = litert_file(
-        [T(X)] * 3,
-        [
-            Op(RELU, [0], [1]),
-            Op(SOFTMAX, [1], [2]),
-        ],
-        [0],
-        [2],
-    )
-    assert all(one.inplace is None for one in litert_computation(written(tmp_path, content)).operators)
+    content = litert_file([T(X)] * 4, [Op(RELU, [0], [1]), Op(SOFTMAX, [1], [2]), Op(RELU, [2], [3])], [0], [3])
+    plain, counted = (litert_computation(written(tmp_path, content), one) for one in (None, REFERENCE_KERNELS))
+    assert [one.inplace for one in plain.operators] == [None, None, None]
+    assert [one.inplace for one in counted.operators] == [None, 1, None]
 
 
 @pytest.mark.parametrize("shape", [(1,), (2,)], ids=["4 bytes", "8 bytes"])
@@ -191,6 +188,13 @@ def test_the_workspace_of_a_convolution(tmp_path, width, stride, dilation, expec
     ops = [Op(CONV, [0, 1, -1], [2], conv_options(stride, dilation))]
     assert of(tmp_path, tensors, ops, [0], [2], OPTIMIZED_KERNELS).operators[0].workspace_bytes == expected
     assert of(tmp_path, tensors, ops, [0], [2], REFERENCE_KERNELS).operators[0].workspace_bytes == 0
+
+
+def test_a_convolution_of_reals_with_weights_of_8_bits_goes_another_way(tmp_path):
+    weight = np.ones((5, 3, 3, 2), "i1")
+    tensors = [T(X), T(weight.shape, weight, type=9), T((1, 4, 4, 5))]
+    found = of(tmp_path, tensors, [Op(CONV, [0, 1, -1], [2], conv_options())], [0], [2], OPTIMIZED_KERNELS)
+    assert found.operators[0].workspace_bytes == 0
 
 
 def test_an_operator_before_what_it_needs_is_refused(tmp_path):
@@ -251,6 +255,13 @@ def test_a_file_that_names_operators_by_their_index_is_refused(tmp_path):
     content = litert_file([T(X)] * 2, [Op(RELU, [0], [1])], [0], [1], metadata=["model_control_dependencies"])
     with pytest.raises(FileError, match="which must come after which"):
         write_litert_order(written(tmp_path, content), [0], tmp_path / "other.tflite")
+
+
+def test_operators_before_their_vector_are_refused(tmp_path):
+    """Two distances of 4 bytes, the first of which leads to the second."""
+    model = read_litert(written(tmp_path, BRANCHES))
+    with pytest.raises(FileError, match="has operators before their vector"):
+        _reordered(replace(model, content=struct.pack("<3I", 4, 4, 0), slots=range(0, 8, 4)), [1, 0])
 
 
 # SwiftNet -------------------------------------------------------------------------------------------------------------

@@ -84,8 +84,15 @@ def test_a_view_of_several_values_has_no_one_place():
         ([(128, 9), (64, 1), (64, 9)], 65, 256),
         ([(64, 9), (256, 1), (64, 9), (128, 1), (64, 9)], 100, 384),
         ([(64, 9), (128, 1), (64, 9), (256, 1), (64, 9)], 100, 64),
+        ([(32, 9), (64, 1), (32, 9), (64, 1), (64, 9)], 64, 192),
     ],
-    ids=["a gap that is free by then", "too large for the gap", "the second is smaller", "the first is smaller"],
+    ids=[
+        "a gap that is free by then",
+        "too large for the gap",
+        "the second is smaller",
+        "the first is smaller",
+        "equal",
+    ],
 )
 def test_where_the_last_goes(placed, size, expected):
     """Sizes that lie one behind the other from step 0 on, until step 1 or 9; the last is there in steps 2 and 3."""

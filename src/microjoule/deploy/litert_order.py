@@ -143,7 +143,7 @@ class _Reading:
         if accounting.keeps_inputs:
             self.wanted |= given | {one for one in made if one not in reads}
         self.values = {tensor: value for value, tensor in enumerate(sorted(given | made | missing))}
-        self.uses = reads + Counter(model.outputs) + Counter(model.inputs) + Counter(states)
+        self.uses = reads + Counter(model.outputs)
         self.root = {tensor: tensor for tensor in self.values}
 
     def computation(self) -> Computation:
