@@ -122,3 +122,15 @@ def test_what_is_needed_is_what_lives(sizes, workspace):
     plan = litert_plan(computation)
     assert plan.needed_bytes == live_bytes(computation)
     assert plan.arena_bytes >= plan.needed_bytes
+
+
+def test_what_nobody_reads_is_gone_after_its_step():
+    values = (Value("x", 64, is_input=True), Value("unread", 640), Value("y", 640), Value("z", 64, is_output=True))
+    steps = (Operator("a", (0,), (1,)), Operator("b", (0,), (2,)), Operator("c", (2,), (3,)))
+    plan = litert_plan(Computation("c", values, steps))
+    assert plan.offsets == (640, 0, 0, 640)
+    assert plan.needed_bytes == 704
+
+
+def test_nothing_needs_no_place():
+    assert lay([Lifetime(64, 0, 5), Lifetime(0, 0, 5)]) == [0, 0]

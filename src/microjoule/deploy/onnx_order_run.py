@@ -172,6 +172,7 @@ def _kernels(
         session = _session(place, model, folder, reuses=reuses, plans_block=plans_block)
         try:
             for _ in range(2 if plans_block else 1):
+                outputs: list[np.ndarray] = []  # those of the first run lie in the arena for as long as they are kept
                 outputs = session.run(None, dict(inputs))
         except Exception as error:  # its exceptions have no common class of their own
             reason = str(error).splitlines()[0]
