@@ -6,7 +6,7 @@ from pathlib import Path
 
 from benchmarks.figure import Figure
 from microjoule.errors import FileError
-from microjoule.scheduling import Buffer, Packing, greedy_by_size, load, pack, problems, read_buffers
+from microjoule.scheduling import Buffer, Packing, greedy_by_size, load, pack, plan_problems, read_buffers
 
 CAPACITY = 1_048_576
 """Bytes of the memory that the instances A to K are to be put in."""
@@ -59,7 +59,7 @@ def packed(buffers: list[Buffer], *, enough_bytes: int = 0, time_limit_s: float)
     started = time.perf_counter()
     found = pack(buffers, enough_bytes=enough_bytes, time_limit_s=time_limit_s)
     seconds = time.perf_counter() - started
-    wrong = problems(found.plan, buffers)
+    wrong = plan_problems(found.plan, buffers)
     if wrong:
         raise AssertionError(f"the plan is not sound: {wrong[0]}")
     return found, seconds

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from microjoule.deploy.cut_out import cut_out
 from microjoule.deploy.litert_file import read_litert
 from microjoule.deploy.litert_order import (
     OPTIMIZED_KERNELS,
@@ -18,6 +17,7 @@ from microjoule.deploy.litert_order import (
 )
 from microjoule.errors import FileError, GraphError
 from microjoule.scheduling.computation import Computation
+from microjoule.scheduling.cut_out import cut_out
 from microjoule.scheduling.files import read_graph
 from tests.deploy.litert_models import (
     ADD,

@@ -184,7 +184,9 @@ def sorted_operators(values: int, operators: Iterable[Operator]) -> tuple[Operat
     for index, operator in enumerate(given):
         for value in operator.outputs:
             writers[value].append(index)
-    needs = {index: [one for value in operator.inputs for one in writers[value]] for index, operator in enumerate(given)}
+    needs = {
+        index: [one for value in operator.inputs for one in writers[value]] for index, operator in enumerate(given)
+    }
     try:
         return tuple(given[index] for index in TopologicalSorter(needs).static_order())
     except CycleError as error:

@@ -4,7 +4,8 @@
      "tensors": [{"size": 3920, "is_input": true, "is_output": false}, ...],
      "ops": [{"inputs": [0], "outputs": [1], "inplace": null}, ...]}
 
-A tensor may have a "name"; an operator a "name", a "kind", a "workspace" in bytes, and "view": true. Other entries are passed over.
+A tensor may have a "name"; an operator a "name", a "kind", a "workspace" in bytes, and "view": true. Other
+entries are passed over.
 """
 
 import json

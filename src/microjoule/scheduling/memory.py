@@ -78,7 +78,9 @@ class Memory:
         ]
         if backwards:
             self.before, self.after = self.after, self.before
-            self.extents = [Extent(one.size, one.finishers, one.starters, one.to_end, one.from_start) for one in self.extents]
+            self.extents = [
+                Extent(one.size, one.finishers, one.starters, one.to_end, one.from_start) for one in self.extents
+            ]
         self._tabulate()
 
     @property

@@ -218,4 +218,3 @@ def _without_unread(name: str, values: list[Value], operators: list[Operator]) -
         for one in operators
     ]
     return Computation(name, tuple(values[value] for value in left), sorted_operators(len(left), moved))
-

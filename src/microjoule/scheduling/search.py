@@ -1,8 +1,8 @@
 """Best-first search over downsets for the smallest peak: the heart of `order`.
 
 A state is a set of operators that have run. The state with the lowest peak so far is followed first, the deepest of
-those, so the level, the lowest peak that is still open, only rises: it is a lower bound at any time, and the peak of the
-first complete order is the smallest there is. As need and f are submodular, three things lose nothing:
+those, so the level, the lowest peak that is still open, only rises: it is a lower bound at any time, and the peak of
+the first complete order is the smallest there is. As need and f are submodular, three things lose nothing:
 
 - a forced move: operators that can run in a row within the level, and leave no more live than there was before, and
   no more than at any set in between, run at once: whatever an order does in between it can do after that, with less;
@@ -12,8 +12,7 @@ first complete order is the smallest there is. As need and f are submodular, thr
 - the direction: backwards from the end the same rules hold. Networks that branch from few values into many that are
   read late are often a hundred times faster that way, so both directions take turns.
 
-Forced moves and commits are after Ahn et al. 2020 (https://arxiv.org/abs/2003.02369) only in what they are for; the
-rules, and searching from both ends, are microjoule's own.
+The rules, and searching from both ends, are microjoule's own.
 """
 
 import heapq
@@ -25,6 +24,7 @@ from microjoule.scheduling.memory import Memory, State
 
 CUT_EVERY = 8
 """States between two tries to commit: a cut takes about as long as some ten states."""
+
 
 @dataclass(frozen=True, slots=True)
 class Exhausted:

@@ -1,8 +1,8 @@
 import pytest
 
-from microjoule.deploy.cut_out import cut_out
 from microjoule.errors import GraphError
 from microjoule.scheduling.computation import Computation, Operator, Value
+from microjoule.scheduling.cut_out import cut_out
 
 VALUES = (
     Value("x", 10, is_input=True),
