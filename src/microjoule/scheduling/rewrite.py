@@ -19,7 +19,7 @@ from microjoule.errors import SettingError
 from microjoule.scheduling.computation import Computation, Operator, Value, sorted_operators
 from microjoule.scheduling.order import Order, order
 
-EXHAUSTIVE = 8
+EXHAUSTIVE = 9
 """Up to this many choices all subsets are tried, beyond it changes of one and of two."""
 
 
