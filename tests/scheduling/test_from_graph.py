@@ -165,7 +165,7 @@ def test_an_operator_that_changes_what_it_reads_is_refused():
     graph.call_function(aten.add_.Tensor, (x, 1))
     graph.output((x,))
     network = Network(torch.fx.GraphModule(nn.Module(), graph), Example((X,)))
-    with pytest.raises(GraphError, match="add_.*may change what it reads"):
+    with pytest.raises(GraphError, match=r"add_.*may change what it reads"):
         computation_of(network)
 
 
