@@ -25,7 +25,7 @@ def network_of(*modules, shape, target="per-tensor"):
 
 
 def test_a_problem_by_hand():
-    """y = 2 x + 1 from a weight of 1: with a ridge of 1 the refit is (2 + 1) / 2 of the way, in steps of 1 / 7."""
+    """y = 2 x + 1 from a weight of 1: with a ridge of 0.3 the refit is (2 + 0.3 * 1) / 1.3, in steps of 1 / 7."""
     network, _ = network_of(nn.Linear(1, 1), shape=(1,), target="onnxruntime")
     layer = network.layers[0]
     with torch.no_grad():
@@ -34,7 +34,7 @@ def test_a_problem_by_hand():
     layer.quantizer.set_range(tensor([-1.0]), tensor([1.0]))
     x = tensor([[[-1.0], [1.0]]])
     problem = Problem.of(Rows(layer, moments(x, 2 * x + 1), None, x, 2 * x + 1))
-    assert_close(problem.wanted, tensor([[[1.5 * 7]]]).double(), rtol=1e-6, atol=0)
+    assert_close(problem.wanted, tensor([[[2.3 / 1.3 * 7]]]).double(), rtol=1e-6, atol=0)
     assert (problem.low.item(), problem.high.item()) == (-7, 7)
     assert_close(problem.rounded(), tensor([[[7.0]]]).double())
     seven = tensor([[[7.0]]]).double()

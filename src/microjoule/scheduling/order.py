@@ -9,7 +9,7 @@ from microjoule.scheduling.beam import beam
 from microjoule.scheduling.bound import Bottleneck, bottleneck
 from microjoule.scheduling.computation import Computation
 from microjoule.scheduling.memory import Memory
-from microjoule.scheduling.search import Search
+from microjoule.scheduling.search import Exhausted, Search
 from microjoule.scheduling.views import with_views, without_views
 
 TURN = 512
@@ -18,6 +18,9 @@ TURN = 512
 
 SLICE = 64
 """States between two looks at the clock."""
+
+STATES_AN_OPERATOR = 4
+"""States for each operator before bounds are computed: one of these takes about as long."""
 
 BEAMS = (16, 128, 1024)
 """Widths of the beams that look for a better order while the search goes on."""
@@ -33,7 +36,8 @@ class Order:
         lower_bound: no order has a smaller peak, in bytes.
         states: that were looked at.
         seconds: that it took.
-        certificate: an operator that bounds every order this much; None if the bound is known from the search alone.
+        certificate: why no order has a smaller peak than the bound: an operator that needs as much in every order, or
+            that all were tried; None if already the inputs take as much.
     """
 
     order: tuple[int, ...]
@@ -41,7 +45,7 @@ class Order:
     lower_bound: int
     states: int
     seconds: float
-    certificate: Bottleneck | None
+    certificate: Bottleneck | Exhausted | None
 
     @property
     def is_optimal(self) -> bool:
@@ -144,7 +148,7 @@ class _Hunt:
         self.searches = [Search(Memory(computation, backwards=True)), Search(self.memory)]
         self.computation = computation
         self.best, self.peak = list(range(self.memory.count)), peak_bytes(computation)
-        self.turns = 0
+        self.turns, self.is_bounded = 0, False
         self.widths = [width for width in BEAMS for _ in self.searches]
         for search in self.searches:
             self._offer(beam(search.memory, 1))
@@ -173,25 +177,32 @@ class _Hunt:
             left -= SLICE
         if search.is_done:
             self._offer(search.order())
-        elif self.turns == 1 and not limits.reached(self.states):
-            self._bound()
-        elif self.turns > 1 and self.turns - 2 < len(self.widths) and not limits.reached(self.states):
-            self._offer(beam(search.memory, self.widths[self.turns - 2]))
+        elif not limits.reached(self.states):
+            self._help(search)
         self.turns += 1
 
-    def certificate(self, kept: list[int]) -> Bottleneck | None:
-        """An operator that bounds every order by the bound that is known, if there is one."""
+    def certificate(self, kept: list[int]) -> Bottleneck | Exhausted | None:
+        """Why no order is below the level, by the operators' indices before views were taken out."""
+        if self.level <= self.memory.start.live:
+            return None
         used = needs(self.computation, self.best)
         tight = [index for index, need in zip(self.best, used, strict=True) if need >= self.level]
-        found = bottleneck(self.memory, tight) if self.memory.count else None
-        if found is None or found.bound < self.level:
-            return None
-        return Bottleneck(kept[found.operator], found.bound, frozenset(kept[index] for index in found.done))
+        found = bottleneck(self.memory, tight or None)
+        if found.bound >= self.level:
+            return Bottleneck(kept[found.operator], found.bound, frozenset(kept[index] for index in found.done))
+        search = max(self.searches, key=lambda one: one.level)
+        proof = search.exhausted()
+        return Exhausted(proof.backwards, tuple(tuple(kept[index] for index in run) for run in proof.passed))
 
-    def _bound(self) -> None:
-        bound = bottleneck(self.memory).bound
-        for search in self.searches:
-            search.raise_level(bound)
+    def _help(self, search: Search) -> None:
+        """What costs more than easy networks take in all: a bound for each operator, then wider and wider beams."""
+        if not self.is_bounded and self.states > STATES_AN_OPERATOR * self.memory.count:
+            self.is_bounded = True
+            bound = bottleneck(self.memory).bound
+            for one in self.searches:
+                one.raise_level(bound)
+        elif self.is_bounded and self.widths:
+            self._offer(beam(search.memory, self.widths.pop(0)))
 
     def _offer(self, order: list[int]) -> None:
         peak = peak_bytes(self.computation, order)

@@ -6,8 +6,9 @@ first complete order is the smallest there is. As need and f are submodular, thr
 
 - a forced move: operators that can run in a row within the level, and leave no more live than there was before, and
   no more than at any set in between, run at once: whatever an order does in between it can do after that, with less;
-- a commit: a state that was reached within the level, and leaves no more live than any set between the last such state
-  and itself (one minimum cut says so), is on a best order: every other open state is dropped;
+- a commit: a state that was reached within the level is on a best order if all that is left needs all that is done, or
+  if it leaves no more live than any set between the last such state and itself (one minimum cut says so): every other
+  open state is dropped;
 - the direction: backwards from the end the same rules hold. Networks that branch from few values into many that are
   read late are often a hundred times faster that way, so both directions take turns.
 
@@ -16,13 +17,27 @@ rules, and searching from both ends, are microjoule's own.
 """
 
 import heapq
+from dataclasses import dataclass
 
+from microjoule.scheduling.bits import ones
 from microjoule.scheduling.cuts import least_live
 from microjoule.scheduling.memory import Memory, State
-from microjoule.scheduling.bits import ones
 
 CUT_EVERY = 8
 """States between two tries to commit: a cut takes about as long as some ten states."""
+
+@dataclass(frozen=True, slots=True)
+class Exhausted:
+    """The proof that no order stays below a bound: all were tried, from some set on that a best order passes.
+
+    Args:
+        backwards: whether from the end.
+        passed: the operators from each such set to the next, in the order of the search.
+    """
+
+    backwards: bool
+    passed: tuple[tuple[int, ...], ...]
+
 
 Step = tuple[int, tuple[int, ...]]
 """The state before, as its set, and the operators that were run from it."""
@@ -40,12 +55,13 @@ class Search:
         self.level = memory.start.live
         """No order has a smaller peak."""
         self.states = 0
-        self.commits: list[int] = []
-        """Sets of operators that a best order passes."""
+        self.commits: list[tuple[int, int]] = []
+        """Sets of operators that a best order passes, and the level at which that was found."""
         self._steps: dict[int, Step] = {}
         self._reached: dict[int, int] = {}
         self._open: list[tuple[int, int, int, State]] = []
         self._base = memory.start
+        self._earlier = memory.closures()[0]
         self._tried = 0
         self._finished: int | None = None
         self._push(self.level, *forced(memory, memory.start, self.level), None)
@@ -64,17 +80,30 @@ class Search:
 
     def order(self) -> list[int]:
         """The best order, forwards, after the search is done."""
-        found: list[int] = []
-        at = self.memory.full
-        while at:
-            before, operators = self._steps[at]
-            found.extend(reversed(operators))
-            at = before
-        return found if self.memory.backwards else found[::-1]
+        found = self._run_to(self.memory.full)
+        return found[::-1] if self.memory.backwards else found
+
+    def exhausted(self) -> Exhausted:
+        """The proof that no order has a peak below the level."""
+        passed, start = list[tuple[int, ...]](), 0
+        for done, level in self.commits:
+            if level < self.level:
+                passed.append(tuple(self._run_to(done, start)))
+                start = done
+        return Exhausted(self.memory.backwards, tuple(passed))
 
     def raise_level(self, bound: int) -> None:
         """Take in a lower bound from elsewhere."""
         self.level = max(self.level, bound)
+
+    def _run_to(self, done: int, start: int = 0) -> list[int]:
+        """The operators from one set to another, in the order of the search."""
+        found: list[int] = []
+        while done != start:
+            before, operators = self._steps[done]
+            found.extend(reversed(operators))
+            done = before
+        return found[::-1]
 
     def _look(self) -> None:
         reached, _, _, state = heapq.heappop(self._open)
@@ -102,7 +131,7 @@ class Search:
 
     def _may_commit(self, state: State) -> bool:
         """Whether a best order passes a state."""
-        if not self._open and not state.ready & (state.ready - 1):
+        if not any(state.done & ~self._earlier[operator] for operator in ones(state.ready)):
             return True
         if state.live > self._base.live or self.states - self._tried < CUT_EVERY:
             return False
@@ -111,7 +140,7 @@ class Search:
 
     def _commit(self, state: State, peak: int) -> None:
         self._base = state
-        self.commits.append(state.done)
+        self.commits.append((state.done, self.level))
         self._open, self._reached = [], {state.done: peak}
 
 
@@ -129,7 +158,14 @@ def forced(memory: Memory, state: State, level: int) -> tuple[State, list[int]]:
     run: list[int] = []
     while True:
         for operator in ones(state.ready):
-            after, chain = _valley(memory, state, operator, level)
+            need, live = memory.run(operator, state)
+            if need > level:
+                continue
+            if live <= state.live:
+                state = memory.follow(operator, state, live)
+                run.append(operator)
+                break
+            after, chain = _valley(memory, state, (operator, live), level)
             if chain:
                 state = after
                 run += chain
@@ -138,18 +174,29 @@ def forced(memory: Memory, state: State, level: int) -> tuple[State, list[int]]:
             return state, run
 
 
-def _valley(memory: Memory, state: State, operator: int, level: int) -> tuple[State, list[int]]:
+def _valley(memory: Memory, state: State, first: tuple[int, int], level: int) -> tuple[State, list[int]]:
     """The operators from one on, each made ready by the one before alone, up to the first that leaves no more live."""
+    operator, live = first
     at, chain = state, list[int]()
-    while True:
+    while live > state.live:
+        chain.append(operator)
+        follower = _only_follower(memory, operator, at.done | 1 << operator)
+        if follower is None:
+            return state, []
+        at = memory.follow(operator, at, live)
+        operator = follower
         need, live = memory.run(operator, at)
         if need > level:
             return state, []
-        before, at = at, memory.follow(operator, at, live)
-        chain.append(operator)
-        if live <= state.live:
-            return at, chain
-        fresh = at.ready & ~before.ready
-        if not fresh or fresh & (fresh - 1):
-            return state, []
-        operator = fresh.bit_length() - 1
+    return memory.follow(operator, at, live), [*chain, operator]
+
+
+def _only_follower(memory: Memory, operator: int, done: int) -> int | None:
+    """The operator that can run once another has, if there is one and not more."""
+    found = None
+    for one in ones(memory.after[operator]):
+        if not memory.before[one] & ~done:
+            if found is not None:
+                return None
+            found = one
+    return found
