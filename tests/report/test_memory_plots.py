@@ -50,6 +50,12 @@ def test_without_an_operator_the_search_is_the_proof():
     assert told.startswith("No order can take less than 5.00 kB: the search looked at 1 state,")
 
 
+def test_inputs_alone_can_be_the_proof():
+    told = certificate(replace(RECORD, limit=Demand("", 5632, (Held("x", 5632),))))
+    expected = "what the caller gives takes as much, before anything has run: x (5.63 kB)."
+    assert told == f"No order can do better: {expected}"
+
+
 def test_many_values_are_not_all_named():
     limit = Demand("sum", 210, tuple(Held(f"v{size}", size) for size in range(20)))
     assert certificate(replace(RECORD, limit=limit)).endswith("v8 (8 B), and 8 more.")

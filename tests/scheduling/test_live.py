@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from microjoule.scheduling.computation import Computation, Operator, Value
-from microjoule.scheduling.live import live_values
+from microjoule.scheduling.live import live_at_start, live_values
 from microjoule.scheduling.order import needs, order
 
 CHAIN = Computation(
@@ -25,6 +25,19 @@ CHAIN = Computation(
 )
 def test_what_is_live_by_hand(done, operator, expected):
     assert [CHAIN.values[index].name for index in live_values(CHAIN, done, operator)] == expected
+
+
+def test_inputs_that_are_used_are_live_at_the_start():
+    assert live_at_start(CHAIN) == [0]
+    given = [Value("unread", 8, is_input=True), Value("wanted", 8, is_input=True, is_output=True)]
+    assert live_at_start(Computation("c", tuple(given), ())) == [1]
+    assert live_at_start(
+        Computation(
+            "c",
+            (Value("x", 1, is_input=True), Value("y", 1), Value("z", 1)),
+            (Operator("y", (), (1,)), Operator("z", (0,), (2,))),
+        )
+    ) == [0]
 
 
 def test_an_output_in_place_of_what_is_wanted_is_live_beside_it():

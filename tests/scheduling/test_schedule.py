@@ -79,6 +79,21 @@ def test_the_limit_names_an_operator_and_what_must_be_in_memory():
     ]
 
 
+def test_without_a_limiting_operator_there_is_none():
+    """Both branches are alike: the second needs what the first gives, and each could be the first."""
+    model = Branching()
+    model.grow_b, model.shrink_b = nn.Conv2d(4, 16, 1), nn.Conv2d(16, 2, 1)
+    record = schedule(capture(model, X))
+    assert record.limit is None
+    assert record.optimal
+
+
+def test_inputs_alone_can_be_the_limit():
+    limit = schedule(capture(nn.Sequential(nn.Flatten(), nn.Flatten(0)), X[:, :1]), seconds=0).limit
+    assert (limit.operator, limit.size_bytes) == ("", 256)
+    assert [(held.value, held.size_bytes) for held in limit.values] == [("input_1", 256)]
+
+
 # The edit -------------------------------------------------------------------------------------------------------------
 
 
@@ -138,7 +153,8 @@ def test_without_time_there_is_an_order_and_a_bound():
 def test_a_network_that_computes_nothing():
     record = schedule(capture(Function(lambda m, x: x), X))
     assert record.before.steps == ()
-    assert record.before.peak is record.limit is None
+    assert record.before.peak is None
+    assert [held.value for held in record.limit.values] == ["args_0"]
     assert record.arena_bytes == record.before.peak_bytes == 1024
 
 

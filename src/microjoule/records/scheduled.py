@@ -16,7 +16,7 @@ class Demand:
     """What is in memory while an operator runs.
 
     Args:
-        operator: its name.
+        operator: its name; empty for the start, before anything has run.
         size_bytes: of all.
         values: in the order of the network, without those of no bytes.
     """
@@ -80,7 +80,7 @@ class Scheduled:
         states: that the search looked at.
         seconds: that it took, with the arena.
         limit: what bounds every order by `bound_bytes`: an operator, and the fewest bytes that can be in memory while
-            it runs, whatever ran before; None if the bound is known from the search alone.
+            it runs, whatever ran before; None if all orders were tried that could take less.
         arena_bytes: of one block of memory that holds everything in this order.
         arena_bound_bytes: no plan for this order takes less.
         arena: where the values lie in it, views and values of no bytes left out.

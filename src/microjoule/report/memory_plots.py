@@ -27,6 +27,8 @@ def certificate(record: Scheduled) -> str:
     if record.limit is None:
         looked = f"the search looked at {record.states:,} state{'' if record.states == 1 else 's'}"
         return f"{told}: {looked}, and left none open that could."
+    if not record.limit.operator:
+        return f"{told}: what the caller gives takes as much, before anything has run: {_held(record.limit.values)}."
     return (
         f"{told}: whatever ran before it, while {record.limit.operator} runs at least {bound} must be in memory. "
         f"In the best case these values are: {_held(record.limit.values)}."

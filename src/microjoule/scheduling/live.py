@@ -1,9 +1,20 @@
-"""Which values are live while an operator runs."""
+"""Which values are live at the start, and while an operator runs."""
 
 from collections.abc import Collection
 
 from microjoule.scheduling.computation import Computation
 from microjoule.scheduling.views import without_views
+
+
+def live_at_start(computation: Computation) -> list[int]:
+    """The values that are in memory before anything has run: indices of what the caller gives, if it is used.
+
+    Args:
+        computation: with views or without.
+    """
+    plain, _ = without_views(computation)
+    values = enumerate(zip(plain.values, plain.readers(), strict=True))
+    return [index for index, (value, readers) in values if value.is_input and (value.is_output or readers)]
 
 
 def live_values(computation: Computation, done: Collection[int], operator: int) -> list[int]:

@@ -1,18 +1,19 @@
 """Scheduling a network: its nodes in the order that takes the least memory, and a plan for the arena."""
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from torch.fx import Node
 
 from microjoule.graph.network import Network
 from microjoule.graph.ops import kind
 from microjoule.records.scheduled import Demand, Held, MemoryUse, Moment, Placement, Scheduled
+from microjoule.scheduling.bound import Bottleneck
 from microjoule.scheduling.computation import Computation
 from microjoule.scheduling.exact import TIME_LIMIT_S, Packing, pack
 from microjoule.scheduling.from_graph import computation_of
 from microjoule.scheduling.lifetimes import Lifetimes, buffers_of
-from microjoule.scheduling.live import live_values
+from microjoule.scheduling.live import live_at_start, live_values
 from microjoule.scheduling.order import Order, needs, order, peak_bytes
 
 
@@ -44,16 +45,17 @@ def schedule(
     given = tuple(range(len(computation.operators)))
     chosen = found.order if found.peak < peak_bytes(computation) else given
     lives = buffers_of(computation, chosen)
+    limit = _limit(computation, found)
     limit_s = TIME_LIMIT_S if seconds is None else min(seconds, TIME_LIMIT_S)
     packing = pack(lives.buffers, alignment=alignment, time_limit_s=limit_s)
     record = Scheduled(
         sizes="in PyTorch" if simulated else "as deployed",
         before=_memory_use(computation, given),
         after=_memory_use(computation, chosen),
-        bound_bytes=found.lower_bound,
+        bound_bytes=found.lower_bound if limit is None else max(found.lower_bound, limit.size_bytes),
         states=found.states,
         seconds=time.perf_counter() - started,
-        limit=_limit(computation, found),
+        limit=limit,
         arena_bytes=packing.plan.size_bytes,
         arena_bound_bytes=packing.bound_bytes,
         arena=_placements(computation, lives, packing),
@@ -77,14 +79,22 @@ def _memory_use(computation: Computation, chosen: Sequence[int]) -> MemoryUse:
 
 
 def _limit(computation: Computation, found: Order) -> Demand | None:
-    reason = found.certificate
-    return None if reason is None else _demand(computation, reason.done, reason.operator, reason.bound)
+    match found.certificate:
+        case Bottleneck(operator, bound, done):
+            return _demand(computation, done, operator, bound)
+        case None:
+            return Demand("", found.lower_bound, _held(computation, live_at_start(computation)))
+    return None
 
 
 def _demand(computation: Computation, done: Collection[int], operator: int, size_bytes: int) -> Demand:
-    live = (computation.values[index] for index in live_values(computation, done, operator))
-    held = tuple(Held(value.name, value.size_bytes) for value in live if value.size_bytes)
-    return Demand(computation.operators[operator].name, size_bytes, held)
+    live = live_values(computation, done, operator)
+    return Demand(computation.operators[operator].name, size_bytes, _held(computation, live))
+
+
+def _held(computation: Computation, live: Iterable[int]) -> tuple[Held, ...]:
+    values = (computation.values[index] for index in live)
+    return tuple(Held(value.name, value.size_bytes) for value in values if value.size_bytes)
 
 
 def _placements(computation: Computation, lives: Lifetimes, packing: Packing) -> tuple[Placement, ...]:
