@@ -12,6 +12,7 @@ from microjoule.deploy.onnx_file import export
 from microjoule.deploy.verify import verify
 from microjoule.errors import MicrojouleError
 from microjoule.execution.allocator import tune_allocator
+from microjoule.execution.arena import run_in_arena
 from microjoule.execution.evaluate import evaluate
 from microjoule.graph.fold import fold_batch_norms
 from microjoule.graph.network import Network
@@ -41,6 +42,7 @@ from microjoule.recipes.equalize_model import equalize_model
 from microjoule.recipes.reach import reach
 from microjoule.recipes.report import report
 from microjoule.recipes.sensitivity import sensitivity
+from microjoule.scheduling.schedule import schedule
 
 __all__ = [
     "IntegerRunner",
@@ -81,6 +83,8 @@ __all__ = [
     "recipes",
     "report",
     "round_weights",
+    "run_in_arena",
+    "schedule",
     "sensitivity",
     "sequential_mse",
     "smooth",

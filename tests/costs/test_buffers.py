@@ -87,6 +87,7 @@ def test_a_buffer_is_as_wide_as_its_quantizer_and_moving_keeps_the_width():
     )
     network.recompile()
     assert sizes(Buffers(network)) == [SIZE, SIZE // 8, SIZE // 32, SIZE // 4]
+    assert sizes(Buffers(network, simulated=True)) == [SIZE, SIZE, SIZE // 4, SIZE // 4]
     quantizer.enabled = False
     assert sizes(Buffers(network)) == [SIZE, SIZE, SIZE // 4, SIZE // 4]
 

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from microjoule.capture.export import capture
-from microjoule.graph.shapes import shapes, typed_shapes
+from microjoule.graph.shapes import aliases, shapes, typed_shapes
 from tests.capture.models import MODELS, Function, images, nested
 
 
@@ -73,3 +73,14 @@ def test_nothing_is_computed_and_nothing_changed():
     before = network.module.state_dict()["0.running_mean"].clone()
     shapes(network)
     assert torch.equal(network.module.state_dict()["0.running_mean"], before)
+
+
+def test_a_view_shares_memory_with_what_it_reads():
+    def function(m, x):
+        y = m.conv(x).permute(0, 2, 3, 1)
+        return y.flatten(1) + torch.split(y.flatten(1), 8, dim=1)[1].repeat(1, 2)
+
+    network = capture(Function(function, conv=nn.Conv2d(3, 4, 1)), images(2, 3, 2, 2))
+    names = {node.name for node in aliases(network)}
+    assert {"permute", "split"} < names
+    assert not {"args_0", "conv", "flatten", "repeat", "add", "output"} & names

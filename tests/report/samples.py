@@ -45,6 +45,7 @@ from microjoule.records.measured import (
     Measured,
     Verified,
 )
+from microjoule.records.scheduled import Demand, Held, MemoryUse, Moment, Placement, Scheduled
 
 MACHINE = Machine(
     "AMD EPYC 9B14", 2, "Linux-6.1.0-x86_64-with-glibc2.36", "3.11.9", {"torch": "2.13.0", "onnxruntime": "1.31.1"}
@@ -170,6 +171,7 @@ def found() -> list[Record]:
         reached(),
         mixed_precision(),
         pareto_front(),
+        scheduled(),
         costs("fp32", 32),
         costs("data-free W8A8", 8),
         Evaluated("fp32", "Top-1 accuracy", 79.69, "%", 650, data, 24.1),
@@ -244,6 +246,34 @@ def pareto_front() -> ParetoFront:
         FrontPoint("W8A8", 1.9e10, 0.001, 79.54, True),
     )
     return ParetoFront("Top-1 accuracy", "%", 79.69, 650, "bops", "BOPs", points)
+
+
+def scheduled() -> Scheduled:
+    """Two branches that grow and shrink: side by side, and one after the other."""
+    sizes = {"x": 1024, "grow_a": 4096, "grow_b": 2048, "shrink_a": 512, "shrink_b": 512}
+
+    def use(operators: str, used: tuple[int, ...], at: int, live: str) -> MemoryUse:
+        moments = tuple(Moment(name, size) for name, size in zip(operators.split(), used, strict=True))
+        return MemoryUse(max(used), moments, demand(moments[at].operator, live))
+
+    def demand(operator: str, live: str) -> Demand:
+        held = tuple(Held(name, sizes[name]) for name in live.split())
+        return Demand(operator, sum(one.size_bytes for one in held), held)
+
+    before = use(
+        "grow_a grow_b shrink_a shrink_b cat", (5120, 7168, 7680, 4096, 4096), at=2, live="x grow_a grow_b shrink_a"
+    )
+    after = use("grow_a shrink_a grow_b shrink_b cat", (5120, 5632, 3584, 4096, 4096), at=1, live="x grow_a shrink_a")
+    arena = (
+        Placement(("x",), 0, 5, 0, 1024),
+        Placement(("grow_a",), 0, 2, 1536, 4096),
+        Placement(("shrink_a",), 1, 5, 1024, 512),
+        Placement(("grow_b",), 2, 4, 2048, 2048),
+        Placement(("shrink_b",), 3, 5, 1536, 512),
+        Placement(("cat",), 4, 5, 2048, 2048),
+    )
+    limit = demand("shrink_a", "x grow_a shrink_a")
+    return Scheduled("as deployed", before, after, 5632, 12, 0.021, limit, 5632, 5632, arena)
 
 
 def records() -> list[Record]:

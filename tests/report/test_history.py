@@ -5,7 +5,7 @@ import pytest
 from microjoule.records.facts import Equalized, Record, Run, Skipped
 from microjoule.records.measured import Verified
 from microjoule.report.history import history, machine, settings
-from tests.report.samples import MACHINE, records
+from tests.report.samples import MACHINE, records, scheduled
 
 
 @pytest.mark.parametrize("kind", get_args(Record), ids=lambda kind: kind.__name__)
@@ -41,3 +41,10 @@ def test_settings_and_machine_are_told_whole():
     assert settings(run) == [("recipe", "data_free"), ("target", "onnxruntime"), ("seed", "none"), ("time", "3.00 s")]
     assert ("cores", "2") in machine(MACHINE)
     assert ("torch", "2.13.0") in machine(MACHINE)
+
+
+def test_an_order_is_told_with_its_proof():
+    (step,) = history([scheduled()])
+    assert step.summary == "The peak falls from 7.68 kB to 5.63 kB, by 27 %."
+    assert [name for name, _ in step.details] == ["sizes", "proof", "arena", "states", "time"]
+    assert dict(step.details)["proof"].startswith("No order can do better")

@@ -6,7 +6,7 @@ from microjoule.records.analysed import Sensitivities, Sensitivity
 from microjoule.records.facts import BiasesCorrected, BiasShift, Calibrated, RangeFound, Skipped, WeightRanges
 from microjoule.records.measured import ErrorsByLayer, Evaluated, Verified
 from microjoule.report.sections import sections
-from tests.report.samples import histograms, records
+from tests.report.samples import histograms, records, scheduled
 
 NAMES = [
     "accuracy",
@@ -20,6 +20,7 @@ NAMES = [
     "histograms",
     "errors",
     "sensitivity",
+    "memory",
     "files",
     "history",
     "settings",
@@ -128,3 +129,15 @@ def test_the_quantizer_that_clips_most_is_named():
     assert "clipped at stem_conv: 33" in section.text
     (plot,) = section.plots
     assert (plot.chosen, plot.choices[1].label) == (1, "stem_conv, activation")
+
+
+def test_the_order_is_told_with_its_proof():
+    section = by_name([scheduled()])["memory"]
+    assert section.text.startswith("The peak falls from 7.68 kB to 5.63 kB, by 27 %. No order can do better: ")
+    assert section.text.endswith("The arena has 5.63 kB, as many as its peak: none for this order has less.")
+    assert [plot.name for plot in section.plots] == ["memory", "arena"]
+
+
+def test_a_network_that_computes_nothing_has_no_memory_over_time():
+    use = replace(scheduled().after, steps=(), peak=None)
+    assert "memory" not in by_name([replace(scheduled(), before=use, after=use, limit=None)])

@@ -57,17 +57,23 @@ NOTHING = frozenset({"output", "get_attr", "size"})
 
 
 class Buffers:
-    """The buffers of a network, each named by the first node that writes into it (its root)."""
+    """The buffers of a network, each named by the first node that writes into it (its root).
 
-    def __init__(self, network: Network) -> None:
+    Args:
+        network: any network.
+        simulated: whether values are as wide as their types in PyTorch, whatever quantizer stands on them.
+    """
+
+    def __init__(self, network: Network, *, simulated: bool = False) -> None:
         self.network = network
+        self.simulated = simulated
         self.values = typed_shapes(network)
         self.root: dict[Node, Node] = {}
         for node in network.graph.nodes:
             if kind(network.module, node) not in NOTHING:
                 under = self._under(node)
                 self.root[node] = node if under is None else self.root.get(under, node)
-        self._quantizers = self._find_quantizers()
+        self._quantizers = {} if simulated else self._find_quantizers()
         self._bits: dict[Node, int] = {}
         for node in self.root:
             if self.root[node] is node:
@@ -87,7 +93,9 @@ class Buffers:
 
     def bits(self, node: Node) -> int:
         """The width of a value; of a stored tensor, that of its type."""
-        return self._bits[self.root[node]] if node in self.root else self._type_bits(node)
+        if self.simulated or node not in self.root:
+            return self._type_bits(node)
+        return self._bits[self.root[node]]
 
     def floating(self, node: Node) -> bool:
         """Whether a value is a floating-point number and not an integer."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from microjoule.records.analysed import GridHistograms, Sensitivities
 from microjoule.records.decided import MixedPrecision, ParetoFront, Reached, Tried
 from microjoule.records.measured import Costs, ErrorsByLayer, Evaluated, Exported, Machine, Measured, Verified
+from microjoule.records.scheduled import Scheduled
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,6 +305,7 @@ Record = (
     | Reached
     | MixedPrecision
     | ParetoFront
+    | Scheduled
     | Costs
     | Evaluated
     | Exported

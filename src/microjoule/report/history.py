@@ -8,8 +8,10 @@ from typing import Any
 from microjoule.records import analysed, decided, facts, measured
 from microjoule.records.facts import Record, Skipped
 from microjoule.records.measured import Machine
+from microjoule.records.scheduled import Scheduled
 from microjoule.report import units
 from microjoule.report.attempts import outcome
+from microjoule.report.memory_plots import certificate, plan, saving
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +253,12 @@ def _pareto(record: decided.ParetoFront) -> Step:
     return Step("Measured accuracy against cost", told, details)
 
 
+def _scheduled(record: Scheduled) -> Step:
+    told = (("sizes", record.sizes), ("proof", certificate(record)), ("arena", plan(record)))
+    looked = (("states", f"{record.states:,}"), ("time", units.duration(record.seconds)))
+    return Step("Ordered the operators", saving(record), told + looked)
+
+
 def _costs(record: measured.Costs) -> Step:
     details = (
         ("parameters", f"{record.parameters:,}"),
@@ -320,6 +328,7 @@ _WORDS: dict[type[Any], Callable[[Any], Step]] = {
     decided.Reached: _reached,
     decided.MixedPrecision: _mixed_precision,
     decided.ParetoFront: _pareto,
+    Scheduled: _scheduled,
     measured.Costs: _costs,
     measured.Evaluated: _evaluated,
     measured.Exported: _exported,

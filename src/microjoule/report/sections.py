@@ -7,6 +7,7 @@ from microjoule.records.analysed import GridHistograms, Sensitivities
 from microjoule.records.decided import ParetoFront, Reached
 from microjoule.records.facts import BiasesCorrected, Calibrated, Placed, Record, Run, WeightRanges
 from microjoule.records.measured import ErrorsByLayer, Evaluated, Machine, Measured, Verified
+from microjoule.records.scheduled import Scheduled
 from microjoule.report import units
 from microjoule.report.advice import advice, measure_of, worst, worst_table
 from microjoule.report.attempts import attempts_plot, attempts_table, outcome
@@ -16,6 +17,7 @@ from microjoule.report.front import front_plot
 from microjoule.report.histogram_plots import histograms_plot, most_clipped
 from microjoule.report.history import Step, history, machine, settings
 from microjoule.report.layers import Names, layers
+from microjoule.report.memory_plots import arena_plot, certificate, memory_plot, plan, saving
 from microjoule.report.plots import (
     Plot,
     activation_ranges,
@@ -63,6 +65,7 @@ def sections(records: Sequence[Record]) -> list[Section]:
         _histograms,
         _errors,
         _hurts,
+        _memory,
         _files,
         _steps,
         _settings,
@@ -252,6 +255,14 @@ def _hurts(records: Sequence[Record]) -> Section | None:
         )
     plots = () if plot is None else (plot,)
     return Section("sensitivity", "What hurts", text, plots, (worst_table(record, show),))
+
+
+def _memory(records: Sequence[Record]) -> Section | None:
+    record = last(records, Scheduled)
+    if record is None or not record.after.steps:
+        return None
+    text = f"{saving(record)} {certificate(record)} {plan(record)}"
+    return Section("memory", "Memory over time", text, (memory_plot(record), arena_plot(record)))
 
 
 def _files(records: Sequence[Record]) -> Section | None:
