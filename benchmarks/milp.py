@@ -1,4 +1,4 @@
-"""The smallest peak as an integer program, solved by HiGHS: a check that shares nothing with the searches but the words.
+"""The smallest peak as an integer program, solved by HiGHS: it shares nothing with the searches but the words.
 
 x[v, t] = 1 if operator v has run at the end of step t, with one operator a step. A value is live during step t if a
 writer of it has run at its end, and a user had not before it: live[value, t] >= x[writer, t] - x[user, t - 1].
@@ -49,7 +49,7 @@ class _Program:
         found = milp(cost, constraints=LinearConstraint(matrix, self.low), bounds=Bounds(0, high), integrality=integral)
         if found.x is None:
             raise AssertionError(found.message)
-        return max(round(found.x[-1]), self.given.live(frozenset()))
+        return max(round(float(found.x[-1])), self.given.live(frozenset()))
 
     def _ran(self, operator: int, step: int) -> dict[int, float]:
         """x[v, t] as a row; nothing has run before the first step."""

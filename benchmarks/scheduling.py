@@ -57,7 +57,7 @@ def figures(data: Path) -> Iterator[Figure]:
     yield from _randwire(folder / "graphs")
     yield from _random_cells()
     yield from _random_computations()
-    yield from no_gain.figures()
+    yield from no_gain.figures(data)
     yield from runtimes.figures(data)
 
 
@@ -106,8 +106,12 @@ def _compared_with_serenity(name: str, given: Computation, found: Order, seconds
     took = time.perf_counter() - started
     if peak != found.peak:
         raise AssertionError(f"{name}: SERENITY's algorithm finds {peak}, not {found.peak}")
-    compared = f"SERENITY's algorithm, ours: {states:,} states in {took:.2f} s; this {found.states:,} in {seconds:.3f} s"
-    return Figure(f"{name}, states of SERENITY's algorithm over ours", states / max(found.states, 1), "x", None, compared)
+    compared = (
+        f"SERENITY's algorithm, ours: {states:,} states in {took:.2f} s; this {found.states:,} in {seconds:.3f} s"
+    )
+    return Figure(
+        f"{name}, states of SERENITY's algorithm over ours", states / max(found.states, 1), "x", None, compared
+    )
 
 
 def _rewritten(path: Path) -> Iterator[Figure]:
@@ -122,7 +126,9 @@ def _rewritten(path: Path) -> Iterator[Figure]:
             took = time.perf_counter() - started
             _require(found.order, found.computation)
             best = "best choice of all" if found.is_best else "best choice found"
-            compared = f"not rewritten {plain:,}; {best}, {len(found.accumulated)} sums, {found.tried} tried, {took:.1f} s"
+            compared = (
+                f"not rewritten {plain:,}; {best}, {len(found.accumulated)} sums, {found.tried} tried, {took:.1f} s"
+            )
             goal = f"== {REWRITTEN[name]}" if width == 1 else f"<= {plain}"
             yield Figure(f"SwiftNet {name} rewritten, {width}-byte sums", found.order.peak, "bytes", goal, compared)
     started = time.perf_counter()
@@ -161,7 +167,9 @@ def _random_cells() -> Iterator[Figure]:
         times.append(seconds)
     compared = f"seeds 0 to 9, at most 60 s each; {sum(not gap for gap in gaps)} of 10 proved optimal"
     yield Figure("random cells of 64 nodes, largest gap", max(gaps), "share", "<= 0.05", compared)
-    yield Figure("random cells of 64 nodes, longest time", max(times), "s", "<= 60", f"median {statistics.median(times):.2f} s")
+    yield Figure(
+        "random cells of 64 nodes, longest time", max(times), "s", "<= 60", f"median {statistics.median(times):.2f} s"
+    )
 
 
 def _random_computations() -> Iterator[Figure]:
@@ -178,7 +186,9 @@ def _random_computations() -> Iterator[Figure]:
             milp_apart += least_peak(given) != found.peak
     compared = f"{RANDOM:,} graphs with sums, in-place outputs and views; {states:,} states against {plain_states:,}"
     yield Figure("random graphs, unlike the plain dynamic program", apart, "graphs", "== 0", compared)
-    yield Figure("small random graphs, unlike HiGHS", milp_apart, "graphs", "== 0", f"{solved} graphs as integer programs")
+    yield Figure(
+        "small random graphs, unlike HiGHS", milp_apart, "graphs", "== 0", f"{solved} graphs as integer programs"
+    )
 
 
 def timed(given: Computation, seconds: float | None = None) -> tuple[Order, float]:

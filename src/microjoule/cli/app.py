@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from microjoule.cli import auto, deploy, evaluate, inspect, quantize, quickstart, report
+from microjoule.cli import auto, deploy, evaluate, inspect, quantize, quickstart, report, schedule
 from microjoule.cli.names import EXIT_INTERRUPTED, EXIT_OUR_ERROR, EXIT_USER_ERROR
 from microjoule.errors import MicrojouleError
 from microjoule.records.machine import this_machine
@@ -38,6 +38,7 @@ def microjoule(
     microjoule evaluate digits.mj --data zoo:digits_test --keep digits.mj
     microjoule export digits.mj --out digits.onnx --keep digits.mj
     microjoule verify digits.mj digits.onnx --data zoo:digits_test --keep digits.mj
+    microjoule schedule digits.onnx --out digits.small.onnx
     microjoule report digits.mj
 
     Exit codes: 0 done, 1 a check failed, 2 something that you can mend, 3 an error of ours, 130 interrupted.
@@ -51,6 +52,7 @@ for command in (
     quantize.quantize,
     auto.auto,
     evaluate.evaluate,
+    schedule.schedule,
     deploy.export,
     deploy.verify,
     deploy.measure,

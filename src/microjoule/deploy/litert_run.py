@@ -72,6 +72,11 @@ class LiteRtCompared:
     arenas: tuple[LiteRtArena, LiteRtArena]
 
 
+def is_installed() -> bool:
+    """Whether the extra `litert` is."""
+    return litert is not None
+
+
 def measure_litert_arena(path: str | Path, *, kernels: Kernels = "optimized") -> LiteRtArena:
     """Let LiteRT lay a file's tensors, and look where they are.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from microjoule.records.analysed import GridHistograms, Sensitivities
 from microjoule.records.decided import MixedPrecision, ParetoFront, Reached, Tried
 from microjoule.records.measured import Costs, ErrorsByLayer, Evaluated, Exported, Machine, Measured, Verified
-from microjoule.records.scheduled import Scheduled
+from microjoule.records.scheduled import RanInOrder, Scheduled
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,6 +306,7 @@ Record = (
     | MixedPrecision
     | ParetoFront
     | Scheduled
+    | RanInOrder
     | Costs
     | Evaluated
     | Exported

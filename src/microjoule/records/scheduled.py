@@ -111,3 +111,28 @@ class Scheduled:
     def in_place(self) -> frozenset[str]:
         """The values that are written where another one lay that is done with."""
         return frozenset(value for one in self.arena for value in one.values[1:])
+
+
+@dataclass(frozen=True, slots=True)
+class RanInOrder:
+    """A runtime that ran a file in the order that there was, and the same file in the one that was chosen.
+
+    Args:
+        runtime: its name.
+        samples: how many random inputs both got.
+        identical: whether all outputs were the same, bit for bit.
+        follows_file: whether it ran the operators in the order of the file; None if it cannot tell.
+        before_bytes: the most that its arena held in the order that there was; None if it does not tell.
+        after_bytes: the same in the order that was chosen.
+        planned_bytes: what was planned for that order.
+        caveat: what the figures hold and what not, in a sentence.
+    """
+
+    runtime: str
+    samples: int
+    identical: bool
+    follows_file: bool | None
+    before_bytes: int | None
+    after_bytes: int | None
+    planned_bytes: int
+    caveat: str

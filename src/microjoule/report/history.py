@@ -8,10 +8,10 @@ from typing import Any
 from microjoule.records import analysed, decided, facts, measured
 from microjoule.records.facts import Record, Skipped
 from microjoule.records.measured import Machine
-from microjoule.records.scheduled import Scheduled
+from microjoule.records.scheduled import RanInOrder, Scheduled
 from microjoule.report import units
 from microjoule.report.attempts import outcome
-from microjoule.report.memory_plots import certificate, plan, saving
+from microjoule.report.memory_plots import certificate, obeyed, plan, saving
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +259,14 @@ def _scheduled(record: Scheduled) -> Step:
     return Step("Ordered the operators", saving(record), told + looked)
 
 
+def _ran_in_order(record: RanInOrder) -> Step:
+    measured_bytes = [one if one is None else units.size(one) for one in (record.before_bytes, record.after_bytes)]
+    figures = zip(("arena before", "arena after"), measured_bytes, strict=True)
+    told = tuple((name, value) for name, value in figures if value is not None)
+    details = (*told, ("planned", units.size(record.planned_bytes)), ("mind", record.caveat))
+    return Step(f"Ran in order in {record.runtime}", obeyed(record), details)
+
+
 def _costs(record: measured.Costs) -> Step:
     details = (
         ("parameters", f"{record.parameters:,}"),
@@ -329,6 +337,7 @@ _WORDS: dict[type[Any], Callable[[Any], Step]] = {
     decided.MixedPrecision: _mixed_precision,
     decided.ParetoFront: _pareto,
     Scheduled: _scheduled,
+    RanInOrder: _ran_in_order,
     measured.Costs: _costs,
     measured.Evaluated: _evaluated,
     measured.Exported: _exported,

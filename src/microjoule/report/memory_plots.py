@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from microjoule.records.scheduled import Demand, Held, MemoryUse, Scheduled
+from microjoule.records.scheduled import Demand, Held, MemoryUse, RanInOrder, Scheduled
 from microjoule.report import units
 from microjoule.report.plots import Figure, Plot, label, single
 
@@ -42,6 +42,18 @@ def plan(record: Scheduled) -> str:
         return f"The arena has {size}; none for this order has less than {units.size(record.arena_bound_bytes)}."
     peak = ", as many as its peak" if record.arena_bytes == record.after.peak_bytes else ""
     return f"The arena has {size}{peak}: none for this order has less."
+
+
+def obeyed(record: RanInOrder) -> str:
+    """Whether a runtime does as it was told, in words."""
+    same = "the same, bit for bit," if record.identical else "NOT the same"
+    told = f"{record.runtime} gives outputs that are {same} on {record.samples} random inputs"
+    if record.follows_file is False:
+        return f"{told}, but it does not keep to the order of the file."
+    if record.after_bytes is None:
+        return f"{told}."
+    over = units.rounded_percent(record.after_bytes / record.planned_bytes) if record.planned_bytes else "-"
+    return f"{told}; its arena takes {units.size(record.after_bytes)}, {over} of the plan."
 
 
 def memory_plot(record: Scheduled) -> Plot:

@@ -7,7 +7,7 @@ from microjoule.records.analysed import GridHistograms, Sensitivities
 from microjoule.records.decided import ParetoFront, Reached
 from microjoule.records.facts import BiasesCorrected, Calibrated, Placed, Record, Run, WeightRanges
 from microjoule.records.measured import ErrorsByLayer, Evaluated, Machine, Measured, Verified
-from microjoule.records.scheduled import Scheduled
+from microjoule.records.scheduled import RanInOrder, Scheduled
 from microjoule.report import units
 from microjoule.report.advice import advice, measure_of, worst, worst_table
 from microjoule.report.attempts import attempts_plot, attempts_table, outcome
@@ -17,7 +17,7 @@ from microjoule.report.front import front_plot
 from microjoule.report.histogram_plots import histograms_plot, most_clipped
 from microjoule.report.history import Step, history, machine, settings
 from microjoule.report.layers import Names, layers
-from microjoule.report.memory_plots import arena_plot, certificate, memory_plot, plan, saving
+from microjoule.report.memory_plots import arena_plot, certificate, memory_plot, obeyed, plan, saving
 from microjoule.report.plots import (
     Plot,
     activation_ranges,
@@ -261,7 +261,8 @@ def _memory(records: Sequence[Record]) -> Section | None:
     record = last(records, Scheduled)
     if record is None or not record.after.steps:
         return None
-    text = f"{saving(record)} {certificate(record)} {plan(record)}"
+    ran = [f"{obeyed(one)} {one.caveat}" for one in every(records, RanInOrder)]
+    text = " ".join([saving(record), certificate(record), plan(record), *ran])
     return Section("memory", "Memory over time", text, (memory_plot(record), arena_plot(record)))
 
 

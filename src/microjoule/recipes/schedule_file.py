@@ -1,0 +1,96 @@
+"""Files for runtimes, with their operators in the order that takes the least memory; nothing goes through PyTorch."""
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from microjoule.deploy.litert_order import OPTIMIZED_KERNELS, litert_computation, write_litert_order
+from microjoule.deploy.litert_run import compare_litert, is_installed
+from microjoule.deploy.onnx_order import onnx_computation, write_onnx_order
+from microjoule.deploy.onnx_order_run import compare_onnx
+from microjoule.errors import FileError
+from microjoule.records.scheduled import RanInOrder, Scheduled
+from microjoule.scheduling.order import Watch
+from microjoule.scheduling.planned import planned
+
+SAMPLES = 4
+"""Random inputs on which both files are run."""
+
+
+def schedule_file(
+    path: str | Path,
+    out: str | Path,
+    *,
+    seconds: float | None = None,
+    batch: int = 1,
+    alignment: int = 1,
+    watch: Watch | None = None,
+) -> tuple[Scheduled, RanInOrder | None]:
+    """Put the operators of an ONNX or LiteRT file in the order that takes the least memory, and run both files.
+
+    Args:
+        path: of a file that ends in .onnx or .tflite.
+        out: where to write.
+        seconds: when to stop looking for an order; the best that was found by then is taken, with a bound.
+        batch: how many samples, where an ONNX file leaves that open.
+        alignment: of every value in the planned arena, in bytes.
+        watch: is told how far the search is: best peak, lower bound, states.
+
+    Returns:
+        What was found, and how the runtime took it; None where LiteRT is not installed.
+
+    Raises:
+        FileError: for another kind of file, one that is damaged, or one that cannot be written.
+        GraphError: for a network whose order is not free.
+    """
+    place = Path(path)
+    kinds: dict[str, Callable[[], tuple[Scheduled, RanInOrder | None]]] = {
+        ".onnx": lambda: _onnx(place, Path(out), (seconds, alignment, watch), batch),
+        ".tflite": lambda: _litert(place, Path(out), (seconds, alignment, watch)),
+    }
+    if place.suffix.lower() not in kinds:
+        remedy = "give an .onnx or a .tflite file; mj.schedule(network) orders a network of microjoule's"
+        raise FileError(str(place), "is no file for a runtime whose order can be set", remedy=remedy)
+    return kinds[place.suffix.lower()]()
+
+
+Search = tuple[float | None, int, Watch | None]
+"""Seconds, alignment, watch."""
+
+
+def _onnx(path: Path, out: Path, search: Search, batch: int) -> tuple[Scheduled, RanInOrder]:
+    seconds, alignment, watch = search
+    computation = onnx_computation(path, batch=batch, keeps_inputs=False)
+    sizes = "in ONNX Runtime, without the inputs"
+    order, record = planned(computation, sizes=sizes, seconds=seconds, alignment=alignment, watch=watch)
+    with tempfile.TemporaryDirectory(prefix="microjoule-") as folder:
+        original = Path(shutil.copy(path, folder)) if path.resolve() == out.resolve() else path
+        write_onnx_order(path, order, out)
+        same, before, after = compare_onnx(original, out, samples=SAMPLES, batch=batch)
+    caveat = (
+        "The arena holds what the nodes make, not the inputs, nor what kernels take while they run. A session keeps to "
+        "the file's order if it asks for execution order PRIORITY_BASED and optimizes nothing."
+    )
+    held = (before.held_bytes, after.held_bytes)
+    plan = record.after.peak_bytes
+    return record, RanInOrder("ONNX Runtime", SAMPLES, same, after.follows_file, *held, plan, caveat)
+
+
+def _litert(path: Path, out: Path, search: Search) -> tuple[Scheduled, RanInOrder | None]:
+    seconds, alignment, watch = search
+    computation = litert_computation(path, OPTIMIZED_KERNELS)
+    sizes = "in LiteRT with its fast kernels"
+    order, found = planned(computation, sizes=sizes, seconds=seconds, alignment=alignment, watch=watch)
+    with tempfile.TemporaryDirectory(prefix="microjoule-") as folder:
+        original = Path(shutil.copy(path, folder)) if path.resolve() == out.resolve() else path
+        write_litert_order(path, order, out)
+        if not is_installed():
+            return found, None
+        compared = compare_litert(original, out, samples=SAMPLES)
+    before, after = compared.arenas
+    largest = max(after.workspaces, key=lambda one: one[1], default=None)
+    unfolded = f" The largest workspace is that of {largest[0]}: {largest[1]:,} bytes." if largest else ""
+    caveat = f"The arena is that of LiteRT's own greedy planner, without a delegate.{unfolded}"
+    held = (before.measured_bytes, after.measured_bytes)
+    return found, RanInOrder("LiteRT", SAMPLES, compared.identical, None, *held, found.arena_bytes, caveat)
