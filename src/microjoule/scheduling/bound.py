@@ -2,7 +2,7 @@
 
 Whatever the order, operator v runs on top of a downset D that holds all that v needs and nothing that needs v. So
 
-    peak >= min over these D of f(D)  +  what v starts  +  its workspace  -  what it may lay on a value that it finishes,
+    peak >= min over these D of f(D) + what v starts + its workspace - what it may lay on a value that it finishes,
 
 one minimum cut an operator.
 """
