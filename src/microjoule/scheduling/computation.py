@@ -92,7 +92,8 @@ class Computation:
 
     Raises:
         GraphError: for an index without a value, a value that nobody gives, an input of the caller that an operator
-            writes, an output in place that is larger than its input, or operators that are not in order.
+            writes, a view that is accumulated, an output in place that is larger than its input, or operators that are
+            not in order.
     """
 
     name: str
@@ -156,6 +157,9 @@ class Computation:
             if not value.is_input and not writers:
                 fact = "is neither an input nor written by an operator"
                 raise GraphError(self._at(value.name), fact, remedy="mark it as an input, or leave it out")
+            if len(writers) > 1 and any(self.operators[one].is_view for one in writers):
+                fact = "is written by several operators, one of them a view"
+                raise GraphError(self._at(value.name), fact, remedy="let the view write a value of its own")
 
     def _require_order(self) -> None:
         for index, needed in enumerate(self.before()):

@@ -81,7 +81,7 @@ def _value(index: int, entry: Mapping[str, Any]) -> Value:
 
 def _operator(index: int, entry: Mapping[str, Any]) -> Operator:
     inplace, inputs, outputs = entry.get("inplace"), tuple(entry["inputs"]), tuple(entry["outputs"])
-    if not all(type(value) is int for value in (*inputs, *outputs, inplace or 0)):
+    if not all(type(value) is int for value in (*inputs, *outputs, 0 if inplace is None else inplace)):
         raise TypeError(f"operator {index} names values by something else than whole numbers")
     name, workspace = str(entry.get("name", f"operator {index}")), entry.get("workspace", 0)
     view, kind = bool(entry.get("view", False)), str(entry.get("kind", ""))

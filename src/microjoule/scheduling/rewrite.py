@@ -6,7 +6,8 @@
 - A sum of several values can take them in one after another.
 
 With integers an accumulator is wider than what is made of it: `accumulator_bytes` for each byte, until it is rounded to
-the output in place. With 1 accumulation never costs memory; with more the choice is searched for.
+the output in place. With 1 accumulation costs no memory, but where a sum gives up its place or a concatenation copies;
+otherwise the choice is searched for.
 
 Source: Ahn et al. 2020, Ordering Chaos (SERENITY), https://arxiv.org/abs/2003.02369, section 3.3.
 """
@@ -33,7 +34,7 @@ class Rewritten:
         accumulated: names of the operators that became sums of several.
         accumulator_bytes: what was assumed for each byte of an output.
         tried: computations that were ordered.
-        is_best: whether every choice was tried, or is known to be no better.
+        is_best: whether every choice of sums was tried, or is known to be no better.
     """
 
     computation: Computation
@@ -45,7 +46,10 @@ class Rewritten:
 
 
 def per_branch(computation: Computation) -> Computation:
-    """Every depthwise convolution of a concatenation as one of each branch; it never takes more memory."""
+    """Every depthwise convolution of a concatenation as one of each branch.
+
+    It takes no more memory if the concatenation is a view and each branch's share is a whole number of bytes.
+    """
     given = computation
     while (index := next((i for i, one in enumerate(given.operators) if _splits(given, one)), None)) is not None:
         given = _split(given, index)
@@ -88,22 +92,33 @@ def rewrite(computation: Computation, *, accumulator_bytes: int = 1, seconds: fl
         accumulator_bytes: for each byte of an output, while it is added up.
         seconds: for each order that is searched for; None for as long as it takes.
     """
-    given = per_branch(computation)
-    found = _Choices(given, accumulator_bytes, seconds)
-    options = accumulable(given)
-    found.offer(())
-    if options:
-        found.offer(options)
-    is_best = accumulator_bytes == 1 or len(options) <= EXHAUSTIVE
-    if accumulator_bytes > 1 and len(options) <= EXHAUSTIVE:
+    split = per_branch(computation)
+    found = _with_sums(split, accumulator_bytes, seconds)
+    if split == computation:
+        return found
+    plain = order(computation, seconds=seconds)
+    if plain.peak >= found.order.peak:
+        return replace(found, tried=found.tried + 1)
+    other = _with_sums(computation, accumulator_bytes, seconds)
+    return replace(other, tried=found.tried + other.tried)
+
+
+def _with_sums(computation: Computation, accumulator_bytes: int, seconds: float | None) -> Rewritten:
+    """The best of all choices, or of those that are near others that help."""
+    found = _Choices(computation, accumulator_bytes, seconds)
+    options = accumulable(computation)
+    found.offer(options)
+    is_free = accumulator_bytes == 1 and not _may_cost(computation, options)
+    is_all = len(options) <= EXHAUSTIVE
+    if not is_free and is_all:
         for count in range(1, len(options)):
             for chosen in combinations(options, count):
                 found.offer(chosen)
     elif accumulator_bytes > 1:
         found.improve(options)
-    names = tuple(given.operators[index].name for index in found.chosen)
-    best = found.best
-    return Rewritten(found.computation, best, names, accumulator_bytes, found.tried, is_best and best.is_optimal)
+    names = tuple(computation.operators[index].name for index in found.chosen)
+    is_best = (is_free or is_all) and found.best.is_optimal
+    return Rewritten(found.computation, found.best, names, accumulator_bytes, found.tried, is_best)
 
 
 class _Choices:
@@ -161,7 +176,14 @@ def _terms(computation: Computation, operator: Operator) -> tuple[int, ...]:
 def _splits(computation: Computation, operator: Operator) -> bool:
     is_alone = operator.kind == "depthwise" and len(operator.inputs) == 1
     branches = _branches(computation, operator.inputs[0]) if is_alone else ()
-    return len(branches) > 1 and len(set(branches)) == len(branches)
+    has_shares = any(computation.values[branch].size_bytes for branch in branches)
+    return len(branches) > 1 and len(set(branches)) == len(branches) and has_shares
+
+
+def _may_cost(computation: Computation, options: list[int]) -> bool:
+    """Whether a sum of bytes may take more memory: what lay in place does not, or a copy is there beside its parts."""
+    copies = any(one.kind == "concat" and not one.is_view for one in computation.operators)
+    return copies or any(computation.operators[index].inplace is not None for index in options)
 
 
 def _split(computation: Computation, index: int) -> Computation:

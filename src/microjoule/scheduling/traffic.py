@@ -14,7 +14,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 
 from microjoule.errors import SettingError
-from microjoule.scheduling.computation import Computation
+from microjoule.scheduling.computation import Computation, Operator
 from microjoule.scheduling.order import peak_bytes
 from microjoule.scheduling.views import with_views, without_views
 
@@ -82,6 +82,7 @@ class _Chip:
     def __init__(self, computation: Computation, order: Sequence[int], onchip_bytes: int) -> None:
         self.computation, self.order, self.room = computation, order, onchip_bytes
         self.sizes = [value.size_bytes for value in computation.values]
+        self.writers = [len(found) for found in computation.writers()]
         self.uses: list[list[int]] = [[] for _ in self.sizes]
         for step, index in enumerate(order):
             operator = computation.operators[index]
@@ -100,11 +101,21 @@ class _Chip:
             operator = self.computation.operators[index]
             needed = {*operator.inputs, *operator.outputs}
             total += sum(self.sizes[value] for value in (needed & seen) - self.here)
-            total += self._make_room(operator.workspace_bytes, needed, step)
-            seen |= needed
             self.outside -= set(operator.outputs)
+            seen |= needed
+            workspace = operator.workspace_bytes
+            if (place := operator.inplace) is not None and self._is_overwritten(operator, step):
+                workspace += self.sizes[place] - self.sizes[operator.outputs[0]]
+                needed -= {place}
+                self.here -= {place}
+            total += self._make_room(workspace, needed, step)
             self.here = {value for value in self.here if self._next(value, step) < NEVER}
         return total
+
+    def _is_overwritten(self, operator: Operator, step: int) -> bool:
+        """Whether the output lies where an input lies that nobody uses again."""
+        alone = self.writers[operator.outputs[0]] == 1
+        return alone and operator.inplace is not None and self._next(operator.inplace, step) == NEVER
 
     def _make_room(self, workspace: int, needed: set[int], step: int) -> int:
         """Bytes that are written so that what is needed fits."""
