@@ -1,5 +1,7 @@
 """Networks with chosen bits, and the front that they make: costs, resuming, and bad input."""
 
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -68,6 +70,27 @@ def test_a_front_goes_on_where_it_stopped(network, labelled, tmp_path, monkeypat
     next(tmp_path.glob("W2A8-*.json")).write_text("{}")
     with pytest.raises(FileError, match="'W2A8' that is no result"):
         mj.recipes.pareto(network, labelled, metric, budgets=("W2A8",), **given)
+
+
+def test_bits_that_were_chosen_are_not_chosen_again(network, tmp_path, monkeypatch):
+    given = {"candidates": PAIRS, "folder": tmp_path}
+    first = mj.recipes.mixed_precision(network, X, budget="W4A8", **given)
+    monkeypatch.setattr(sys.modules["microjoule.recipes.mixed_precision"], "find_menu", None)
+    again = mj.recipes.mixed_precision(network, X, budget="W4A8", **given)
+    assert again.history[-1] == first.history[-1]
+    for one, other in zip(first.layers, again.layers, strict=True):
+        assert torch.equal(one.quantizer.integers, other.quantizer.integers)
+    with pytest.raises(TypeError):  # another budget is another choice
+        mj.recipes.mixed_precision(network, X, budget="W8A8", **given)
+
+
+def test_a_file_that_holds_no_bits_is_refused(network, tmp_path):
+    given = {"candidates": PAIRS, "folder": tmp_path}
+    mj.recipes.mixed_precision(network, X, budget="W4A8", **given)
+    (path,) = tmp_path.glob("bits-*.json")
+    path.write_text("[]")
+    with pytest.raises(FileError, match=r"bits-.*\.json: holds no choice of bits\n  delete it"):
+        mj.recipes.mixed_precision(network, X, budget="W4A8", **given)
 
 
 def test_bad_input_is_refused(network, labelled):

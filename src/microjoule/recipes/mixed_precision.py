@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from statistics import median_low
@@ -22,6 +23,8 @@ from microjoule.quantization.mixed_precision import CANDIDATES, Candidate, Menu,
 from microjoule.quantization.ptq.gptq import solve
 from microjoule.recipes.learned_rounding import WIDE, adaround, gptq, prepared
 from microjoule.records.decided import FrontPoint, MixedPrecision, ParetoFront
+from microjoule.records.files import write_atomically
+from microjoule.records.json_io import records_from_json, to_json
 from microjoule.search.pareto import pareto_front
 
 ROUNDINGS: dict[str, Callable[..., Network]] = {"gptq": gptq, "adaround": adaround}
@@ -59,7 +62,8 @@ def mixed_precision(
         input_range: smallest and largest value of the network's inputs; None takes those of its example inputs.
         samples: on how many of the first inputs losses are measured; the rounding looks at all.
         seed: of every draw.
-        folder: keeps each rounded layer as soon as it is done; the same call then goes on where it was interrupted.
+        folder: keeps the chosen bits, and each rounded layer, as soon as they are there; the same call then goes on where
+            it was interrupted.
 
     Returns:
         A new network with quantizers, frozen; its history ends with the record of the choice.
@@ -69,7 +73,7 @@ def mixed_precision(
     """
     wanted = _wanted(data, cost, candidates, target, samples, seed)
     maker = _Maker(network, data, wanted, _rounding(rounding), input_range, seed)
-    return maker.network_of(choose(maker.menu(), budget), folder)
+    return maker.network_of(_chosen(maker, budget, folder), folder)
 
 
 def pareto(
@@ -175,6 +179,27 @@ class _Maker:
             "samples": str(self.wanted.samples),
             "seed": str(self.seed),
         }
+
+
+def _chosen(maker: _Maker, budget: float | str, folder: str | Path | None) -> MixedPrecision:
+    """The bits for a budget: those that are in the folder, or found now and kept there.
+
+    Raises:
+        FileError: if the file of them is damaged, or cannot be written.
+    """
+    if folder is None:
+        return choose(maker.menu(), budget)
+    path = Path(folder) / f"bits-{digest([*maker.identity().values(), str(budget)])}.json"
+    if path.exists():
+        found = records_from_json(path.read_text(encoding="utf-8"), source=str(path))
+        if len(found) != 1 or not isinstance(found[0], MixedPrecision):
+            raise FileError(str(path), "holds no choice of bits", remedy="delete it")
+        return found[0]
+    chosen = choose(maker.menu(), budget)
+    with suppress(OSError):  # what is wrong with the folder is said when the file is written
+        Path(folder).mkdir(exist_ok=True)
+    write_atomically(path, to_json([chosen]))
+    return chosen
 
 
 def _wanted(
