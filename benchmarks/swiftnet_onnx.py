@@ -5,7 +5,7 @@ SwiftNet that range is its activation, ReLU6, so a Clip to the range follows wha
 rounding to the range's 256 points; with `rounds` it is there, and the model gives what the integers give, but where a
 sum lies in the middle between two points. That is how the translation is checked.
 
-Only what SwiftNet needs is there: one scale a tensor, and the kinds of operators in `KINDS`.
+Only what SwiftNet needs is there: one scale a tensor, values of 8 bits, and the kinds of operators in `KINDS`.
 
 Source: the schema of TensorFlow Lite,
 https://github.com/google-ai-edge/LiteRT/blob/main/tflite/converter/schema/schema.fbs
@@ -13,9 +13,10 @@ https://github.com/google-ai-edge/LiteRT/blob/main/tflite/converter/schema/schem
 
 import math
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -86,19 +87,29 @@ def channels_first(shape: tuple[int, ...]) -> tuple[int, ...]:
 # The translation ------------------------------------------------------------------------------------------------------
 
 
-def to_onnx(path: str | Path, *, rounds: bool = False, gives: int | None = None) -> onnx.ModelProto:
+def to_onnx(path: str | Path, *, rounds: bool = False, gives: Sequence[int] = ()) -> onnx.ModelProto:
     """A .tflite file as an ONNX model, one sample at a time.
 
     Args:
         path: of the file.
         rounds: with values rounded to the points that the file's integers have.
-        gives: the tensor that the caller gets, by its index in the file; None for the file's outputs.
+        gives: tensors that the caller gets, by their index in the file; without any the file's outputs.
 
     Raises:
         FileError: if there is no such file, or it is damaged.
         GraphError: if it holds what is not translated.
     """
     return _Translation(read_litert(path), rounds=rounds).model(gives)
+
+
+def grid_of(path: str | Path, tensor: int) -> Grid:
+    """What the integers of a tensor of a .tflite file stand for.
+
+    Args:
+        path: of the file.
+        tensor: by its index.
+    """
+    return _Translation(read_litert(path), rounds=False).grid(tensor)
 
 
 def write_giving(path: str | Path, tensor: int, target: str | Path) -> Path:
@@ -129,14 +140,14 @@ class _Translation:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
 
-    def model(self, gives: int | None) -> onnx.ModelProto:
+    def model(self, gives: Sequence[int]) -> onnx.ModelProto:
         for operator, table in zip(self.source.operators, self.steps, strict=True):
             if operator.kind not in KINDS:
                 fact = f"computes {operator.kind}, which is not translated"
                 raise GraphError(f"{self.source.place}: {self.name(operator.outputs[0])}", fact, remedy="translate it")
             options = table.table(4)
             KINDS[operator.kind](self, operator, options if options is not None else table)
-        outputs = self.source.outputs if gives is None else (gives,)
+        outputs = tuple(gives) or self.source.outputs
         made = [one for operator in self.source.operators for one in operator.outputs]
         graph = helper.make_graph(
             self.nodes,
@@ -180,22 +191,22 @@ class _Translation:
 
     # What is written
 
-    def constant(self, name: str, values: np.ndarray) -> str:
+    def constant(self, name: str, values: np.ndarray | np.generic) -> str:
         """A constant, by its name; written once."""
         if all(one.name != name for one in self.constants):
             self.constants.append(numpy_helper.from_array(np.asarray(values, order="C"), name))
         return name
 
-    def write(self, kind: str, inputs: list[str], made: int, **attributes: object) -> None:
+    def write(self, kind: str, inputs: list[str], made: int, **attributes: Any) -> None:
         """A node that gives some of what it reads, and nothing new."""
         self.nodes.append(helper.make_node(kind, inputs, [self.name(made)], self.name(made), **attributes))
 
     def write_sum(
-        self, kind: str, inputs: list[str], made: int, *, activation: int | None = None, **attributes: object
+        self, kind: str, inputs: list[str], made: int, *, activation: int | None = None, **attributes: Any
     ) -> None:
         """A node whose outputs are new numbers: clipped if there can be an activation, and rounded if wanted."""
         name, grid = self.name(made), self.grid(made)
-        steps: list[tuple[str, list[str], dict[str, object]]] = [(kind, inputs, attributes)]
+        steps: list[tuple[str, list[str], dict[str, Any]]] = [(kind, inputs, attributes)]
         if activation is not None:
             if activation not in ACTIVATIONS:
                 raise GraphError(f"{self.source.place}: {name}", f"has activation {activation}", remedy="translate it")
@@ -203,7 +214,10 @@ class _Translation:
             bounds = self.constant(f"{name}/low", np.float32(low)), self.constant(f"{name}/high", np.float32(high))
             steps.append(("Clip", [*bounds], {}))
         if self.rounds:
-            points = self.constant(f"{name}/scale", np.float32(grid.scale)), self.constant(f"{name}/zero", np.uint8(grid.zero))
+            points = (
+                self.constant(f"{name}/scale", np.float32(grid.scale)),
+                self.constant(f"{name}/zero", np.uint8(grid.zero)),
+            )
             steps += [("QuantizeLinear", [*points], {}), ("DequantizeLinear", [*points], {})]
         before: list[str] = []
         for index, (step, others, settings) in enumerate(steps):
@@ -242,7 +256,7 @@ def _pool(into: _Translation, operator: LiteRtOperator, options: Table) -> None:
     given, made = operator.inputs[0], operator.outputs[0]
     stride, kernel = [(options.number(first + 1, "i"), options.number(first, "i")) for first in (1, 3)]
     pads = _pads(into.shape(given)[2:], kernel, stride, (1, 1), options.number(0, "b"))
-    settings = {"kernel_shape": kernel, "strides": stride, "pads": pads}
+    settings: dict[str, Any] = {"kernel_shape": kernel, "strides": stride, "pads": pads}
     if operator.kind == "max_pool":
         into.write("MaxPool", [into.name(given)], made, **settings)
     else:
@@ -253,7 +267,9 @@ def _pads(
     sizes: tuple[int, ...], kernel: tuple[int, ...], stride: tuple[int, int], dilations: tuple[int, int], kind: int
 ) -> list[int]:
     """Points before both axes, then after both."""
-    each = [same_padding(*axis) if kind == SAME else (0, 0) for axis in zip(sizes, kernel, stride, dilations, strict=True)]
+    each = [
+        same_padding(*axis) if kind == SAME else (0, 0) for axis in zip(sizes, kernel, stride, dilations, strict=True)
+    ]
     return [before for before, _ in each] + [after for _, after in each]
 
 
