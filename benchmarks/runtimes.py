@@ -164,7 +164,7 @@ def equal_figure(
             moved_files = [write_litert_order(one, other, Path(folder, f"{number}_{one.name}")) for one in files]
             found = [[run_litert(one, [image], kernels=kernels)[0] for one in moved_files] for image in given]
             shares.append(equal_share(filed, found))
-    compared = f"{len(others)} orders other than the file's; {_varied(filed)}"
+    compared = f"orders other than the file's: {len(others)}; {_varied(filed)}"
     return Figure(f"{name}, equal outputs", min(shares), "share", "== 1", compared)
 
 
@@ -262,7 +262,8 @@ def _ordered(name: str, file: Path, samples: Sequence[dict[str, np.ndarray]]) ->
     yield Figure(f"{name}, follows the file", sum(follows) / len(follows), "share", "== 1", compared)
     yield from held_figures(name, found, runs[0][-1], runs[1][-1])
     usual = [run_onnx_in_order(one, samples[0], reuses=True, plans_block=True) for one in (file, least)]
-    yield from default_figure(name, found, *usual)
+    alone = run_onnx_in_order(least, samples[0], reuses=True), run_onnx_in_order(least, samples[0], plans_block=True)
+    yield from default_figure(name, found, usual[0], usual[1], alone)
 
 
 def held_figures(name: str, found: Order, filed: OnnxRun, least: OnnxRun) -> Iterator[Figure]:
@@ -287,20 +288,24 @@ def held_figures(name: str, found: Order, filed: OnnxRun, least: OnnxRun) -> Ite
     yield Figure(f"{name}, held bytes saved", 1 - least.held_bytes / filed.held_bytes, "share", None, compared)
 
 
-def default_figure(name: str, found: Order, filed: OnnxRun, least: OnnxRun) -> Iterator[Figure]:
-    """What it held with ONNX Runtime's usual settings, which plan one block and can undo what the order saves.
+def default_figure(
+    name: str, found: Order, filed: OnnxRun, least: OnnxRun, alone: tuple[OnnxRun, OnnxRun]
+) -> Iterator[Figure]:
+    """What it held with ONNX Runtime's usual settings for memory, which can undo what the order saves.
 
     Args:
         name: of the model.
         found: the least order with its proof.
         filed: the second run in the file's order.
         least: the second run in the least.
+        alone: the least with the one setting alone, and with the other.
     """
+    reused, planned = (run.held_bytes for run in alone)
     if least.held_bytes is None or filed.held_bytes is None:
         return
     compared = (
-        f"held {least.held_bytes:,}, file order {filed.held_bytes:,}; places of dead values go to values of the same "
-        "size alone, and the block is laid greedily; the other figures are without either"
+        f"held {least.held_bytes:,}, file order {filed.held_bytes:,}; with places of dead values reused alone "
+        f"{reused:,}, with one block planned alone {planned:,}; the other figures are without either"
     )
     said = f"{name}, places reused and one block planned, held over least peak"
     yield Figure(said, least.held_bytes / found.peak, "x", None, compared)
