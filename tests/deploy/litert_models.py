@@ -17,7 +17,7 @@ FLOAT, INT32 = 0, 2
 
 @dataclass(frozen=True)
 class T:
-    """A tensor; with data it is a constant, whose data may be behind the flatbuffer."""
+    """A tensor; with data it is a constant, whose data may be behind the flatbuffer; a grid is a scale and a zero."""
 
     shape: tuple[int, ...]
     data: np.ndarray | None = None
@@ -25,6 +25,7 @@ class T:
     name: str | None = None
     state: bool = False
     behind: bool = False
+    grid: tuple[float, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,11 @@ def _graph(b, tensors, kept, operators, inputs, outputs):
     for index, (tensor, buffer) in enumerate(zip(tensors, kept, strict=True)):
         name, shape = b.CreateString(f"t{index}" if tensor.name is None else tensor.name), numbers(b, tensor.shape)
         fields = {0: ("offset", shape), 1: ("Int8", tensor.type), 2: ("Uint32", buffer), 3: ("offset", name)}
+        if tensor.grid is not None:
+            scale, zero = (
+                b.CreateNumpyVector(np.array([x], t)) for x, t in zip(tensor.grid, ("<f4", "<i8"), strict=True)
+            )
+            fields[4] = ("offset", table(b, {2: ("offset", scale), 3: ("offset", zero)}))
         made.append(table(b, fields | ({5: ("Bool", True)} if tensor.state else {})))
     steps = []
     for index, op in enumerate(operators):

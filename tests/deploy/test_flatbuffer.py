@@ -30,6 +30,7 @@ def test_what_was_written_is_read():
     assert root.text(1) == "größe"
     assert root.numbers(2) == (1, -2, 3)
     assert root.count(2, 4) == 3
+    assert root.raw(2, 4) == struct.pack("<3i", 1, -2, 3)
     assert [one.number(0, "i") for one in root.tables(3)] == [7, 8]
     assert root.table(4).number(0, "i") == 8
 

@@ -109,6 +109,12 @@ class Table:
         self.file.spend(4 * count)
         return struct.unpack_from(f"<{count}i", self.file.content, start)
 
+    def raw(self, field: int, size: int) -> bytes:
+        """The bytes of a field that is a vector of entries of `size` bytes."""
+        start, count = self._vector(field, size)
+        self.file.spend(count * size)
+        return self.file.content[start : start + count * size]
+
     def count(self, field: int, size: int) -> int:
         """How many entries of `size` bytes a field has that is a vector."""
         return self._vector(field, size)[1]
