@@ -6,7 +6,18 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks import against_aimet, arena, auto, data_free, post_training, qdrop
+from benchmarks import (
+    against_aimet,
+    arena,
+    auto,
+    data_free,
+    first_layer,
+    fitted_rounding,
+    fitting_memory,
+    mixed_precision,
+    qdrop,
+    scheduling,
+)
 from benchmarks.allocator import restart_tuned
 from benchmarks.results import Results, load_all, page, save
 from benchmarks.runner import Benchmark, run, summary
@@ -15,11 +26,15 @@ from microjoule.records.files import write_atomically
 
 BENCHMARKS: dict[str, Benchmark] = {
     "data_free": data_free,
-    "post_training": post_training,
+    "first_layer": first_layer,
+    "fitted_rounding": fitted_rounding,
+    "fitting_memory": fitting_memory,
+    "mixed_precision": mixed_precision,
     "qdrop": qdrop,
     "against_aimet": against_aimet,
     "auto": auto,
     "arena": arena,
+    "scheduling": scheduling,
 }
 """Name -> module; a new benchmark is imported above and named here."""
 

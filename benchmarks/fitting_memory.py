@@ -1,7 +1,6 @@
 """The most memory that fitting takes: MobileNetV2 and 1024 images of 224x224, in a process of its own."""
 
 import multiprocessing
-import resource
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from torch.utils.data import ConcatDataset, Subset
 import microjoule as mj
 from benchmarks.figure import Figure
 from benchmarks.subjects import MOBILENET_V2, images
+from microjoule.deploy.measure_process import peak_bytes as process_peak
 
 IMAGES, HELD = 1024, 500
 """As many as are asked for, and as the set holds: some are used twice, which takes as much memory."""
@@ -42,10 +42,6 @@ def peak_bytes(data: Path, count: int) -> tuple[int, int]:
     mj.quantize(network, weights=4)
     mj.calibrate(network, some, samples=64)
     whole, rest = divmod(count, len(some))
-    before = _peak()
+    before = process_peak()
     mj.gptq(network, ConcatDataset([*[some] * whole, Subset(some, range(rest))]))
-    return before, _peak()
-
-
-def _peak() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return before, process_peak()
