@@ -62,8 +62,8 @@ def mixed_precision(
         input_range: smallest and largest value of the network's inputs; None takes those of its example inputs.
         samples: on how many of the first inputs losses are measured; the rounding looks at all.
         seed: of every draw.
-        folder: keeps the chosen bits, and each rounded layer, as soon as it is there; the same call then goes on where it
-            was interrupted.
+        folder: keeps the bits, and each rounded layer, as soon as it is there; the same call then goes on where it was
+            interrupted.
 
     Returns:
         A new network with quantizers, frozen; its history ends with the record of the choice.
