@@ -68,7 +68,11 @@ class DenseLayer(nn.Module):
         self.second = nn.Sequential(nn.BatchNorm2d(inner), nn.ReLU(), second)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, inputs, h, w) -> (n, inputs + growth, h, w)."""
+        """Its input with what is made of it.
+
+        Args:
+            x: (n, inputs, h, w).
+        """
         return torch.cat([x, self.second(self.first(x))], 1)
 
 
@@ -92,7 +96,11 @@ class DenseNet(nn.Module):
         self.layers = nn.Sequential(*layers, *head)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, 3, h, w) -> (n, 1000)."""
+        """Scores of the classes.
+
+        Args:
+            x: (n, 3, h, w).
+        """
         found: Tensor = self.layers(x)
         return found
 
@@ -108,7 +116,11 @@ class Inception(nn.Module):
         self.pooled = nn.Sequential(nn.MaxPool2d(3, 1, 1), _convolution(inputs, pooled, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, inputs, h, w) -> (n, outputs, h, w)."""
+        """All branches.
+
+        Args:
+            x: (n, inputs, h, w).
+        """
         return torch.cat([self.one(x), self.three(x), self.five(x), self.pooled(x)], 1)
 
 
@@ -126,6 +138,10 @@ class GoogLeNet(nn.Module):
         self.layers = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1024, 1000))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, 3, h, w) -> (n, 1000)."""
+        """Scores of the classes.
+
+        Args:
+            x: (n, 3, h, w).
+        """
         found: Tensor = self.layers(x)
         return found
