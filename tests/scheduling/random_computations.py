@@ -1,5 +1,7 @@
 """Small computations of every kind, and what they take by the words of `computation`: sets alone, nothing clever."""
 
+import functools
+import inspect
 import random
 
 from microjoule.scheduling.computation import Computation, Operator, Value
@@ -14,6 +16,27 @@ def computation_of(sizes, operators, *, inputs=(0,), outputs=()):
 def operator_of(inputs, *outputs, **options):
     """An operator that is named for the first value that it writes."""
     return Operator(f"o{outputs[0]}", tuple(inputs), outputs, **options)
+
+
+def for_seeds(count):
+    """Run a test's body for each seed, and say which one failed: a test for each would take longer than its body."""
+
+    def decorate(test):
+        @functools.wraps(test)
+        def run(**fixtures):
+            for seed in range(count):
+                try:
+                    test(seed=seed, **fixtures)
+                except Exception as error:
+                    error.add_note(f"with seed {seed}")
+                    raise
+
+        given = inspect.signature(test)
+        rest = [one for name, one in given.parameters.items() if name != "seed"]
+        run.__signature__ = given.replace(parameters=rest)
+        return run
+
+    return decorate
 
 
 # At random ------------------------------------------------------------------------------------------------------------
@@ -163,12 +186,20 @@ class Naive:
         return [one for one, needed in enumerate(self.before) if one not in done and needed <= done]
 
 
+def smallest_peaks_through(naive):
+    """For each set the smallest peak of the orders that run it first: up to it, and from it on."""
+    downsets = naive.downsets()
+    before, after = {frozenset(): naive.live(set())}, {downsets[-1]: naive.live(downsets[-1])}
+    for done in downsets:
+        for one in naive.ready(done):
+            peak = max(before[done], naive.need(one, done))
+            before[done | {one}] = min(before.get(done | {one}, peak), peak)
+    for done in downsets[-2::-1]:
+        after[done] = min(max(after[done | {one}], naive.need(one, done)) for one in naive.ready(done))
+    return before, after
+
+
 def smallest_peak(computation):
     """By trying all sets of operators, in all orders."""
     naive = Naive(computation)
-    best = {frozenset(): naive.live(set())}
-    for done in naive.downsets():
-        for one in naive.ready(done):
-            after = done | {one}
-            best[after] = min(best.get(after, 1 << 60), max(best[done], naive.need(one, done)))
-    return best[frozenset(range(len(computation.operators)))]
+    return smallest_peaks_through(naive)[0][frozenset(range(len(computation.operators)))]

@@ -3,7 +3,14 @@ import pytest
 from microjoule.scheduling.beam import beam
 from microjoule.scheduling.memory import Memory
 from microjoule.scheduling.views import without_views
-from tests.scheduling.random_computations import Naive, computation_of, operator_of, random_computation, smallest_peak
+from tests.scheduling.random_computations import (
+    Naive,
+    computation_of,
+    for_seeds,
+    operator_of,
+    random_computation,
+    smallest_peak,
+)
 
 TRAP = computation_of(
     [2, 3, 9, 9, 6], [operator_of([0], 1), operator_of([0], 2), operator_of([2], 3), operator_of([1], 4)], outputs=[4]
@@ -20,7 +27,7 @@ def test_greedy_takes_the_smallest_peak_and_then_the_fewest_bytes_left():
 
 @pytest.mark.parametrize("backwards", [False, True])
 @pytest.mark.parametrize("width", [1, 2, 16])
-@pytest.mark.parametrize("seed", range(15))
+@for_seeds(15)
 def test_the_operators_of_a_beam_can_run(seed, width, backwards):
     plain, _ = without_views(random_computation(seed))
     order = beam(Memory(plain, backwards=backwards), width)
@@ -29,7 +36,7 @@ def test_the_operators_of_a_beam_can_run(seed, width, backwards):
 
 
 @pytest.mark.parametrize("backwards", [False, True])
-@pytest.mark.parametrize("seed", range(60))
+@for_seeds(60)
 def test_a_beam_as_wide_as_there_are_sets_finds_the_smallest_peak(seed, backwards):
     plain, _ = without_views(random_computation(seed))
     order = beam(Memory(plain, backwards=backwards), 512)

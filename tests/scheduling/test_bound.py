@@ -1,5 +1,3 @@
-import pytest
-
 from microjoule.scheduling.bits import mask
 from microjoule.scheduling.bound import Bottleneck, bottleneck
 from microjoule.scheduling.memory import Memory
@@ -7,6 +5,7 @@ from microjoule.scheduling.views import without_views
 from tests.scheduling.random_computations import (
     Naive,
     computation_of,
+    for_seeds,
     operator_of,
     random_computation,
     smallest_peak,
@@ -52,7 +51,7 @@ def test_without_operators_there_is_no_bound():
     assert bottleneck(Memory(computation_of([5], []))) == Bottleneck(0, 0, frozenset())
 
 
-@pytest.mark.parametrize("seed", range(120))
+@for_seeds(120)
 def test_each_operator_needs_as_much_in_every_order(seed):
     plain, _ = without_views(random_computation(seed, most=7))
     naive, memory = Naive(plain), Memory(plain)

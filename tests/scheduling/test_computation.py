@@ -4,7 +4,13 @@ import pytest
 
 from microjoule.errors import GraphError
 from microjoule.scheduling.computation import LARGEST, Computation, Operator, Value, sorted_operators
-from tests.scheduling.random_computations import computation_of, operator_of, random_computation, random_orders
+from tests.scheduling.random_computations import (
+    computation_of,
+    for_seeds,
+    operator_of,
+    random_computation,
+    random_orders,
+)
 
 DIAMOND = computation_of([1, 2, 3, 4], [operator_of([0], 1), operator_of([0], 2), operator_of([1, 2], 3)], outputs=[3])
 ACCUMULATED = computation_of([1, 2, 3], [operator_of([0], 1), operator_of([0], 1), operator_of([1], 2)])
@@ -94,7 +100,7 @@ def test_an_order_against_a_need_is_refused():
 # Sorting --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", range(30))
+@for_seeds(30)
 def test_sorted_operators_can_run(seed):
     """Computation itself refuses what cannot."""
     given = random_computation(seed)
@@ -103,7 +109,7 @@ def test_sorted_operators_can_run(seed):
     assert Computation("sorted", given.values, found).values == given.values
 
 
-@pytest.mark.parametrize("seed", range(10))
+@for_seeds(10)
 def test_every_order_of_ready_operators_is_taken(seed):
     given = random_computation(seed)
     for order in random_orders(given, 3):

@@ -5,7 +5,7 @@ from microjoule.scheduling.bits import mask, ones
 from microjoule.scheduling.cuts import least_live
 from microjoule.scheduling.memory import Memory
 from microjoule.scheduling.views import without_views
-from tests.scheduling.random_computations import Naive, computation_of, operator_of, random_computation
+from tests.scheduling.random_computations import Naive, computation_of, for_seeds, operator_of, random_computation
 
 HILL = computation_of([9, 4, 8, 5], [operator_of([0], 1), operator_of([1], 2), operator_of([2], 3)], outputs=[3])
 """Live after none, one, two and three operators: 9, 4, 8 and 5 bytes."""
@@ -38,7 +38,7 @@ def bounds(naive, memory, seed):
 
 
 @pytest.mark.parametrize("backwards", [False, True])
-@pytest.mark.parametrize("seed", range(60))
+@for_seeds(60)
 def test_the_cut_is_the_minimum_over_all_sets_between(seed, backwards):
     plain, _ = without_views(random_computation(seed, most=6))
     naive, memory = Naive(plain), Memory(plain, backwards=backwards)
@@ -53,7 +53,7 @@ def test_the_cut_is_the_minimum_over_all_sets_between(seed, backwards):
         assert low <= done <= high
 
 
-@pytest.mark.parametrize("seed", range(40))
+@for_seeds(40)
 def test_values_of_an_operator_count_as_started_everywhere(seed):
     plain, _ = without_views(random_computation(seed, most=6))
     naive, memory = Naive(plain), Memory(plain)

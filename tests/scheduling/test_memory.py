@@ -1,9 +1,7 @@
-import pytest
-
 from microjoule.scheduling.bits import mask, ones
 from microjoule.scheduling.memory import Memory
 from microjoule.scheduling.views import without_views
-from tests.scheduling.random_computations import Naive, computation_of, operator_of, random_computation
+from tests.scheduling.random_computations import Naive, computation_of, for_seeds, operator_of, random_computation
 
 CHAIN = computation_of([5, 7, 3], [operator_of([0], 1, workspace_bytes=2), operator_of([1], 2)], outputs=[2])
 
@@ -69,7 +67,7 @@ def every_state(memory):
     return found
 
 
-@pytest.mark.parametrize("seed", range(80))
+@for_seeds(80)
 def test_every_state_is_as_defined(seed):
     plain, _ = without_views(random_computation(seed, most=7))
     naive, memory = Naive(plain), Memory(plain)
@@ -84,7 +82,7 @@ def test_every_state_is_as_defined(seed):
             assert memory.run(one, state) == (naive.need(one, done), naive.live(done | {one}))
 
 
-@pytest.mark.parametrize("seed", range(80))
+@for_seeds(80)
 def test_every_state_from_the_end_is_as_defined(seed):
     """What has run from the end is what has not run yet; before an operator it is live what was live after it."""
     plain, _ = without_views(random_computation(seed, most=7))
@@ -100,7 +98,7 @@ def test_every_state_from_the_end_is_as_defined(seed):
             assert memory.run(one, state) == (naive.need(one, left - {one}), naive.live(left - {one}))
 
 
-@pytest.mark.parametrize("seed", range(40))
+@for_seeds(40)
 def test_both_directions_have_the_same_closures(seed):
     plain, _ = without_views(random_computation(seed))
     earlier, later = Memory(plain).closures()

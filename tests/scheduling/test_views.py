@@ -2,7 +2,14 @@ import pytest
 
 from microjoule.scheduling.computation import Computation, Operator, Value
 from microjoule.scheduling.views import origins, with_views, without_views
-from tests.scheduling.random_computations import Naive, computation_of, operator_of, random_computation, random_orders
+from tests.scheduling.random_computations import (
+    Naive,
+    computation_of,
+    for_seeds,
+    operator_of,
+    random_computation,
+    random_orders,
+)
 
 JOINED = computation_of(
     [1, 2, 3, 5, 5, 4],
@@ -58,7 +65,7 @@ def test_a_view_is_placed_as_soon_as_it_can_be():
     assert with_views(early, [0]) == (1, 0)
 
 
-@pytest.mark.parametrize("seed", range(80))
+@for_seeds(80)
 def test_the_same_memory_with_and_without_views(seed):
     given = random_computation(seed)
     plain, kept = without_views(given)

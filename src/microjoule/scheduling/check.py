@@ -144,6 +144,8 @@ def result_problems(computation: Computation, result: Order, *, states: int = 20
 
 def bottleneck_problems(given: Definitions, proof: Bottleneck, bound: int) -> list[str]:
     """What is wrong with the proof that an operator needs that much in every order."""
+    if wrong := _unknown(given, [proof.operator]):
+        return wrong
     operator = given.kept.index(proof.operator)
     low, high = given.before[operator], frozenset(range(len(given.operators)))
     while more := {one for needed in low for one in given.before[needed]} - low:
@@ -165,6 +167,8 @@ def exhausted_problems(given: Definitions, proof: Exhausted, bound: int, *, stat
         bound: in bytes.
         states: how many may be looked at.
     """
+    if wrong := _unknown(given, [index for passed in proof.passed for index in passed]):
+        return wrong
     number = {index: position for position, index in enumerate(given.kept)}
     everything = frozenset(range(len(given.operators)))
     start = frozenset[int]()
@@ -175,6 +179,11 @@ def exhausted_problems(given: Definitions, proof: Exhausted, bound: int, *, stat
             return wrong
         start = end
     return _refuted(given, start, bound, states, everything if proof.backwards else None)
+
+
+def _unknown(given: Definitions, named: Iterable[int]) -> list[str]:
+    unknown = sorted(set(named) - set(given.kept))
+    return [f"names operators {unknown} in its proof, which are views or not there"] if unknown else []
 
 
 def _seen(done: Done, everything: Done | None) -> Done:
