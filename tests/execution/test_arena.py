@@ -7,12 +7,13 @@ from microjoule.capture.export import capture
 from microjoule.errors import DataError, GraphError, SettingError
 from microjoule.execution.arena import run_in_arena
 from microjoule.execution.run import run
+from microjoule.graph.ops import aten
 from microjoule.quantization.calibrate import calibrate
 from microjoule.quantization.simulate import quantize
 from microjoule.scheduling.schedule import schedule
 from microjoule.zoo.cards import card
 from microjoule.zoo.models import load
-from tests.capture.models import MODELS
+from tests.capture.models import MODELS, Function
 from tests.scheduling.branching import Branching, X
 
 
@@ -130,6 +131,66 @@ def test_not_in_place_is_seen():
     assert not is_equal(in_arena(network, record, inputs, in_place=()), run(network, inputs))
 
 
+def test_while_an_operator_runs_only_what_is_needed_is_not_overwritten():
+    network, seen = capture(Two(), X), []
+    places = {"x": range(1024), "a": range(1024, 2048), "b": range(2048, 3072)}
+    layer = network.module.get_submodule("b")
+    layer.register_forward_pre_hook(lambda _, args: seen.append(bytes(args[0].untyped_storage())))
+    run_in_arena(network, (X,), places, 3072)
+    (memory,) = seen
+    assert memory[:1024] == memory[2048:] == b"\xff" * 1024
+    assert memory[1024:2048] != b"\xff" * 1024
+
+
+def test_a_view_may_have_a_place_of_its_own():
+    network = capture(nn.Sequential(nn.Conv2d(4, 4, 1), nn.Flatten(), nn.Sigmoid()), X)
+    places = {"input_1": range(1024), "_0": range(1024, 2048), "_1": range(1024), "_2": range(1024, 2048)}
+    assert is_equal(run_in_arena(network, (X,), places, 2048), run(network, (X,)))
+
+
+def test_outputs_hold_no_arena():
+    network, record, inputs = planned(Branching(), (X,))
+    assert in_arena(network, record, inputs).untyped_storage().nbytes() == 512
+
+
+def test_a_size_may_be_read_when_its_value_is_overwritten():
+    """Sizes are numbers, so that a plan does not keep a value for them."""
+    network, seen = capture(Two(), X), []
+    layer = network.module.get_submodule("b")
+    layer.register_forward_pre_hook(lambda _, args: seen.append(bytes(args[0].untyped_storage())))
+    b = network.node("b")
+    with network.graph.inserting_after(b):
+        size = network.graph.call_function(aten.sym_size.int, (network.node("x"), 1))
+    with network.graph.inserting_after(size):
+        scaled = network.graph.call_function(aten.mul.Tensor, (b, size))
+    b.replace_all_uses_with(scaled, delete_user_cb=lambda user: user is not scaled)
+    network.recompile()
+    places = {"x": range(1024), "a": range(1024, 2048), "b": range(2048, 3072), "mul_tensor": range(1024)}
+    assert is_equal(run_in_arena(network, (X,), places, 3072), run(network, (X,)))
+    assert seen[0][:1024] == b"\xff" * 1024
+
+
+def test_values_keep_their_strides():
+    """Operators may compute in another order on a layout of another kind."""
+    network = capture(Function(lambda m, x: m.conv(x).permute(0, 2, 3, 1).sigmoid(), conv=nn.Conv2d(4, 4, 1)), X)
+    record = schedule(network, simulated=True)
+    found, expected = in_arena(network, record, (X,)), run(network, (X,))
+    assert found.stride() == expected.stride() != found.contiguous().stride()
+    assert is_equal(found, expected)
+
+
+def test_an_input_that_nobody_reads_is_overwritten_at_once():
+    network, seen = capture(Function(lambda m, x, y: m.conv(x), conv=nn.Conv2d(4, 4, 1)), (X, X)), []
+    record = schedule(network, simulated=True)
+    layer = network.module.get_submodule("conv")
+    layer.register_forward_pre_hook(lambda _, args: seen.append(bytes(args[0].untyped_storage())))
+    assert is_equal(in_arena(network, record, (X, X)), run(network, (X, X)))
+    unread = record.places[
+        next(node.name for node in network.graph.nodes if not node.users and node.op == "placeholder")
+    ]
+    assert seen[0][unread.start : unread.stop] == b"\xff" * len(unread)
+
+
 # Refusals -------------------------------------------------------------------------------------------------------------
 
 PLACES = {"x": range(1024), "a": range(1024, 2048), "b": range(1024)}
@@ -141,11 +202,20 @@ PLACES = {"x": range(1024), "a": range(1024, 2048), "b": range(1024)}
         ({}, 2047, SettingError, r"range\(1024, 2048\) in an arena of 2047 bytes"),
         ({"a": range(-4, 1020)}, 2048, SettingError, "in an arena of"),
         ({"y": range(4)}, 2048, SettingError, "is no node of this network"),
+        ({"a": range(1024, 3072, 2)}, 3072, SettingError, "in an arena of 3072 bytes"),
         ({"a": range(1024, 2044)}, 2048, GraphError, "takes 1024 bytes, and its place has 1020"),
         ({"x": range(1020)}, 2048, DataError, "takes 1024 bytes, and its place has 1020"),
         ({"a": range(1025, 2049)}, 2049, GraphError, "starts at byte 1025, and one torch.float32 has 4"),
     ],
-    ids=["arena too small", "before the arena", "no node", "too small a place", "too large an input", "not aligned"],
+    ids=[
+        "arena too small",
+        "before the arena",
+        "no node",
+        "every second byte",
+        "too small a place",
+        "too large an input",
+        "not aligned",
+    ],
 )
 def test_a_plan_that_does_not_fit_is_refused(changed, size_bytes, error, told):
     network = capture(Two(), X)

@@ -93,6 +93,12 @@ def test_an_order_that_did_not_change_is_drawn_once():
     assert list(found) == ["order", "peak", "bound"]
 
 
+def test_where_nothing_is_computed_there_is_no_peak():
+    nothing = MemoryUse(8, (Moment("flatten", 8),), None)
+    found = traces(memory_over_time(replace(RECORD, before=nothing, after=nothing)))
+    assert list(found) == ["order", "bound"]
+
+
 def test_each_value_is_a_rectangle():
     bars, size = arena_rectangles(RECORD)["data"]
     at = [placement.values[0] for placement in RECORD.arena].index("shrink_a")

@@ -103,6 +103,13 @@ def test_a_reshape_that_copies_in_pytorch_needs_memory_there():
     assert simulated.operators[-1].inplace is None
 
 
+def test_what_grows_is_not_in_place():
+    found = computation_of(capture(Function(lambda m, x: (x > 0).sigmoid() + x), X), simulated=True)
+    wide, narrow = by_name(found)["sigmoid"], by_name(found)["gt"]
+    assert wide.inplace is None
+    assert [found.values[one.outputs[0]].size_bytes for one in (narrow, wide)] == [256, 1024]
+
+
 # Several outputs, sizes, random numbers -------------------------------------------------------------------------------
 
 
@@ -144,6 +151,19 @@ def test_a_size_that_is_read_of_another_value_has_to_be_known_before():
 
     found = computation_of(with_a_size(read_size))
     assert names(found, by_name(found)["mul_tensor"].inputs) == ["b", "a"]
+
+
+def test_a_size_of_something_that_was_needed_anyhow_keeps_nothing():
+    def read_size(network):
+        summed, a = network.node("sum_1"), network.node("a")
+        with network.graph.inserting_after(summed):
+            size = network.graph.call_function(aten.sym_size.int, (a, 1))
+        with network.graph.inserting_after(size):
+            scaled = network.graph.call_function(aten.mul.Tensor, (summed, size))
+        summed.replace_all_uses_with(scaled, delete_user_cb=lambda user: user is not scaled)
+
+    found = computation_of(with_a_size(read_size))
+    assert names(found, by_name(found)["mul_tensor"].inputs) == ["sum_1"]
 
 
 def test_random_numbers_are_drawn_in_their_order():

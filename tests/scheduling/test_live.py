@@ -45,6 +45,12 @@ def test_an_output_in_place_of_what_is_wanted_is_live_beside_it():
     assert live_values(Computation("c", values, (Operator("y", (0,), (1,), inplace=0),)), (), 0) == [0, 1]
 
 
+def test_an_output_that_another_operator_has_begun_is_not_in_place():
+    values = (Value("x", 8, is_input=True), Value("y", 8, is_output=True))
+    computation = Computation("c", values, (Operator("a", (), (1,)), Operator("b", (0,), (1,), inplace=0)))
+    assert live_values(computation, (0,), 1) == [0, 1]
+
+
 def test_what_nobody_reads_is_live_while_it_is_written_and_an_input_never():
     values = (Value("x", 8, is_input=True), Value("y", 8), Value("z", 8, is_output=True))
     computation = Computation("c", values, (Operator("y", (), (1,)), Operator("z", (), (2,))))

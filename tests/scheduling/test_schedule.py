@@ -57,6 +57,8 @@ def test_the_nodes_run_in_the_order_of_the_record():
     assert operators(network) == [step.operator for step in record.after.steps] != GIVEN
     assert [step.operator for step in record.before.steps] == GIVEN
     assert sorted(operators(network)) == sorted(GIVEN)
+    code = network.module.code
+    assert code.index("shrink_a") < code.index("grow_b")
 
 
 def test_memory_over_time_by_hand():
@@ -119,6 +121,54 @@ def test_an_order_that_is_best_already_is_left_as_it_is():
     record = schedule(network)
     assert operators(network) == nodes
     assert record.before == record.after
+
+
+def late_view(m, x):
+    a = m.a(x)
+    b = m.b(a)
+    return a.flatten(1).sum(1) + b.flatten(1).sum(1)
+
+
+@pytest.mark.parametrize(
+    ("model", "inputs"),
+    [MODELS["functional"], (Function(late_view, a=nn.Conv2d(4, 4, 1), b=nn.Conv2d(4, 4, 1)), X)],
+    ids=["stored tensors in front of all", "views that could come earlier"],
+)
+def test_what_could_be_elsewhere_without_gain_stays(model, inputs):
+    network = capture(model, inputs)
+    nodes = operators(network)
+    record = schedule(network)
+    assert operators(network) == nodes
+    assert record.before == record.after
+
+
+def test_a_size_comes_after_what_it_is_the_size_of():
+    network = capture(Branching(), X)
+    grown, shrunk = network.node("grow_b"), network.node("shrink_b")
+    with network.graph.inserting_before(shrunk):
+        size = network.graph.call_function(aten.sym_size.int, (grown, 1))
+    with network.graph.inserting_after(shrunk):
+        scaled = network.graph.call_function(aten.mul.Tensor, (shrunk, size))
+    shrunk.replace_all_uses_with(scaled, delete_user_cb=lambda user: user is not scaled)
+    network.recompile()
+    expected = run(network, (X,))
+    record = schedule(network)
+    assert record.after.peak_bytes < record.before.peak_bytes
+    nodes = operators(network)
+    assert nodes.index(size.name) == nodes.index("grow_b") + 1
+    assert torch.equal(run(network, (X,)), expected)
+
+
+def test_a_size_of_the_input_comes_before_the_first_operator():
+    def function(m, x):
+        flat = x.reshape(x.shape[0], 4, 64)
+        return m.inner(flat.reshape(x.shape[0], 4, 8, 8))
+
+    network = capture(Function(function, inner=Branching()), X.repeat(2, 1, 1, 1))
+    expected = run(network, (X,))
+    record = schedule(network)
+    assert record.after.peak_bytes < record.before.peak_bytes
+    assert torch.equal(run(network, (X,)), expected)
 
 
 def test_stored_tensors_and_sizes_come_before_who_reads_them():
@@ -189,3 +239,8 @@ def test_each_value_has_its_bytes_and_views_have_none():
     assert record.places["conv"] == record.places["relu"]
     assert record.in_place == {"relu"}
     assert len(record.places["args_0"]) == 1024
+
+
+def test_a_value_of_no_bytes_has_no_place():
+    network = capture(Function(lambda m, x: torch.cat([x[:, :0].relu(), m.conv(x)], 1), conv=nn.Conv2d(4, 4, 1)), X)
+    assert set(schedule(network, simulated=True).places) == {"args_0", "conv", "cat"}

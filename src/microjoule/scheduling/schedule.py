@@ -47,16 +47,16 @@ def schedule(
 
 def _reorder(network: Network, names: Sequence[str]) -> None:
     """Move the nodes."""
-    nodes = _with_the_rest(network, [network.node(name) for name in names])
+    nodes = _with_sizes(network, [network.node(name) for name in names])
     end = network.graph.output_node()
     for node in nodes:
         end.prepend(node)
     network.recompile()
 
 
-def _with_the_rest(network: Network, operators: Sequence[Node]) -> list[Node]:
-    """All nodes but inputs and output: a size as soon as it is known, a stored tensor before it is first read."""
-    placed = {node for node in network.graph.nodes if node.op == "placeholder"}
+def _with_sizes(network: Network, operators: Sequence[Node]) -> list[Node]:
+    """All nodes that move: operators, and sizes as soon as they are known. Stored tensors are left in front of them."""
+    placed = {node for node in network.graph.nodes if node.op in ("placeholder", "get_attr")}
     sizes = [node for node in network.graph.nodes if kind(network.module, node) == "size"]
     found: list[Node] = []
 
@@ -71,9 +71,6 @@ def _with_the_rest(network: Network, operators: Sequence[Node]) -> list[Node]:
 
     place_sizes()
     for operator in operators:
-        for stored in operator.all_input_nodes:
-            if stored.op == "get_attr" and stored not in placed:
-                place(stored)
         place(operator)
         place_sizes()
     return found
