@@ -10,6 +10,7 @@ from pathlib import Path
 from benchmarks import no_gain, runtimes
 from benchmarks.figure import Figure
 from benchmarks.milp import least_peak
+from benchmarks.random_computations import random_computation
 from benchmarks.randwire import cell, with_kinds
 from microjoule.deploy.litert_order import Accounting, litert_computation
 from microjoule.scheduling import (
@@ -31,7 +32,6 @@ from microjoule.scheduling import (
     rewrite,
     serenity,
 )
-from tests.scheduling.random_computations import random_computation
 
 CELLS = {"A": range(5, 33), "B": range(34, 57), "C": range(58, 82)}
 """The operators of SwiftNet's cells in the public model's file."""

@@ -1,4 +1,4 @@
-"""Small computations of every kind, and what they take by the words of `computation`: sets alone, nothing clever."""
+"""Small computations by hand, and what any takes by the words of `computation`: sets alone, nothing clever."""
 
 import functools
 import inspect
@@ -39,62 +39,7 @@ def for_seeds(count):
     return decorate
 
 
-# At random ------------------------------------------------------------------------------------------------------------
-
-
-def random_computation(seed, *, most=9):
-    """Up to some operators, with accumulation, in place, views, workspaces, dead values and values of no bytes."""
-    return _Draft(seed).computation(most)
-
-
-class _Draft:
-    """A computation that grows."""
-
-    def __init__(self, seed):
-        self.seed, self.random = seed, random.Random(seed)
-        self.values, self.operators = [], []
-
-    def computation(self, most):
-        wanted = self.random.randint(1, most)
-        for _ in range(self.random.randint(1, 2)):
-            self.value(self.size(), is_input=True)
-        while len(self.operators) < wanted:
-            inputs = self.some(self.random.choice([0, 1, 1, 1, 2, 2, 3]))
-            kind = self.random.random()
-            if kind < 0.15 and inputs:
-                self.operator(inputs, self.value(sum(self.values[one].size_bytes for one in inputs)), is_view=True)
-            elif kind < 0.35:
-                self.accumulation()
-            elif inputs and self.random.random() < 0.3:
-                given = self.values[inputs[0]].size_bytes
-                output = self.value(self.random.choice([given, min(given, self.size())]))
-                self.operator(inputs, output, inplace=inputs[0], workspace_bytes=self.workspace())
-            else:
-                outputs = [self.value(self.size()) for _ in range(self.random.choice([1, 1, 1, 2]))]
-                self.operator(inputs, *outputs, workspace_bytes=self.workspace())
-        return Computation(f"seed {self.seed}", tuple(self.values), tuple(self.operators))
-
-    def accumulation(self):
-        earlier, output = len(self.values), self.value(self.size())
-        for _ in range(self.random.randint(2, 3)):
-            inputs = self.random.sample(range(earlier), min(earlier, self.random.choice([1, 1, 2])))
-            self.operator(inputs, output, workspace_bytes=self.workspace())
-
-    def size(self):
-        return self.random.choice([0, 1, 1, 2, 3, 5, 8, 13, self.random.randint(0, 50)])
-
-    def workspace(self):
-        return self.random.choice([0, 0, 0, 0, 3, 7])
-
-    def some(self, count):
-        return tuple(self.random.sample(range(len(self.values)), min(len(self.values), count)))
-
-    def value(self, size, *, is_input=False):
-        self.values.append(Value(f"v{len(self.values)}", size, is_input, self.random.random() < 0.1))
-        return len(self.values) - 1
-
-    def operator(self, inputs, *outputs, **options):
-        self.operators.append(Operator(f"o{len(self.operators)}", tuple(inputs), outputs, **options))
+# Orders ---------------------------------------------------------------------------------------------------------------
 
 
 def random_orders(computation, count, *, seed=0):

@@ -1,16 +1,10 @@
 import pytest
 
+from benchmarks.random_computations import random_computation
 from microjoule.scheduling.beam import beam
 from microjoule.scheduling.memory import Memory
 from microjoule.scheduling.views import without_views
-from tests.scheduling.random_computations import (
-    Naive,
-    computation_of,
-    for_seeds,
-    operator_of,
-    random_computation,
-    smallest_peak,
-)
+from tests.scheduling.random_computations import Naive, computation_of, for_seeds, operator_of, smallest_peak
 
 TRAP = computation_of(
     [2, 3, 9, 9, 6], [operator_of([0], 1), operator_of([0], 2), operator_of([2], 3), operator_of([1], 4)], outputs=[4]

@@ -1,15 +1,9 @@
+from benchmarks.random_computations import random_computation
 from microjoule.scheduling.bits import mask
 from microjoule.scheduling.bound import Bottleneck, bottleneck
 from microjoule.scheduling.memory import Memory
 from microjoule.scheduling.views import without_views
-from tests.scheduling.random_computations import (
-    Naive,
-    computation_of,
-    for_seeds,
-    operator_of,
-    random_computation,
-    smallest_peak,
-)
+from tests.scheduling.random_computations import Naive, computation_of, for_seeds, operator_of, smallest_peak
 
 BRANCHES = computation_of(
     [2, 9, 3, 8, 3, 1],

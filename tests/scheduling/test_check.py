@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import pytest
 
+from benchmarks.random_computations import random_computation
 from microjoule.scheduling.bound import Bottleneck, bottleneck
 from microjoule.scheduling.check import (
     Definitions,
@@ -22,7 +23,6 @@ from tests.scheduling.random_computations import (
     computation_of,
     for_seeds,
     operator_of,
-    random_computation,
     random_orders,
     smallest_peak,
 )

@@ -2,15 +2,10 @@ import re
 
 import pytest
 
+from benchmarks.random_computations import random_computation
 from microjoule.errors import GraphError
 from microjoule.scheduling.computation import LARGEST, Computation, Operator, Value, sorted_operators
-from tests.scheduling.random_computations import (
-    computation_of,
-    for_seeds,
-    operator_of,
-    random_computation,
-    random_orders,
-)
+from tests.scheduling.random_computations import computation_of, for_seeds, operator_of, random_orders
 
 DIAMOND = computation_of([1, 2, 3, 4], [operator_of([0], 1), operator_of([0], 2), operator_of([1, 2], 3)], outputs=[3])
 ACCUMULATED = computation_of([1, 2, 3], [operator_of([0], 1), operator_of([0], 1), operator_of([1], 2)])

@@ -1,11 +1,12 @@
 import pytest
 
+from benchmarks.random_computations import random_computation
 from microjoule.scheduling import cuts
 from microjoule.scheduling.bits import mask, ones
 from microjoule.scheduling.cuts import least_live
 from microjoule.scheduling.memory import Memory
 from microjoule.scheduling.views import without_views
-from tests.scheduling.random_computations import Naive, computation_of, for_seeds, operator_of, random_computation
+from tests.scheduling.random_computations import Naive, computation_of, for_seeds, operator_of
 
 HILL = computation_of([9, 4, 8, 5], [operator_of([0], 1), operator_of([1], 2), operator_of([2], 3)], outputs=[3])
 """Live after none, one, two and three operators: 9, 4, 8 and 5 bytes."""

@@ -1,10 +1,11 @@
 import pytest
 
+from benchmarks.random_computations import random_computation
 from microjoule.errors import SettingError
 from microjoule.scheduling.dynamic_program import Overrun, best_run, dynamic_program
 from microjoule.scheduling.memory import Memory
 from microjoule.scheduling.views import without_views
-from tests.scheduling.random_computations import Naive, computation_of, for_seeds, random_computation, smallest_peak
+from tests.scheduling.random_computations import Naive, computation_of, for_seeds, smallest_peak
 from tests.scheduling.test_bound import BRANCHES
 from tests.scheduling.test_views import JOINED
 

@@ -2,10 +2,10 @@ import json
 
 import pytest
 
+from benchmarks.random_computations import random_computation
 from microjoule.errors import FileError, GraphError
 from microjoule.scheduling.computation import Computation, Operator, Value
 from microjoule.scheduling.files import read_graph, write_graph
-from tests.scheduling.random_computations import random_computation
 
 EVERY_FIELD = Computation(
     "Größe",

@@ -1,7 +1,8 @@
+from benchmarks.random_computations import random_computation
 from microjoule.scheduling.bits import mask, ones
 from microjoule.scheduling.memory import Memory
 from microjoule.scheduling.views import without_views
-from tests.scheduling.random_computations import Naive, computation_of, for_seeds, operator_of, random_computation
+from tests.scheduling.random_computations import Naive, computation_of, for_seeds, operator_of
 
 CHAIN = computation_of([5, 7, 3], [operator_of([0], 1, workspace_bytes=2), operator_of([1], 2)], outputs=[2])
 

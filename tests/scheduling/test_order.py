@@ -4,6 +4,7 @@ from functools import partial
 
 import pytest
 
+from benchmarks.random_computations import random_computation
 from microjoule.errors import SettingError
 from microjoule.scheduling.bound import Bottleneck
 from microjoule.scheduling.check import result_problems
@@ -15,7 +16,6 @@ from tests.scheduling.random_computations import (
     computation_of,
     for_seeds,
     operator_of,
-    random_computation,
     random_orders,
     smallest_peak,
 )

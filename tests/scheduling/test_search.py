@@ -1,5 +1,6 @@
 import pytest
 
+from benchmarks.random_computations import random_computation
 from microjoule.scheduling import search as module
 from microjoule.scheduling.bits import ones
 from microjoule.scheduling.check import Definitions, exhausted_problems
@@ -11,7 +12,6 @@ from tests.scheduling.random_computations import (
     computation_of,
     for_seeds,
     operator_of,
-    random_computation,
     smallest_peak,
     smallest_peaks_through,
 )

@@ -1,19 +1,13 @@
 import pytest
 
+from benchmarks.random_computations import random_computation
 from microjoule.scheduling.bits import mask
 from microjoule.scheduling.dynamic_program import Overrun, dynamic_program
 from microjoule.scheduling.files import read_graph
 from microjoule.scheduling.memory import Memory
 from microjoule.scheduling.serenity import serenity, waists
 from microjoule.scheduling.views import without_views
-from tests.scheduling.random_computations import (
-    Naive,
-    computation_of,
-    for_seeds,
-    operator_of,
-    random_computation,
-    smallest_peak,
-)
+from tests.scheduling.random_computations import Naive, computation_of, for_seeds, operator_of, smallest_peak
 from tests.scheduling.test_bound import BRANCHES
 
 TWICE = computation_of(

@@ -1,9 +1,10 @@
 import pytest
 
+from benchmarks.random_computations import random_computation
 from microjoule.errors import SettingError
 from microjoule.scheduling.order import order
 from microjoule.scheduling.traffic import traffic_bytes, with_less_traffic
-from tests.scheduling.random_computations import Naive, computation_of, for_seeds, operator_of, random_computation
+from tests.scheduling.random_computations import Naive, computation_of, for_seeds, operator_of
 from tests.scheduling.test_views import JOINED
 
 CHAIN = computation_of(

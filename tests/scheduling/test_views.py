@@ -1,15 +1,9 @@
 import pytest
 
+from benchmarks.random_computations import random_computation
 from microjoule.scheduling.computation import Computation, Operator, Value
 from microjoule.scheduling.views import origins, with_views, without_views
-from tests.scheduling.random_computations import (
-    Naive,
-    computation_of,
-    for_seeds,
-    operator_of,
-    random_computation,
-    random_orders,
-)
+from tests.scheduling.random_computations import Naive, computation_of, for_seeds, operator_of, random_orders
 
 JOINED = computation_of(
     [1, 2, 3, 5, 5, 4],
