@@ -11,7 +11,7 @@ from microjoule.errors import GraphError
 from microjoule.execution.run import run
 from microjoule.graph.edit import insert_quantizer, quantize_weight
 from microjoule.graph.fold import fold_batch_norms
-from microjoule.graph.network import Example
+from microjoule.graph.network import Example, set_submodule
 from microjoule.graph.quantizer import Quantizer
 from microjoule.graph.split import by_branch, split_concatenations
 from microjoule.numerics.grid import IntGrid, Scheme
@@ -132,7 +132,6 @@ def test_the_outputs_are_equal_to_rounding(channels, kernel, stride, bias, is_de
     "layer",
     [
         nn.Conv2d(6, 4, 3, padding="same", dilation=2),
-        nn.Conv2d(6, 4, 3, padding=1, padding_mode="reflect"),
         nn.Conv2d(6, 12, 1, groups=6),
         nn.Conv2d(6, 9, 3, groups=3),
     ],
@@ -141,6 +140,15 @@ def test_the_outputs_are_equal_to_rounding(channels, kernel, stride, bias, is_de
 def test_settings_of_a_layer_are_kept(layer):
     _, record = assert_as_before(two(layer))
     assert record.added or record.joined
+
+
+def test_padding_other_than_by_zeros_is_kept():
+    """Capture writes it as an operator; a network may have it all the same."""
+    network = two(nn.Conv2d(6, 4, 3, padding=1))
+    set_submodule(network.module, "conv", nn.Conv2d(6, 4, 3, padding=1, padding_mode="reflect"))
+    network, record = assert_as_before(network)
+    assert record.added
+    assert network.module.get_submodule("conv.branch_1").padding_mode == "reflect"
 
 
 def test_batch_norms_and_activations_stay_after_it():
