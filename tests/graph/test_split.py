@@ -221,16 +221,17 @@ def test_statistics_of_outputs_go_with_their_channels_or_go():
             assert means == [[0, 1, 2, 3], [4, 5]]
 
 
-def test_settings_of_training_are_kept():
+@pytest.mark.parametrize("training", [False, True])
+def test_settings_of_training_are_kept(training):
     layer = nn.Conv2d(6, 5, 1)
     layer.weight.requires_grad_(False)
-    network = two(layer).train()
+    network = two(layer)
+    network.module.train(training)
     split_concatenations(network)
     first = network.module.get_submodule("conv.branch_0")
-    assert first.training
+    assert all(module.training == training for module in network.module.modules())
     assert not first.weight.requires_grad
     assert first.bias.requires_grad
-    assert not any(module.training for module in network.eval().module.modules())
 
 
 def test_a_split_network_is_saved_and_loaded(tmp_path):

@@ -245,12 +245,13 @@ def test_a_convolution_that_is_added_to_another_value_runs_when_that_is_there():
     "function",
     [
         lambda m, x: x + m.a(x),
+        lambda m, x: x + m.a(x * 2),
         lambda m, x: then(x * 2, lambda y: y + m.a(y)),
         lambda m, x: then(x * 2, lambda y: y + m.a(y.flip(3))),
         lambda m, x: then(x * 2, lambda y: y + m.a(y.transpose(2, 3))),
         lambda m, x: (x * 2).transpose(2, 3) + m.a(x),
     ],
-    ids=["the caller's", "what it reads", "moved", "a view of what it reads", "a view"],
+    ids=["the caller's, which it reads", "the caller's", "what it reads", "moved", "a view of what it reads", "a view"],
 )
 def test_a_sum_lies_in_place_of_nothing_that_must_stay(function):
     found = accumulated(function, "a")
@@ -265,6 +266,14 @@ def test_a_sum_on_a_grid_of_integers_is_not_accumulated():
     insert_quantizer(network, network.node("add"), Quantizer(Scheme(IntGrid(8))))
     found = computation_of(network, accumulates=True)
     assert [one.name for one in found.operators] == ["a", "b", "add", "quantizers_add"]
+
+
+def test_a_sum_lies_in_place_of_nothing_that_is_narrower():
+    network = capture(Function(lambda m, x: (x * 2).flip(3) + m.a(x), a=conv()), X)
+    insert_quantizer(network, network.node("mul"), Quantizer(Scheme(IntGrid(8))))
+    found = computation_of(network, accumulates=True)
+    assert [value.size_bytes for value in found.values if value.name in ("flip", "add")] == [256, 1024]
+    assert by_name(found)["a"].inplace is None
 
 
 def test_a_sum_with_a_stored_tensor_is_not_accumulated():

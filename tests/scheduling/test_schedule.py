@@ -264,6 +264,16 @@ def test_each_add_stands_behind_its_term_and_outputs_are_equal_to_rounding(chann
     torch.testing.assert_close(run(network, (X,)), expected, rtol=1e-5, atol=1e-6)
 
 
+def test_adds_are_linked_anew_where_the_order_is_best_already():
+    modules = {name: nn.Conv2d(4, 4, 1) for name in "abc"}
+    network = capture(Function(lambda m, x: m.a(x) + (m.b(x) + m.c(x)), **modules), X)
+    expected = run(network, (X,))
+    record = schedule(network, accumulates=True)
+    assert record.before == record.after
+    assert operators(network) == ["a", "b", "add", "c", "add_1"]
+    torch.testing.assert_close(run(network, (X,)), expected)
+
+
 def test_accumulating_a_second_time_changes_nothing():
     network = split_cell(16, 1, 8)
     first = schedule(network, accumulates=True)

@@ -120,7 +120,6 @@ class _Splitting:
         if stay:
             return []
         made = [self._split(layer, branches) for layer in layers]
-        _erase_unread(self.network, concatenation)
         return [new for new in made if new is not None]
 
     def _convolution(self, node: Node) -> Layer | None:
@@ -279,12 +278,3 @@ def _move_statistics(network: Network, layer: Layer, parts: list[Convolution]) -
     sizes = [part.out_channels for part in parts]
     for index, (mean, std) in enumerate(zip(known.mean.split(sizes), known.std.split(sizes), strict=True)):
         network.preactivations[f"{layer.path}.branch_{index}"] = Gaussian(mean.clone(), std.clone())
-
-
-def _erase_unread(network: Network, concatenation: Node) -> None:
-    """Remove a concatenation that nobody reads any more, and those that it was made of."""
-    inputs = concatenation.all_input_nodes
-    network.graph.erase_node(concatenation)
-    for one in inputs:
-        if _is_concatenation(network, one) and not one.users:
-            _erase_unread(network, one)
