@@ -13,8 +13,8 @@ SURFACE = [
     *("load_encodings", "measure"),
     "mixed_precision",
     *("natural_noise", "observe_statistics", "qdrop", "quantize", "ranges_from_statistics", "reach", "recipes"),
-    *("report", "round_weights", "run_in_arena", "schedule", "sensitivity", "sequential_mse", "smooth", "target"),
-    *("tune_allocator", "unfreeze", "verify", "weight_ranges", "zoo"),
+    *("report", "round_weights", "run_in_arena", "schedule", "sensitivity", "sequential_mse", "smooth"),
+    *("split_concatenations", "target", "tune_allocator", "unfreeze", "verify", "weight_ranges", "zoo"),
 ]
 """Every name that users may rely on: it is changed here, too, and on purpose."""
 

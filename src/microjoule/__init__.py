@@ -16,6 +16,7 @@ from microjoule.execution.arena import run_in_arena
 from microjoule.execution.evaluate import evaluate
 from microjoule.graph.fold import fold_batch_norms
 from microjoule.graph.network import Network
+from microjoule.graph.split import split_concatenations
 from microjoule.quantization.calibrate import calibrate
 from microjoule.quantization.histograms import histograms
 from microjoule.quantization.mixed_precision import mixed_precision
@@ -88,6 +89,7 @@ __all__ = [
     "sensitivity",
     "sequential_mse",
     "smooth",
+    "split_concatenations",
     "target",
     "tune_allocator",
     "unfreeze",

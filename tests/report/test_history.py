@@ -1,8 +1,9 @@
+from dataclasses import replace
 from typing import get_args
 
 import pytest
 
-from microjoule.records.facts import Equalized, Record, Run, Skipped
+from microjoule.records.facts import ConcatenationsSplit, Equalized, Record, Run, Skipped
 from microjoule.records.measured import Verified
 from microjoule.report.history import history, machine, settings
 from tests.report.samples import MACHINE, records, scheduled
@@ -48,3 +49,16 @@ def test_an_order_is_told_with_its_proof():
     assert step.summary == "The peak falls from 7.68 kB to 5.63 kB, by 27 %."
     assert [name for name, _ in step.details] == ["sizes", "proof", "arena", "states", "time"]
     assert dict(step.details)["proof"].startswith("No order can do better")
+
+
+def test_an_order_says_what_was_assumed():
+    (step,) = history([replace(scheduled(), accumulates=True)])
+    assert dict(step.details)["sizes"] == "as deployed, by a runtime whose convolutions add to sums in place"
+    assert dict(history([scheduled()])[0].details)["sizes"] == "as deployed"
+
+
+def test_split_layers_are_told_with_what_their_parts_read():
+    (step,) = history([ConcatenationsSplit({"a": ("x", "y")}, {"b": ("x", "y", "z")}, (Skipped("c", "why"),))])
+    assert step.summary == "2 layers into 5, one a branch"
+    assert step.details == (("a", "added: x, y"), ("b", "concatenated: x, y, z"))
+    assert step.skipped == (Skipped("c", "why"),)

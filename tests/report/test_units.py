@@ -92,3 +92,8 @@ def test_a_prefix_leaves_one_to_a_thousand(value):
     shown = value / 10.0 ** units.exponent(value)
     assert 0.99 < shown < 1000
     assert not units.digits(shown).startswith("1,")
+
+
+@pytest.mark.parametrize(("number", "told"), [(0, "0 layers"), (1, "1 layer"), (2, "2 layers"), (1234, "1,234 layers")])
+def test_a_number_of_things(number, told):
+    assert units.many(number, "layer") == told

@@ -5,7 +5,7 @@ from torch import nn
 
 from microjoule.capture.export import capture
 from microjoule.costs.count import costs
-from microjoule.errors import GraphError
+from microjoule.errors import GraphError, SettingError
 from microjoule.graph.edit import insert_quantizer
 from microjoule.graph.network import Example, Network
 from microjoule.graph.ops import aten
@@ -211,3 +211,105 @@ def test_the_peak_is_the_one_that_costs_counts(name):
 def test_the_peak_of_a_function_is_the_one_that_costs_counts(function):
     network = capture(Function(function, conv=conv()), X)
     assert peak_bytes(computation_of(network)) == costs(network).peak_bytes
+
+
+# Sums that are accumulated --------------------------------------------------------------------------------------------
+
+
+def accumulated(function, *names):
+    """As `computation`, with convolutions of these names that accumulate."""
+    modules = {name: nn.Conv2d(4, 4, 1) for name in names}
+    return computation_of(capture(Function(function, **modules), X), accumulates=True)
+
+
+def then(value, function):
+    return function(value)
+
+
+def reads(found):
+    return {one.name: names(found, one.inputs) for one in found.operators}
+
+
+def writes(found):
+    return {one.name: names(found, one.outputs) for one in found.operators}
+
+
+def test_convolutions_that_are_added_write_one_value():
+    found = accumulated(lambda m, x: (m.a(x) + m.b(x) + m.c(x)).relu(), "a", "b", "c")
+    assert [(value.name, value.size_bytes) for value in found.values] == [
+        ("args_0", 1024),
+        ("add_1", 1024),
+        ("relu", 1024),
+    ]
+    assert writes(found) == {"a": ["add_1"], "b": ["add_1"], "c": ["add_1"], "relu": ["relu"]}
+    assert reads(found) == {"a": ["args_0"], "b": ["args_0"], "c": ["args_0"], "relu": ["add_1"]}
+    assert peak_bytes(found) == 2 * 1024
+
+
+def test_without_the_option_each_is_a_value_of_its_own():
+    found = computation(lambda m, x: m.conv(x) + m.other(x), other=nn.Conv2d(4, 4, 1))
+    assert [one.name for one in found.operators] == ["conv", "other", "add"]
+    assert peak_bytes(found) == 3 * 1024
+
+
+def test_a_convolution_that_is_added_to_another_value_runs_when_that_is_there():
+    found = accumulated(lambda m, x: then(m.b(x), lambda b: (m.a(x) * 2) + b), "a", "b")
+    assert [one.name for one in found.operators] == ["a", "mul", "b"]
+    last = found.operators[-1]
+    assert (reads(found)["b"], names(found, last.outputs)) == (["args_0", "mul"], ["add"])
+    assert names(found, [last.inplace]) == ["mul"]
+    assert last.kind == "conv"
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda m, x: x + m.a(x),
+        lambda m, x: x + m.a(x * 2),
+        lambda m, x: then(x * 2, lambda y: y + m.a(y)),
+        lambda m, x: then(x * 2, lambda y: y + m.a(y.flip(3))),
+        lambda m, x: then(x * 2, lambda y: y + m.a(y.transpose(2, 3))),
+        lambda m, x: (x * 2).transpose(2, 3) + m.a(x),
+    ],
+    ids=["the caller's, which it reads", "the caller's", "what it reads", "moved", "a view of what it reads", "a view"],
+)
+def test_a_sum_lies_in_place_of_nothing_that_must_stay(function):
+    found = accumulated(function, "a")
+    (conv,) = (one for one in found.operators if one.kind == "conv")
+    assert names(found, conv.outputs) == ["add"]
+    expected = [] if conv.inplace is None else names(found, [conv.inplace])
+    assert expected == (["mul"] if any("flip" in one.name for one in found.operators) else [])
+
+
+def test_a_sum_on_a_grid_of_integers_is_not_accumulated():
+    network = capture(Function(lambda m, x: m.a(x) + m.b(x), a=conv(), b=conv()), X)
+    insert_quantizer(network, network.node("add"), Quantizer(Scheme(IntGrid(8))))
+    found = computation_of(network, accumulates=True)
+    assert [one.name for one in found.operators] == ["a", "b", "add", "quantizers_add"]
+
+
+def test_a_sum_lies_in_place_of_nothing_that_is_narrower():
+    network = capture(Function(lambda m, x: (x * 2).flip(3) + m.a(x), a=conv()), X)
+    insert_quantizer(network, network.node("mul"), Quantizer(Scheme(IntGrid(8))))
+    found = computation_of(network, accumulates=True)
+    assert [value.size_bytes for value in found.values if value.name in ("flip", "add")] == [256, 1024]
+    assert by_name(found)["a"].inplace is None
+
+
+def test_a_sum_with_a_stored_tensor_is_not_accumulated():
+    class Stored(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.shift = conv(), nn.Parameter(torch.ones(1, 4, 8, 8))
+
+        def forward(self, x):
+            return self.a(x) + self.shift
+
+    found = computation_of(capture(Stored(), X), accumulates=True)
+    assert [one.name for one in found.operators] == ["a", "add"]
+
+
+def test_pytorch_does_not_accumulate():
+    network = capture(Branching(), X)
+    with pytest.raises(SettingError, match=r"accumulates: is asked for together with simulated=True"):
+        computation_of(network, simulated=True, accumulates=True)

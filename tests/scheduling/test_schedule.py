@@ -6,12 +6,15 @@ from torch import nn
 
 from microjoule.capture.export import capture
 from microjoule.errors import GraphError, SettingError
+from microjoule.execution.arena import run_in_arena
 from microjoule.execution.run import run
 from microjoule.graph.ops import aten
+from microjoule.graph.split import split_concatenations
 from microjoule.scheduling.arena import Buffer, Plan
 from microjoule.scheduling.check_plan import problems
 from microjoule.scheduling.from_graph import computation_of
-from microjoule.scheduling.order import peak_bytes
+from microjoule.scheduling.order import order, peak_bytes
+from microjoule.scheduling.rewrite import accumulable, accumulate
 from microjoule.scheduling.schedule import schedule
 from tests.capture.models import MODELS, Function
 from tests.scheduling.branching import GIVEN, Branching, X
@@ -244,3 +247,117 @@ def test_each_value_has_its_bytes_and_views_have_none():
 def test_a_value_of_no_bytes_has_no_place():
     network = capture(Function(lambda m, x: torch.cat([x[:, :0].relu(), m.conv(x)], 1), conv=nn.Conv2d(4, 4, 1)), X)
     assert set(schedule(network, simulated=True).places) == {"args_0", "conv", "cat"}
+
+
+# Sums that are accumulated --------------------------------------------------------------------------------------------
+
+
+class Cell(nn.Module):
+    """Branches of these channels from 4, written side by side, of which a convolution makes 8."""
+
+    def __init__(self, *channels, kernel=1):
+        super().__init__()
+        torch.manual_seed(0)
+        self.branches = nn.ModuleList(nn.Conv2d(4, count, 1) for count in channels)
+        self.last = nn.Conv2d(sum(channels), 8, kernel, padding=kernel // 2)
+
+    def forward(self, x):
+        return self.last(torch.cat([branch(x) for branch in self.branches], 1))
+
+
+def split_cell(*channels, **settings):
+    network = capture(Cell(*channels, **settings), X)
+    split_concatenations(network)
+    return network
+
+
+def test_what_splitting_and_accumulating_give_by_hand():
+    """The input has 1024 bytes, a branch 4096, all of them 16384, the output and each part of it 2048."""
+    assert schedule(capture(Cell(16, 16, 16, 16), X)).after.peak_bytes == 2 * 16384
+    network = split_cell(16, 16, 16, 16)
+    alone = schedule(network)
+    assert (alone.after.peak_bytes, alone.accumulates) == (1024 + 2048 + 4096 + 2048, False)
+    added = schedule(network, accumulates=True)
+    assert (added.after.peak_bytes, added.accumulates) == (1024 + 2048 + 4096, True)
+    assert added.optimal
+
+
+@pytest.mark.parametrize("channels", [(2, 3), (16, 1, 8), (1, 4, 2, 3), (4, 4, 16, 2, 2)], ids=str)
+def test_the_least_memory_is_that_of_the_rewritten_computation(channels):
+    """The rewriting on a computation and that on the network are the same."""
+    plain = computation_of(capture(Cell(*channels), X))
+    expected = order(accumulate(plain, accumulable(plain))).peak
+    assert schedule(split_cell(*channels), accumulates=True).after.peak_bytes == expected
+
+
+def test_terms_are_added_in_the_order_in_which_they_are_computed():
+    """The caller keeps what the first branch reads; the last branch has to come first."""
+
+    def function(m, x):
+        first = m.small(x)
+        return m.a(first) + m.b(m.large(x)), first
+
+    modules = {"small": nn.Conv2d(4, 8, 1), "large": nn.Conv2d(4, 32, 1), "a": nn.Conv2d(8, 1, 1)}
+    network = capture(Function(function, **modules, b=nn.Conv2d(32, 1, 1)), X)
+    expected = run(network, (X,))
+    record = schedule(network, accumulates=True)
+    assert operators(network) == ["large", "b", "small", "a", "add"]
+    assert [step.operator for step in record.after.steps] == ["large", "b", "small", "a"]
+    assert [one.name for one in network.node("add").args] == ["b", "a"]
+    torch.testing.assert_close(run(network, (X,)), expected)
+
+
+@pytest.mark.parametrize("channels", [(2, 3), (16, 1, 8), (4, 4, 16, 2, 2)], ids=str)
+def test_each_add_stands_behind_its_term_and_outputs_are_equal_to_rounding(channels):
+    network = split_cell(*channels, kernel=3)
+    expected = run(network, (X,))
+    record = schedule(network, accumulates=True)
+    nodes = operators(network)
+    terms = [name for name in nodes if name.startswith("last_branch")]
+    assert all(nodes[nodes.index(term) + 1].startswith("add") for term in terms[1:])
+    assert [name for name in nodes if not name.startswith("add")] == [step.operator for step in record.after.steps]
+    torch.testing.assert_close(run(network, (X,)), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_adds_are_linked_anew_where_the_order_is_best_already():
+    modules = {name: nn.Conv2d(4, 4, 1) for name in "abc"}
+    network = capture(Function(lambda m, x: m.a(x) + (m.b(x) + m.c(x)), **modules), X)
+    expected = run(network, (X,))
+    record = schedule(network, accumulates=True)
+    assert record.before == record.after
+    assert operators(network) == ["a", "b", "add", "c", "add_1"]
+    torch.testing.assert_close(run(network, (X,)), expected)
+
+
+def test_accumulating_a_second_time_changes_nothing():
+    network = split_cell(16, 1, 8)
+    first = schedule(network, accumulates=True)
+    nodes, expected = operators(network), run(network, (X,))
+    second = schedule(network, accumulates=True)
+    assert operators(network) == nodes
+    assert second.before == second.after == first.after
+    assert torch.equal(run(network, (X,)), expected)
+
+
+def test_a_residual_sum_is_added_to_what_lies_there():
+    network = capture(Function(lambda m, x: m.a(x).relu() + m.b(x), a=nn.Conv2d(4, 4, 1), b=nn.Conv2d(4, 4, 1)), X)
+    expected = run(network, (X,))
+    assert schedule(network.copy()).after.peak_bytes == 3 * 1024
+    record = schedule(network, accumulates=True)
+    assert record.after.peak_bytes == 2 * 1024
+    assert record.arena_bytes == 2 * 1024
+    assert operators(network) == ["a", "relu", "b", "add"]
+    assert torch.equal(run(network, (X,)), expected)
+
+
+def test_a_split_network_runs_in_an_arena_as_pytorch_computes_it():
+    network = split_cell(16, 1, 8)
+    expected = run(network, (X,))
+    plan = schedule(network, simulated=True, alignment=64)
+    found = run_in_arena(network, (X,), plan.places, plan.arena_bytes, in_place=plan.in_place)
+    assert torch.equal(found, expected)
+
+
+def test_pytorch_does_not_accumulate():
+    with pytest.raises(SettingError, match=r"accumulates: .*computes a convolution and an add one by one"):
+        schedule(split_cell(2, 3), simulated=True, accumulates=True)

@@ -74,6 +74,21 @@ class ConstantChannelsFolded:
 
 
 @dataclass(frozen=True, slots=True)
+class ConcatenationsSplit:
+    """Convolutions of concatenations, each as one convolution a branch: layer path -> the values that the parts read.
+
+    Args:
+        added: layers whose parts are added up.
+        joined: grouped ones, whose parts are concatenated.
+        skipped: layers that stayed as they were.
+    """
+
+    added: dict[str, tuple[str, ...]]
+    joined: dict[str, tuple[str, ...]]
+    skipped: tuple[Skipped, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class StatisticsObserved:
     """Layers whose outputs' statistics came from data, `source`, as no batch norm told them."""
 
@@ -285,6 +300,7 @@ Record = (
     | WeightRanges
     | BatchNormsFolded
     | ConstantChannelsFolded
+    | ConcatenationsSplit
     | StatisticsObserved
     | Equalized
     | NoiseEqualized

@@ -84,6 +84,8 @@ class Scheduled:
         arena_bytes: of one block of memory that holds everything in this order.
         arena_bound_bytes: no plan for this order takes less.
         arena: where the values lie in it, views and values of no bytes left out.
+        accumulates: whether it was assumed that the runtime's convolutions can add to what lies in memory, so that a
+            convolution and the sum that alone reads it are one operator.
     """
 
     sizes: str
@@ -96,6 +98,7 @@ class Scheduled:
     arena_bytes: int
     arena_bound_bytes: int
     arena: tuple[Placement, ...]
+    accumulates: bool = False
 
     @property
     def optimal(self) -> bool:

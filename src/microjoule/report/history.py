@@ -11,7 +11,8 @@ from microjoule.records.measured import Machine
 from microjoule.records.scheduled import RanInOrder, Scheduled
 from microjoule.report import units
 from microjoule.report.attempts import outcome
-from microjoule.report.memory_plots import certificate, obeyed, plan, saving
+from microjoule.report.memory_plots import assumed, certificate, obeyed, plan, saving
+from microjoule.report.units import many
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +59,9 @@ def machine(record: Machine) -> list[tuple[str, str]]:
     ]
 
 
-def _many(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def _captured(record: facts.Captured) -> Step:
     batch = "any batch size" if record.dynamic_batch else "a fixed batch size"
-    summary = f"{_many(sum(record.operators.values()), 'operator')}, {batch}, in {units.duration(record.seconds)}"
+    summary = f"{many(sum(record.operators.values()), 'operator')}, {batch}, in {units.duration(record.seconds)}"
     details = [("source", record.source), ("largest difference", f"{record.largest_difference:.3g}")]
     details += [(name, str(times)) for name, times in record.operators.items()]
     if record.unknown_operators:
@@ -73,40 +70,48 @@ def _captured(record: facts.Captured) -> Step:
 
 
 def _weight_ranges(record: facts.WeightRanges) -> Step:
-    return Step("Looked at the weights", f"{record.stage}: {_many(len(record.layers), 'layer')}")
+    return Step("Looked at the weights", f"{record.stage}: {many(len(record.layers), 'layer')}")
 
 
 def _batch_norms(record: facts.BatchNormsFolded) -> Step:
     return Step(
-        "Folded batch norms", f"{_many(len(record.folded), 'batch norm')} into layers", record.folded, record.skipped
+        "Folded batch norms", f"{many(len(record.folded), 'batch norm')} into layers", record.folded, record.skipped
     )
 
 
 def _constant_channels(record: facts.ConstantChannelsFolded) -> Step:
-    summary = f"{_many(sum(record.channels.values()), 'channel')} in {_many(len(record.channels), 'layer')}"
-    details = tuple((layer, _many(number, "channel")) for layer, number in record.channels.items())
+    summary = f"{many(sum(record.channels.values()), 'channel')} in {many(len(record.channels), 'layer')}"
+    details = tuple((layer, many(number, "channel")) for layer, number in record.channels.items())
     return Step("Folded constant channels", summary, details, record.skipped)
 
 
+def _split(record: facts.ConcatenationsSplit) -> Step:
+    parts = sum(map(len, (record.added | record.joined).values()))
+    summary = f"{many(len(record.added) + len(record.joined), 'layer')} into {parts:,}, one a branch"
+    words = {"added": record.added, "concatenated": record.joined}.items()
+    details = tuple((path, f"{how}: {', '.join(read)}") for how, layers in words for path, read in layers.items())
+    return Step("Split convolutions of concatenations", summary, details, record.skipped)
+
+
 def _observed(record: facts.StatisticsObserved) -> Step:
-    words = f"{_many(len(record.layers), 'layer')} on {_many(record.samples, 'sample')}: {record.source}"
+    words = f"{many(len(record.layers), 'layer')} on {many(record.samples, 'sample')}: {record.source}"
     return Step("Observed statistics", words, tuple((layer, "mean and deviation a channel") for layer in record.layers))
 
 
 def _equalized(record: facts.Equalized) -> Step:
-    summary = f"{_many(len(record.groups), 'group')} of layers in {_many(record.sweeps, 'sweep')}"
+    summary = f"{many(len(record.groups), 'group')} of layers in {many(record.sweeps, 'sweep')}"
     details = (("largest change in the last sweep", f"{record.largest_change:.2g}"), *_scales(record))
     return Step("Equalized weights across layers", summary, details, record.skipped)
 
 
 def _noise_equalized(record: facts.NoiseEqualized) -> Step:
     before, after = (units.percent(noise) for noise in (record.noise_before, record.noise_after))
-    summary = f"{_many(len(record.groups), 'group')} of layers, noise from {before} to {after} of the signal"
+    summary = f"{many(len(record.groups), 'group')} of layers, noise from {before} to {after} of the signal"
     return Step("Equalized noise across layers", summary, tuple(_scales(record)), record.skipped)
 
 
 def _smoothed(record: facts.Smoothed) -> Step:
-    summary = f"{_many(len(record.groups), 'group')} of layers on {_many(record.samples, 'sample')}: {record.source}"
+    summary = f"{many(len(record.groups), 'group')} of layers on {many(record.samples, 'sample')}: {record.source}"
     details = (("alpha", f"{record.alpha:g}"), *_ranges_of_scales(record.groups))
     return Step("Smoothed activations", summary, details, record.skipped)
 
@@ -122,42 +127,40 @@ def _ranges_of_scales(groups: dict[str, tuple[float, float]]) -> list[tuple[str,
 
 def _absorbed(record: facts.HighBiasesAbsorbed) -> Step:
     details = tuple((layer, f"largest {units.digits(bias)}") for layer, bias in record.layers.items())
-    return Step("Absorbed high biases", _many(len(record.layers), "layer"), details, record.skipped)
+    return Step("Absorbed high biases", many(len(record.layers), "layer"), details, record.skipped)
 
 
 def _clipped(record: facts.WeightsClipped) -> Step:
     details = tuple((layer, f"{units.percent(kept)} of the range kept") for layer, kept in record.kept.items())
-    return Step("Clipped weights", _many(len(record.kept), "layer"), details, record.skipped)
+    return Step("Clipped weights", many(len(record.kept), "layer"), details, record.skipped)
 
 
 def _ties_avoided(record: facts.TiesAvoided) -> Step:
     details = tuple((name, f"by {units.percent(share)}") for name, share in record.moved.items())
-    summary = f"{_many(len(record.moved), 'scale')} moved, so that no result lies half way between two integers"
+    summary = f"{many(len(record.moved), 'scale')} moved, so that no result lies half way between two integers"
     return Step("Avoided ties", summary, details, record.skipped)
 
 
 def _balanced(record: facts.WeightsBalanced) -> Step:
     details = tuple((layer, f"{units.percent(moved)} of the weights") for layer, moved in record.moved.items())
-    summary = f"errors cancel in {_many(len(record.moved), 'layer')}"
+    summary = f"errors cancel in {many(len(record.moved), 'layer')}"
     return Step("Rounded weights in balance", summary, details, record.skipped)
 
 
 def _rounded(record: facts.WeightsRounded) -> Step:
     details = tuple((layer, f"{units.percent(moved)} not to the nearest") for layer, moved in record.layers.items())
     drawn = "" if record.seed is None else f", seed {record.seed}"
-    return Step(
-        "Rounded weights", f"{_many(len(record.layers), 'layer')}, {record.how}{drawn}", details, record.skipped
-    )
+    return Step("Rounded weights", f"{many(len(record.layers), 'layer')}, {record.how}{drawn}", details, record.skipped)
 
 
 def _corrected(record: facts.BiasesCorrected) -> Step:
-    summary = f"{_many(len(record.shifts), 'layer')}, inputs from {record.source}"
+    summary = f"{many(len(record.shifts), 'layer')}, inputs from {record.source}"
     return Step("Corrected biases", summary, skipped=record.skipped)
 
 
 def _reconstructed(record: facts.Reconstructed) -> Step:
     words = (
-        f"{_many(len(record.layers), 'layer')} by {record.method}, {_many(record.samples, 'sample')} of {record.source}"
+        f"{many(len(record.layers), 'layer')} by {record.method}, {many(record.samples, 'sample')} of {record.source}"
     )
     details = tuple(
         (one.layer, f"error of its output from {units.percent(one.error_before)} to {units.percent(one.error_after)}")
@@ -173,35 +176,35 @@ def _placed(record: facts.Placed) -> Step:
     details = tuple(
         (
             grid.value,
-            f"{grid.bits} bits, {'symmetric' if grid.symmetric else 'asymmetric'}, {_many(grid.scales, 'scale')}",
+            f"{grid.bits} bits, {'symmetric' if grid.symmetric else 'asymmetric'}, {many(grid.scales, 'scale')}",
         )
         for grid in record.grids
     )
-    told = ", ".join(_many(number, kind) for kind, number in kinds.items() if number)
+    told = ", ".join(many(number, kind) for kind, number in kinds.items() if number)
     return Step("Placed quantizers", f"for {record.target}: {told or 'none'}", details, record.skipped)
 
 
 def _calibrated(record: facts.Calibrated) -> Step:
-    summary = f"{_many(len(record.ranges), 'range')} by {record.rule} from {record.source}"
+    summary = f"{many(len(record.ranges), 'range')} by {record.rule} from {record.source}"
     return Step("Calibrated", summary, (("samples", f"{record.samples:,}"),))
 
 
 def _errors(record: measured.ErrorsByLayer) -> Step:
     worst = min(record.layers, key=lambda layer: layer.sqnr_db, default=None)
     told = f"lowest {units.decibel(worst.sqnr_db)} dB at {worst.name}" if worst else "no layers"
-    return Step("Measured quantization error", f"{told}, {_many(record.samples, 'sample')}")
+    return Step("Measured quantization error", f"{told}, {many(record.samples, 'sample')}")
 
 
 def _histograms(record: analysed.GridHistograms) -> Step:
     worst = max(record.quantizers, key=lambda row: row.clipped)
     told = f"the most is clipped at {worst.name}, {units.percent(worst.clipped)}"
-    return Step("Counted values on their grids", f"{told}, {_many(record.samples, 'sample')}")
+    return Step("Counted values on their grids", f"{told}, {many(record.samples, 'sample')}")
 
 
 def _sensitivities(record: analysed.Sensitivities) -> Step:
     quantizers = len({(row.kind, row.name) for row in record.rows})
     widths = sorted({row.bits for row in record.rows})
-    summary = f"{_many(quantizers, 'quantizer')} at {_many(len(widths), 'width')}, {_many(record.samples, 'sample')}"
+    summary = f"{many(quantizers, 'quantizer')} at {many(len(widths), 'width')}, {many(record.samples, 'sample')}"
     details = [("bits", ", ".join(map(str, widths)))]
     if record.fp_value is not None:
         details.append((f"{record.metric} in FP32", units.score(record.fp_value, record.unit)))
@@ -233,7 +236,7 @@ def _mixed_precision(record: decided.MixedPrecision) -> Step:
         ("predicted loss of the greedy choice", units.digits(record.greedy_loss)),
         ("samples", f"{record.samples:,}"),
     )
-    told = f"{_many(len(record.weights), 'layer')} within a budget of {record.cost}: {spent}"
+    told = f"{many(len(record.weights), 'layer')} within a budget of {record.cost}: {spent}"
     return Step("Chose bits for each layer", told, details)
 
 
@@ -247,14 +250,12 @@ def _pareto(record: decided.ParetoFront) -> Step:
         (point.budget, f"{units.amount(point.spent, record.cost_unit)}, {units.score(point.value, record.unit)}")
         for point in record.points
     )
-    told = (
-        f"{_many(len(record.points), 'budget')} of {record.cost}, {record.metric} on {_many(record.samples, 'sample')}"
-    )
+    told = f"{many(len(record.points), 'budget')} of {record.cost}, {record.metric} on {many(record.samples, 'sample')}"
     return Step("Measured accuracy against cost", told, details)
 
 
 def _scheduled(record: Scheduled) -> Step:
-    told = (("sizes", record.sizes), ("proof", certificate(record)), ("arena", plan(record)))
+    told = (("sizes", assumed(record)), ("proof", certificate(record)), ("arena", plan(record)))
     looked = (("states", f"{record.states:,}"), ("time", units.duration(record.seconds)))
     return Step("Ordered the operators", saving(record), told + looked)
 
@@ -282,7 +283,7 @@ def _costs(record: measured.Costs) -> Step:
 
 def _evaluated(record: measured.Evaluated) -> Step:
     told = f"{record.stage}: {record.metric} {units.score(record.value, record.unit)}"
-    return Step("Evaluated", f"{told} on {_many(record.samples, 'sample')} of {record.data}")
+    return Step("Evaluated", f"{told} on {many(record.samples, 'sample')} of {record.data}")
 
 
 def _exported(record: measured.Exported) -> Step:
@@ -293,7 +294,7 @@ def _exported(record: measured.Exported) -> Step:
 
 def _verified(record: measured.Verified) -> Step:
     departs = "no layer departs" if record.first_departure is None else f"departs first at {record.first_departure}"
-    return Step("Verified", f"{record.runtime} on {_many(record.samples, 'sample')}: {departs}")
+    return Step("Verified", f"{record.runtime} on {many(record.samples, 'sample')}: {departs}")
 
 
 def _measured(record: measured.Measured) -> Step:
@@ -316,6 +317,7 @@ _WORDS: dict[type[Any], Callable[[Any], Step]] = {
     facts.WeightRanges: _weight_ranges,
     facts.BatchNormsFolded: _batch_norms,
     facts.ConstantChannelsFolded: _constant_channels,
+    facts.ConcatenationsSplit: _split,
     facts.StatisticsObserved: _observed,
     facts.Equalized: _equalized,
     facts.NoiseEqualized: _noise_equalized,

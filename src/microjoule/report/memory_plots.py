@@ -20,6 +20,13 @@ def saving(record: Scheduled) -> str:
     return f"The peak falls from {units.size(before)} to {units.size(after)}, by {less}."
 
 
+def assumed(record: Scheduled) -> str:
+    """How bytes were counted, in words."""
+    if not record.accumulates:
+        return record.sizes
+    return f"{record.sizes}, by a runtime whose convolutions add to sums in place"
+
+
 def certificate(record: Scheduled) -> str:
     """How good the order is, and why, in words."""
     bound = units.size(record.bound_bytes)
@@ -59,7 +66,7 @@ def obeyed(record: RanInOrder) -> str:
 def memory_plot(record: Scheduled) -> Plot:
     """Memory over time."""
     caption = (
-        f"Bytes of activations in memory while each operator runs, {record.sizes}. No order stays below the dotted "
+        f"Bytes of activations in memory while each operator runs, {assumed(record)}. No order stays below the dotted "
         "line. Point at a peak to see what is in memory there."
     )
     return single("memory", "Memory over time", caption, memory_over_time(record))

@@ -46,6 +46,11 @@ def count(number: float) -> str:
     return f"{number:.0f}" if abs(number) < 1000 else si(number, "")
 
 
+def many(number: int, noun: str) -> str:
+    """A number of things: "1 layer", "2 layers"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def energy(energy_pj: float) -> str:
     """Picojoule as nJ, µJ, mJ."""
     return si(energy_pj * 1e-12, "J")
