@@ -232,13 +232,14 @@ def measured(network: mj.Network) -> dict[str, Any]:
     expected: list[Tensor] = []
     found: dict[str, Any] = {"samples": SAMPLES, "arenas": {}, "identical": {}, "follows": {}}
     for name, one in (("file", network), ("best", ordered)):
+        wanted = shapes_wanted(one)
         for planner, algorithm in PLANNERS.items():
             file = program(one, algorithm)
             plan, outputs = written(file), run(file, inputs)
             expected = expected or outputs
             found["arenas"][f"{name}, {planner}"] = sum(plan.non_const_buffer_sizes)
             found["identical"][f"{name}, {planner}"] = sum(map(torch.equal, outputs, expected))
-            found["follows"][f"{name}, {planner}"] = is_part(shapes_wanted(one), shapes_run(plan))
+            found["follows"][f"{name}, {planner}"] = is_part(wanted, shapes_run(plan))
     found["apart"] = max((a - b).abs().max().item() for a, b in zip(exact, expected, strict=True))
     found["spoilt"] = spoilt(ordered, inputs, expected)
     peaks = {"file": record.before.peak_bytes, "best": record.after.peak_bytes}

@@ -1,5 +1,6 @@
 """What ExecuTorch is given, and how its graphs are read, without ExecuTorch."""
 
+import functools
 import sys
 from types import SimpleNamespace
 
@@ -161,9 +162,10 @@ def test_shapes_are_of_what_a_kernel_writes_last():
 @pytest.fixture
 def pretended(monkeypatch):
     """Stands for ExecuTorch: a program is the network with its plan, and the wrong plan gives zeros."""
+    shapes = functools.cache(shapes_wanted)
 
     def written(file):
-        values = [SimpleNamespace(val=SimpleNamespace(sizes=[1, *shape])) for shape in shapes_wanted(file[0])]
+        values = [SimpleNamespace(val=SimpleNamespace(sizes=[1, *shape])) for shape in shapes(file[0])]
         calls = [SimpleNamespace(instr_args=SimpleNamespace(args=[index])) for index in range(len(values))]
         chain = SimpleNamespace(instructions=calls)
         return SimpleNamespace(values=values, chains=[chain], non_const_buffer_sizes=[0, 1000])
