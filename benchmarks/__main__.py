@@ -11,6 +11,7 @@ from benchmarks import (
     arena,
     auto,
     data_free,
+    executorch_order,
     first_layer,
     fitted_rounding,
     fitting_memory,
@@ -35,6 +36,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "auto": auto,
     "arena": arena,
     "scheduling": scheduling,
+    "executorch_order": executorch_order,
 }
 """Name -> module; a new benchmark is imported above and named here."""
 

@@ -28,6 +28,11 @@ def test_another_order_has_the_same_operators():
     assert (other.values, other.name) == (DIAMOND.values, DIAMOND.name)
 
 
+def test_what_is_not_said_is_not_so():
+    assert Value("x", 1) == Value("x", 1, is_input=False, is_output=False)
+    assert Operator("f", (0,), (1,)) == Operator("f", (0,), (1,), None, 0, False, "")
+
+
 # Refusal --------------------------------------------------------------------------------------------------------------
 
 
@@ -38,6 +43,11 @@ def test_a_size_that_cannot_be_is_refused(size):
         Value("x", size)
     with pytest.raises(GraphError, match=re.escape(f"operator 'f': has a workspace of {size!r} bytes")):
         Operator("f", (), (0,), workspace_bytes=size)
+
+
+def test_every_whole_number_up_to_the_largest_is_a_float():
+    assert float(LARGEST) == LARGEST
+    assert float(LARGEST + 1) != LARGEST + 1
 
 
 @pytest.mark.parametrize("size", [0, LARGEST])

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from benchmarks.random_computations import random_computation
@@ -81,6 +82,10 @@ def test_large_sizes_are_rounded_down_a_little(size):
 def test_large_sizes_with_a_common_divisor_are_exact():
     given = computation_of([2**52, 2**50, 2**52], [operator_of([0], 1), operator_of([1], 2)], outputs=[2])
     assert least_live(Memory(given), 0, 0b11) == (2**50, 0b1)
+
+
+def test_the_largest_flow_is_what_scipy_can_hold():
+    assert np.iinfo(np.int32).max == cuts.LARGEST_FLOW
 
 
 def test_sizes_are_exact_up_to_the_largest_flow(monkeypatch):

@@ -2,7 +2,7 @@ import pytest
 
 from benchmarks.random_computations import random_computation
 from microjoule.scheduling.bits import mask
-from microjoule.scheduling.dynamic_program import Overrun, dynamic_program
+from microjoule.scheduling.dynamic_program import Overrun, best_run, dynamic_program
 from microjoule.scheduling.files import read_graph
 from microjoule.scheduling.memory import Memory
 from microjoule.scheduling.serenity import serenity, waists
@@ -45,6 +45,19 @@ def test_with_few_sets_a_try_the_budget_is_searched_for(seed):
         break
     else:
         pytest.fail("no budget was found")
+
+
+@for_seeds(100)
+def test_it_gives_up_only_if_the_best_budget_does_not_help(seed):
+    plain, _ = without_views(random_computation(seed, most=7))
+    memory = Memory(plain)
+    if len(waists(memory)) != 1:
+        return
+    best = smallest_peak(plain)
+    _, _, enough = best_run(memory, (memory.start, memory.full), budget=best, states=10**6)
+    assert serenity(plain, states=enough)[1] == best
+    with pytest.raises(Overrun):
+        serenity(plain, states=enough - 1)
 
 
 def test_waists_by_hand():

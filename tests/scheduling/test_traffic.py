@@ -66,6 +66,20 @@ def test_what_lies_in_place_takes_room_once():
     assert traffic_bytes(later, range(3), 11) == 2 + 2
 
 
+def test_in_place_of_more_than_it_is():
+    given = computation_of([5, 2, 3, 0], [operator_of([0], 1), operator_of([0], 2, inplace=0), operator_of([1, 2], 3)])
+    assert traffic_bytes(given, range(3), 7) == 0
+    assert traffic_bytes(given, range(3), 6) == 2 + 2
+
+
+def test_what_is_accumulated_lies_beside_its_input():
+    """With all three values there, the 2 bytes of workspace need 16."""
+    rows = [operator_of([], 1), operator_of([0], 2), operator_of([0], 1, inplace=0, workspace_bytes=2)]
+    given = computation_of([5, 5, 4, 0], [*rows, operator_of([1, 2], 3)])
+    assert traffic_bytes(given, range(4), 16) == 0
+    assert traffic_bytes(given, range(4), 15) == 4 + 4
+
+
 def test_what_is_wanted_stays_until_the_end():
     given = computation_of([1, 5, 5], [operator_of([0], 1), operator_of([0], 2)], outputs=[1])
     assert traffic_bytes(given, range(2), 11) == 0
@@ -138,7 +152,7 @@ WAITING = computation_of(
 
 def test_one_move_may_be_enough():
     assert traffic_bytes(WAITING, range(5), 8) == 4 + 4
-    found = with_less_traffic(WAITING, range(5), 8)
+    found = with_less_traffic(WAITING, range(5), 8, tries=10**9)  # it ends when nothing moves
     assert traffic_bytes(WAITING, found, 8) == 0
     assert found.index(3) < found.index(1) or found.index(2) < found.index(0)
 
@@ -151,6 +165,7 @@ def test_without_a_try_nothing_moves():
 def test_an_order_that_fits_stays():
     assert with_less_traffic(CHAIN, range(4), 10) == (0, 1, 2, 3)
     assert with_less_traffic(JOINED, range(5), 0, tries=0) == (0, 1, 2, 3, 4)
+    assert with_less_traffic(WAITING, range(5), 11) == (0, 1, 2, 3, 4)
 
 
 def test_the_same_seed_gives_the_same_order():
