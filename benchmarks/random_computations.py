@@ -51,7 +51,9 @@ class _Draft:
         earlier, output = len(self.values), self.value(self.size())
         for _ in range(self.random.randint(2, 3)):
             inputs = self.random.sample(range(earlier), min(earlier, self.random.choice([1, 1, 2])))
-            self.operator(inputs, output, workspace_bytes=self.workspace())
+            has_room = inputs and self.values[inputs[0]].size_bytes >= self.values[output].size_bytes
+            place = inputs[0] if has_room else None  # nothing comes of it: more than one operator writes there
+            self.operator(inputs, output, inplace=place, workspace_bytes=self.workspace())
 
     def size(self) -> int:
         """Bytes of a value."""

@@ -30,5 +30,6 @@ def test_where_nothing_is_good_enough_the_exit_code_says_so(command, tmp_path):
 
 
 def test_data_without_labels_is_refused(command, tmp_path):
-    code, _, err = command("auto", MODEL, "--data", "zoo:nothing", "--out", tmp_path / "x.mj")
+    words = ["--zoo-data", tmp_path, "--out", tmp_path / "x.mj"]
+    code, _, err = command("auto", MODEL, "--data", "zoo:nothing", *words)
     assert (code, "there is no such data set" in err) == (2, True)

@@ -57,6 +57,11 @@ def test_a_wrong_order_is_refused(run, wrong):
     assert result_problems(BRANCHES, replace(RESULT, order=tuple(run)))[: len(wrong)] == wrong
 
 
+def test_an_order_that_can_run_is_accepted():
+    assert order_problems(BRANCHES, range(5)) == []
+    assert order_problems(BRANCHES, range(5), 14) == []
+
+
 @pytest.mark.parametrize("peak", [13, 15])
 def test_a_peak_off_by_one_is_refused(peak):
     wrong = [f"says that its peak is {peak} bytes, but it is 14"]
@@ -75,6 +80,12 @@ def test_the_peak_is_as_defined(seed):
     for run in random_orders(given, 3, seed=seed):
         assert defined_peak(given, run) == Naive(given).peak(run)
         assert order_problems(given, run, Naive(given).peak(run)) == []
+
+
+def test_what_is_accumulated_does_not_lie_in_place():
+    given = Definitions(computation_of([5, 5], [operator_of([0], 1, inplace=0), operator_of([], 1)]))
+    assert given.reusable(0) == 0
+    assert given.need(0, frozenset()) == 10
 
 
 # Bounds ---------------------------------------------------------------------------------------------------------------
@@ -171,6 +182,30 @@ def test_a_proof_from_the_end(passed, bound, wrong):
     """Before the last there are 3 + 3 bytes; before the end of the branch of 8 there are 3 + 8."""
     proof = Exhausted(backwards=True, passed=tuple(map(tuple, passed)))
     assert exhausted_problems(Definitions(BRANCHES), proof, bound, states=100) == wrong
+
+
+SHRINKING = computation_of(
+    [5, 5, 3, 1, 9, 1, 0],
+    [
+        operator_of([0], 2),
+        operator_of([2], 3),
+        operator_of([1], 4),
+        operator_of([4], 5),
+        operator_of([3, 5], 6),
+    ],
+    inputs=[0, 1],
+)
+"""Two branches from 5 bytes to 1: by way of 3, which takes 10 + 3 bytes; then by way of 9, which takes 6 + 9."""
+
+
+def test_a_set_that_leaves_the_least_may_be_passed():
+    """From 10 bytes to 8 and 6, within 15; from there all need 15."""
+    proof = Exhausted(backwards=False, passed=((0, 1),))
+    assert smallest_peak(SHRINKING) == 15
+    assert exhausted_problems(Definitions(SHRINKING), proof, 15, states=3) == []
+    assert exhausted_problems(Definitions(SHRINKING), proof, 13, states=100) == [
+        "operator 'o2' needs 13 bytes or more on the way"
+    ]
 
 
 def test_a_proof_of_too_many_states_is_not_accepted():

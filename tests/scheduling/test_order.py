@@ -6,11 +6,14 @@ import pytest
 
 from benchmarks.random_computations import random_computation
 from microjoule.errors import SettingError
-from microjoule.scheduling.bound import Bottleneck
+from microjoule.scheduling.beam import beam
+from microjoule.scheduling.bound import Bottleneck, bottleneck
 from microjoule.scheduling.check import result_problems
 from microjoule.scheduling.files import read_graph
+from microjoule.scheduling.memory import Memory
 from microjoule.scheduling.order import needs, order, peak_bytes
-from microjoule.scheduling.search import Exhausted
+from microjoule.scheduling.search import Exhausted, Search
+from microjoule.scheduling.views import without_views
 from tests.scheduling.random_computations import (
     Naive,
     computation_of,
@@ -150,6 +153,87 @@ def test_what_operators_need_is_as_defined(seed):
         assert peak_bytes(given, run) == naive.peak(run)
 
 
+@for_seeds(60)
+def test_without_states_it_is_the_best_of_the_given_order_and_both_greedy_ones(seed):
+    given = random_computation(seed, most=14)
+    plain, kept = without_views(given)
+    tries = [beam(Memory(plain, backwards=backwards), 1) for backwards in (False, True)]
+    peaks = [peak_bytes(plain, one) for one in (range(len(kept)), *tries)]
+    assert order(given, states=0).peak == min(peaks)
+
+
+# Help for hard ones: bounds and beams ---------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("_short_turns")
+@for_seeds(60)
+def test_after_a_turn_the_bottleneck_is_known(seed):
+    given = random_computation(seed, most=14)
+    found = order(given, states=2)
+    bound = bottleneck(Memory(without_views(given)[0])).bound
+    assert found.lower_bound >= min(found.peak, bound)
+
+
+@pytest.mark.usefixtures("_short_turns")
+@for_seeds(40)
+def test_without_the_bottleneck_the_searches_prove_their_bounds(seed):
+    given = random_computation(seed, most=14)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "STATES_AN_OPERATOR", 10**6)
+        for states in (2, 5, 9, 16):
+            assert result_problems(given, order(given, states=states)) == []
+
+
+HARD = random_computation(5, most=40)
+"""It takes some hundred states."""
+
+
+@pytest.fixture
+def beams(monkeypatch):
+    """What beams were asked for: their widths, and whether from the end."""
+    asked = []
+    monkeypatch.setattr(
+        module, "beam", lambda memory, width: asked.append((width, memory.backwards)) or beam(memory, 1)
+    )
+    monkeypatch.setattr(module, "BEAMS", (3, 5))
+    return asked
+
+
+@pytest.mark.usefixtures("_short_turns")
+def test_beams_become_wider_from_both_ends_in_turn(beams):
+    order(HARD, states=200)
+    assert beams == [(1, True), (1, False), (3, False), (3, True), (5, False), (5, True)]
+
+
+@pytest.mark.usefixtures("_short_turns")
+def test_at_the_limit_there_is_no_more_help(beams):
+    order(HARD, states=1)
+    assert beams == [(1, True), (1, False)]
+
+
+@pytest.mark.usefixtures("_short_turns")
+def test_bounds_and_beams_wait_for_some_states(beams, monkeypatch):
+    count = len(without_views(HARD)[0].operators)
+    monkeypatch.setattr(module, "STATES_AN_OPERATOR", 1)
+    order(HARD, states=count - 1)
+    assert beams == [(1, True), (1, False)]
+    order(HARD, states=20 * count)
+    assert len(beams) > 4
+
+
+def test_the_other_direction_gets_its_turn(monkeypatch):
+    """Turns of one state, then of two, of four and so on."""
+    monkeypatch.setattr(module, "TURN", 1)
+    monkeypatch.setattr(module, "SLICE", 1)
+    asked = []
+    advance = Search.advance
+    monkeypatch.setattr(
+        Search, "advance", lambda one, states: asked.append(one.memory.backwards) or advance(one, states)
+    )
+    order(HARD, states=15)
+    assert asked[:14] == [True, False, True, True, False, False, *[True] * 4, *[False] * 4]
+
+
 # The real ones --------------------------------------------------------------------------------------------------------
 
 
@@ -198,13 +282,18 @@ def test_without_time_it_is_greedy(name):
 @pytest.mark.usefixtures("_short_turns")
 def test_time_that_is_over_ends_the_search(monkeypatch):
     """A clock that goes on by a second at each look."""
-    seconds = iter(range(10**6))
-    monkeypatch.setattr(module.time, "perf_counter", partial(next, seconds))
+    monkeypatch.setattr(module.time, "perf_counter", partial(next, iter(range(100, 10**6))))
     given = random_computation(73)
     few, many = order(given, seconds=3), order(given, seconds=10**5)
     assert few.states < many.states
     assert many.is_optimal
-    assert many.seconds > few.seconds > 3
+    assert 3 < few.seconds < 9
+
+
+def test_no_time_is_over_at_once(monkeypatch):
+    monkeypatch.setattr(module.time, "perf_counter", lambda: 5.0)
+    assert order(BRANCHES, seconds=0).states == 0
+    assert order(BRANCHES, seconds=1e-9).is_optimal
 
 
 @pytest.mark.usefixtures("_short_turns")

@@ -114,15 +114,26 @@ def test_a_bound_from_elsewhere_raises_the_level(backwards):
 
 def test_a_commit_is_tried_after_some_states(monkeypatch):
     """The cut is not asked for before CUT_EVERY states were looked at since the last time."""
-    plain, _ = without_views(random_computation(7, most=9))
-    asked = []
-    monkeypatch.setattr(module, "least_live", lambda *_: asked.append(search.states) or (-1, 0))
-    for every in (1, 2):
+    given = [without_views(random_computation(seed, most=16))[0] for seed in range(20)]
+    for every in (1, 2, 4):
+        gaps = []
         monkeypatch.setattr(module, "CUT_EVERY", every)
-        asked.clear()
-        search = Search(Memory(plain))
-        search.advance(1000)
-        assert all(later - earlier >= every for earlier, later in zip([0, *asked], asked, strict=False))
+        for plain in given:
+            search, asked = Search(Memory(plain)), []
+            monkeypatch.setattr(module, "least_live", lambda *_, s=search, at=asked: at.append(s.states) or (-1, 0))
+            search.advance(1000)
+            gaps += [later - earlier for earlier, later in zip([0, *asked], asked, strict=False)]
+        assert min(gaps) == every
+
+
+def test_commits_save_states(monkeypatch):
+    """The more often a cut is tried, the fewer states are left; where it was found, all are."""
+    given = [without_views(random_computation(seed, most=16))[0] for seed in range(60)]
+    states = []
+    for every in (1, 8, 10**9):
+        monkeypatch.setattr(module, "CUT_EVERY", every)
+        states.append([sum(searched(one, backwards=back).states for one in given) for back in (False, True)])
+    assert states == [[723, 578], [849, 608], [918, 635]]
 
 
 def test_no_state_is_looked_at_twice_at_the_same_level():
@@ -193,7 +204,8 @@ def test_a_valley_behind_a_hill_is_reached_at_once():
 
 
 def test_a_valley_is_reached_by_one_path_alone():
-    """Where two operators could go on, which one is best is not known yet."""
-    fork = computation_of([2, 9, 5, 1], [operator_of([0], 1), operator_of([1], 2), operator_of([1], 3)], outputs=[2, 3])
-    memory = Memory(fork)
+    """Where two operators could go on, none is chosen, though the second ends lower."""
+    rows = [operator_of([0], 1, 2), operator_of([1], 3), operator_of([2], 4)]
+    memory = Memory(computation_of([2, 0, 9, 0, 0], rows))
     assert forced(memory, memory.start, 100) == (memory.start, [])
+    assert memory.run(0, memory.start) == (11, 9)

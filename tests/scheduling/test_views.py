@@ -48,6 +48,11 @@ def test_in_place_on_a_view_is_in_place_on_what_it_lies_on_if_that_has_room(size
     assert without_views(given)[0].operators[0].inplace == place
 
 
+def test_in_place_on_several_values_is_in_place_on_none():
+    join = [operator_of([0, 1], 2, is_view=True), operator_of([2], 3, inplace=2)]
+    assert without_views(computation_of([9, 9, 18, 5], join, inputs=[0, 1]))[0].operators[0].inplace is None
+
+
 def test_a_computation_without_views_stays():
     plain = computation_of([1, 2, 2], [operator_of([0], 1), operator_of([1], 2, inplace=1)], outputs=[2])
     assert without_views(plain) == (plain, [0, 1])
