@@ -1,8 +1,5 @@
 """Against AIMET: AdaRound by both on the same network, images, grids and iterations, in turn in one environment."""
 
-import json
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,10 +7,9 @@ from typing import Any
 
 from scipy.stats import binomtest
 
+from benchmarks.environment import environment, run_module
 from benchmarks.figure import Figure
-from microjoule.errors import FileError
 
-ROOT = Path(__file__).parent.parent
 AIMET = "aimet-torch==2.42.0"
 NEEDS = (
     "bokeh<=3.6.3",
@@ -37,7 +33,7 @@ def figures(data: Path) -> Iterator[Figure]:
         data: a folder of the layout that the zoo reads.
     """
     with tempfile.TemporaryDirectory(prefix="microjoule-") as place:
-        python = environment(Path(place) / "venv")
+        python = environment(Path(place) / "venv", (AIMET,), (*NEEDS, *MORE))
         theirs, ours = (_run(python, tool, "layer", data, Path(place)) for tool in ("aimet", "microjoule"))
         yield from _spent("64x64x3x3 layer", theirs, ours)
         compared = f"AIMET {theirs['error']:.3%}, microjoule {ours['error']:.3%} of the output's variance, new inputs"
@@ -47,38 +43,10 @@ def figures(data: Path) -> Iterator[Figure]:
         yield from paired(theirs["right"], ours["right"])
 
 
-def environment(folder: Path) -> Path:
-    """A virtual environment with AIMET and what microjoule needs; returns its Python.
-
-    Raises:
-        FileError: if it cannot be made.
-    """
-    python = folder / "bin" / "python"
-    pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-c", "constraints.txt"]
-    for command in (
-        [sys.executable, "-m", "venv", str(folder)],
-        [*pip, "."],
-        [*pip, "--no-deps", AIMET],
-        [*pip, *NEEDS, *MORE],
-    ):
-        made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-        if made.returncode:
-            last = (made.stderr.strip().splitlines() or ["no message"])[-1]
-            raise FileError(str(folder), f"{AIMET} cannot be installed: {last}", remedy="look at the package index")
-    return python
-
-
 def _run(python: Path, tool: str, task: str, data: Path, place: Path) -> dict[str, Any]:
     """One tool on one task, in a process of its own."""
-    command = [str(python), "-m", "benchmarks.aimet_run", tool, task, "--data", str(data), "--folder", str(place)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise FileError(
-            f"{tool} on {task}", f"did not come to its end: {last}", remedy="run benchmarks.aimet_run alone"
-        )
-    found: dict[str, Any] = json.loads((place / f"{tool}-{task}.json").read_text())
-    return found
+    words = (tool, task, "--data", str(data), "--folder", str(place))
+    return run_module(python, "benchmarks.aimet_run", words, place / f"{tool}-{task}.json", place=f"{tool} on {task}")
 
 
 def _spent(name: str, theirs: dict[str, Any], ours: dict[str, Any]) -> Iterator[Figure]:

@@ -1,20 +1,14 @@
 """ExecuTorch: a program in the best order runs as planned, bit for bit, in an arena as small as the proved peak."""
 
-import json
-import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks.environment import environment, run_module
 from benchmarks.figure import Figure
-from microjoule.errors import FileError
 
-ROOT = Path(__file__).parent.parent
-EXECUTORCH = "executorch==1.5.1"
-WITHOUT_THEIR_NEEDS = (EXECUTORCH, "torchao==0.18.0")
+WITHOUT_THEIR_NEEDS = ("executorch==1.5.1", "torchao==0.18.0")
 NEEDS = ("flatbuffers", "pyyaml", "ruamel.yaml", "tabulate")
 """What writing and running a program needs beside microjoule's own needs; pip would install much more."""
 
@@ -29,44 +23,15 @@ def figures(data: Path) -> Iterator[Figure]:  # noqa: ARG001 - every benchmark i
         data: not used: both networks are at hand.
     """
     with tempfile.TemporaryDirectory(prefix="microjoule-") as place:
-        python = environment(Path(place) / "venv")
+        python = environment(Path(place) / "venv", WITHOUT_THEIR_NEEDS, NEEDS)
         for name in NETWORKS:
             yield from told(name, _run(python, name, Path(place)))
 
 
-def environment(folder: Path) -> Path:
-    """A virtual environment with ExecuTorch and what microjoule needs; returns its Python.
-
-    Raises:
-        FileError: if it cannot be made.
-    """
-    python = folder / "bin" / "python"
-    pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-c", "constraints.txt"]
-    for command in (
-        [sys.executable, "-m", "venv", str(folder)],
-        [*pip, "."],
-        [*pip, "--no-deps", *WITHOUT_THEIR_NEEDS],
-        [*pip, *NEEDS],
-    ):
-        made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-        if made.returncode:
-            last = (made.stderr.strip().splitlines() or ["no message"])[-1]
-            raise FileError(
-                str(folder), f"{EXECUTORCH} cannot be installed: {last}", remedy="look at the package index"
-            )
-    return python
-
-
 def _run(python: Path, name: str, place: Path) -> dict[str, Any]:
     """One network, in a process of its own."""
-    command = [str(python), "-m", "benchmarks.executorch_run", name, "--folder", str(place)]
-    alone = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=ROOT, env=alone, capture_output=True, text=True, check=False)
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise FileError(name, f"did not come to its end: {last}", remedy="run benchmarks.executorch_run alone")
-    found: dict[str, Any] = json.loads((place / f"{name}.json").read_text())
-    return found
+    words, alone = (name, "--folder", str(place)), {"OMP_NUM_THREADS": "1"}
+    return run_module(python, "benchmarks.executorch_run", words, place / f"{name}.json", place=name, variables=alone)
 
 
 def told(name: str, found: dict[str, Any]) -> Iterator[Figure]:
