@@ -26,6 +26,7 @@ from microjoule.deploy.onnx_order_run import OnnxRun, optimize_onnx, run_onnx_in
 from microjoule.errors import SettingError
 from microjoule.records.files import write_atomically
 from microjoule.scheduling import Computation, Order, buffers_of, order, pack, peak_bytes
+from microjoule.scheduling.moves import with_one_moved
 from microjoule.zoo.folders import Archive, decoded
 
 SWIFTNET = Path("scheduling", "swiftnet_vww_uint8.tflite")
@@ -93,29 +94,20 @@ def moved(computation: Computation, given: Sequence[int], *, starts: int = START
         starts: how often to begin with it, each time with other moves.
         tries: how many moves each time.
     """
-    peak, best = peak_bytes(computation, given), list(given)
+    peak, best, before = peak_bytes(computation, given), list(given), computation.before()
     smallest = begun = _arena(computation, best)
     for seed in range(starts):
         chance, here, size = random.Random(seed), list(given), begun
         for _ in range(tries):
             if smallest <= peak:
                 return best
-            other = _with_one_moved(computation, here, chance)
+            other = with_one_moved(here, before, chance)
             taken = _arena(computation, other)
             if taken <= size and peak_bytes(computation, other) <= peak:
                 here, size = other, taken
                 if size < smallest:
                     best, smallest = here, size
     return best
-
-
-def _with_one_moved(computation: Computation, given: Sequence[int], chance: random.Random) -> list[int]:
-    before, other = computation.before(), list(given)
-    one = other.pop(chance.randrange(len(other)))
-    first = max((place + 1 for place, index in enumerate(other) if index in before[one]), default=0)
-    last = min((place for place, index in enumerate(other) if one in before[index]), default=len(other))
-    other.insert(chance.randint(first, last), one)
-    return other
 
 
 def _arena(computation: Computation, given: Sequence[int]) -> int:

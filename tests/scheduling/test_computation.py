@@ -36,6 +36,12 @@ def test_what_is_not_said_is_not_so():
 # Refusal --------------------------------------------------------------------------------------------------------------
 
 
+def test_with_other_indices_all_else_stays():
+    given = Operator("f", (0, 2), (1,), inplace=2, workspace_bytes=3, kind="conv")
+    assert given.renumbered({0: 5, 1: 0, 2: 1, 3: 9}) == Operator("f", (5, 1), (0,), 1, 3, kind="conv")
+    assert Operator("g", (), (1, 0), is_view=True).renumbered({0: 7, 1: 8}) == Operator("g", (), (8, 7), is_view=True)
+
+
 @pytest.mark.parametrize("size", [-1, LARGEST + 1, 1.0, True, "4", None])
 def test_a_size_that_cannot_be_is_refused(size):
     message = re.escape(f"value 'x': has a size of {size!r} bytes\n  give a whole number from 0 to 2^53")

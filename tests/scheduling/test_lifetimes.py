@@ -99,6 +99,11 @@ def test_a_view_that_is_wanted_keeps_what_it_lies_on_to_the_end():
     assert lives(buffers_of(given)) == [(0, 2, 5), (1, 2, 1)]
 
 
+def test_a_view_of_nothing_has_a_buffer_for_all_that_is_seen_in_it():
+    given = computation([5, 4, 4, 1], [op([], 1, is_view=True), op([1], 2, is_view=True), op([0, 2], 3)])
+    assert buffers_of(given).places == ((0,), (1,), (1,), (2,))
+
+
 # Degenerate, refusal, law ---------------------------------------------------------------------------------------------
 
 

@@ -1,6 +1,6 @@
 from benchmarks.random_computations import random_computation
 from microjoule.scheduling.bits import mask, ones
-from microjoule.scheduling.memory import Memory
+from microjoule.scheduling.memory import Extent, Memory
 from microjoule.scheduling.views import without_views
 from tests.scheduling.random_computations import Naive, computation_of, for_seeds, operator_of
 
@@ -47,6 +47,36 @@ def test_what_needs_what_by_hand():
     assert memory.closures() == ([0, 0, 0b11, 0b111], [0b1100, 0b1100, 0b1000, 0])
     assert Memory(computation_of([1] * 5, operators), backwards=True).closures() == memory.closures()[::-1]
     assert memory.started_by(2) == [3]
+
+
+def test_an_order_by_hand():
+    """Values of 3 and 4 bytes that nobody reads are there while they are written."""
+    memory = Memory(computation_of([5, 7, 3, 4], [operator_of([0], 1), operator_of([0], 2), operator_of([1], 3)]))
+    assert list(memory.along([0, 2, 1])) == [(12, 12), (16, 5), (8, 0)]
+    assert memory.needs([0, 2, 1]) == [12, 16, 8]
+    assert memory.needs(iter([0, 1, 2])) == [12, 15, 11]
+    assert (memory.peak([0, 2, 1]), memory.peak(iter([0, 1, 2])), memory.peak([0])) == (16, 15, 12)
+    assert (memory.needs([]), memory.peak([])) == ([], 5)
+
+
+def test_a_value_is_live_from_its_first_starter_to_its_last_finisher():
+    own = Extent(1, starters=0b0011, finishers=0b0110, from_start=False, to_end=False)
+    assert [own.is_live(done, done) for done in (0, 0b1, 0b10, 0b111)] == [False, True, True, False]
+    assert own.is_live(0b1, 0b1010)
+    assert not own.is_live(0b1000, 0b1000)
+    given, wanted = own._replace(starters=0, from_start=True), own._replace(to_end=True)
+    assert [given.is_live(done, done) for done in (0, 0b110)] == [True, False]
+    assert [wanted.is_live(done, done) for done in (0, 0b1, 0b111)] == [False, True, True]
+
+
+def test_the_last_user_overwrites_whatever_the_size():
+    """Seen from the end, the last user is the first."""
+    given = computation_of([5, 5, 0], [operator_of([0], 1, inplace=0), operator_of([0], 2, inplace=0)])
+    memory, back = Memory(given), Memory(given, backwards=True)
+    assert [memory.overwrites(0, done) for done in (0, 0b10)] == [False, True]
+    assert [memory.overwrites(1, done) for done in (0, 0b1)] == [False, True]
+    assert [back.overwrites(0, done) for done in (0, 0b10)] == [True, False]
+    assert not Memory(CHAIN).overwrites(1, 0b1)
 
 
 def test_an_input_that_nobody_uses_takes_nothing():

@@ -27,6 +27,16 @@ def test_a_value_that_is_seen_twice_is_named_once():
     assert origins(given)[2] == (0,)
 
 
+def test_a_view_of_nothing_takes_no_bytes():
+    """As of a weight, which is no value. It is the origin of what is seen in it; in place on it is in place on none."""
+    views = [operator_of([], 1, is_view=True), operator_of([1], 2, is_view=True)]
+    given = computation_of([5, 5, 5, 5], [*views, operator_of([0, 2], 3, inplace=2)])
+    assert origins(given) == [(0,), (1,), (1,), (3,)]
+    plain, kept = without_views(given)
+    assert (plain.operators, kept) == ((operator_of([0], 3),), [2])
+    assert [one.size_bytes for one in plain.values] == [5, 0, 0, 5]
+
+
 def test_who_reads_a_view_reads_what_it_lies_on():
     plain, kept = without_views(JOINED)
     assert kept == [0, 1, 4]

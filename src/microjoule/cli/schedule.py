@@ -14,16 +14,13 @@ from microjoule.cli.options import Json, ZooData
 from microjoule.cli.output import finish, plain_table
 from microjoule.errors import SettingError
 from microjoule.recipes.report import report as write_report
-from microjoule.recipes.schedule_file import schedule_file
+from microjoule.recipes.schedule_file import SUFFIXES, schedule_file
 from microjoule.records.facts import Record
 from microjoule.records.scheduled import RanInOrder, Scheduled
 from microjoule.report import units
 from microjoule.report.memory_plots import certificate, obeyed, plan, saving
 from microjoule.scheduling.order import Watch
 from microjoule.scheduling.schedule import schedule as schedule_network
-
-FILES = (".onnx", ".tflite")
-"""Of runtimes, which are read and written as they are."""
 
 
 def schedule(
@@ -51,7 +48,7 @@ def schedule(
     """
     ran: RanInOrder | None = None
     with Status("looking for the best order", console=Console(stderr=True)) as status:
-        if Path(model).suffix.lower() in FILES:
+        if Path(model).suffix.lower() in SUFFIXES:
             _require_kind(model, out)
             limits = {"batch": batch, "alignment": alignment}
             record, ran = schedule_file(model, out, seconds=seconds, **limits, watch=_watch(status))

@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from microjoule.deploy.litert_order import OPTIMIZED_KERNELS, litert_computation, write_litert_order
@@ -14,8 +14,14 @@ from microjoule.records.scheduled import RanInOrder, Scheduled
 from microjoule.scheduling.order import Watch
 from microjoule.scheduling.planned import planned
 
+SUFFIXES = (".onnx", ".tflite")
+"""Of the files that can be ordered, in small letters."""
+
 SAMPLES = 4
 """Random inputs on which both files are run."""
+
+Search = partial[tuple[tuple[int, ...], Scheduled]]
+"""`planned` with its limits."""
 
 
 def schedule_file(
@@ -44,26 +50,17 @@ def schedule_file(
         FileError: for another kind of file, one that is damaged, or one that cannot be written.
         GraphError: for a network whose order is not free.
     """
-    place = Path(path)
-    kinds: dict[str, Callable[[], tuple[Scheduled, RanInOrder | None]]] = {
-        ".onnx": lambda: _onnx(place, Path(out), (seconds, alignment, watch), batch),
-        ".tflite": lambda: _litert(place, Path(out), (seconds, alignment, watch)),
-    }
-    if place.suffix.lower() not in kinds:
+    place, kind = Path(path), Path(path).suffix.lower()
+    if kind not in SUFFIXES:
         remedy = "give an .onnx or a .tflite file; mj.schedule(network) orders a network of microjoule's"
         raise FileError(str(place), "is no file for a runtime whose order can be set", remedy=remedy)
-    return kinds[place.suffix.lower()]()
-
-
-Search = tuple[float | None, int, Watch | None]
-"""Seconds, alignment, watch."""
+    search = partial(planned, seconds=seconds, alignment=alignment, watch=watch)
+    return _onnx(place, Path(out), search, batch) if kind == ".onnx" else _litert(place, Path(out), search)
 
 
 def _onnx(path: Path, out: Path, search: Search, batch: int) -> tuple[Scheduled, RanInOrder]:
-    seconds, alignment, watch = search
     computation = onnx_computation(path, batch=batch, keeps_inputs=False)
-    sizes = "in ONNX Runtime, without the inputs"
-    order, record = planned(computation, sizes=sizes, seconds=seconds, alignment=alignment, watch=watch)
+    order, record = search(computation, sizes="in ONNX Runtime, without the inputs")
     with tempfile.TemporaryDirectory(prefix="microjoule-") as folder:
         original = Path(shutil.copy(path, folder)) if path.resolve() == out.resolve() else path
         write_onnx_order(path, order, out)
@@ -78,10 +75,8 @@ def _onnx(path: Path, out: Path, search: Search, batch: int) -> tuple[Scheduled,
 
 
 def _litert(path: Path, out: Path, search: Search) -> tuple[Scheduled, RanInOrder | None]:
-    seconds, alignment, watch = search
     computation = litert_computation(path, OPTIMIZED_KERNELS)
-    sizes = "in LiteRT with its fast kernels"
-    order, found = planned(computation, sizes=sizes, seconds=seconds, alignment=alignment, watch=watch)
+    order, found = search(computation, sizes="in LiteRT with its fast kernels")
     with tempfile.TemporaryDirectory(prefix="microjoule-") as folder:
         original = Path(shutil.copy(path, folder)) if path.resolve() == out.resolve() else path
         write_litert_order(path, order, out)

@@ -12,9 +12,7 @@ from pathlib import Path
 from typing import Self
 
 from microjoule.errors import FileError, SettingError
-
-LARGEST = 2**53
-"""As in `computation`: the largest number of bytes."""
+from microjoule.scheduling.computation import LARGEST
 
 COLUMNS = ("id", "lower", "upper", "size")
 """Of a file of buffers."""

@@ -9,8 +9,8 @@
 What the operators compute does not matter here, but for rewritings.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 
 from microjoule.errors import GraphError
@@ -79,6 +79,19 @@ class Operator:
         if self.inplace is not None and (self.inplace not in self.inputs or len(self.outputs) != 1):
             fact = f"is in place on value {self.inplace}, reads {self.inputs} and writes {self.outputs}"
             raise GraphError(place, fact, remedy="name one of its inputs, and give it one output")
+
+    def renumbered(self, places: Mapping[int, int]) -> "Operator":
+        """The same where values have other indices.
+
+        Args:
+            places: the new index of each value that it names, by the old one.
+        """
+        return replace(
+            self,
+            inputs=tuple(places[value] for value in self.inputs),
+            outputs=tuple(places[value] for value in self.outputs),
+            inplace=None if self.inplace is None else places[self.inplace],
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,13 +40,5 @@ def cut_out(computation: Computation, operators: Iterable[int], name: str = "") 
         whole = computation.values[value]
         places[value] = len(values)
         values.append(replace(whole, is_input=not made, is_output=whole.is_output or wanted))
-    parts = [
-        replace(
-            operator,
-            inputs=tuple(places[value] for value in operator.inputs),
-            outputs=tuple(places[value] for value in operator.outputs),
-            inplace=None if operator.inplace is None else places[operator.inplace],
-        )
-        for operator in chosen
-    ]
-    return Computation(name or computation.name, tuple(values), tuple(parts))
+    parts = tuple(operator.renumbered(places) for operator in chosen)
+    return Computation(name or computation.name, tuple(values), parts)

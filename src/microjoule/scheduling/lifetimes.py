@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from microjoule.errors import GraphError
 from microjoule.scheduling.arena import Buffer
 from microjoule.scheduling.computation import Computation, Operator
+from microjoule.scheduling.views import origins
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +49,8 @@ class _Lives:
         self.computation = computation
         self.steps = max(1, len(computation.operators))
         self.writers = computation.writers()
-        self.bases = self._bases()
+        self.bases = origins(computation)
         self.until = self._until()
-
-    def _bases(self) -> list[tuple[int, ...]]:
-        """For each value those whose bytes it is made of: itself, or for a view what it lies on."""
-        bases: list[tuple[int, ...]] = [(value,) for value in range(len(self.computation.values))]
-        for operator in self.computation.operators:
-            if operator.is_view and operator.inputs:
-                under = tuple(dict.fromkeys(base for value in operator.inputs for base in bases[value]))
-                for value in operator.outputs:
-                    bases[value] = under
-        return bases
 
     def _until(self) -> list[int]:
         """For each value the step after the last that uses its bytes; for what the caller wants, one after the end."""

@@ -2,7 +2,9 @@
 
 from collections.abc import Collection
 
+from microjoule.scheduling.bits import mask
 from microjoule.scheduling.computation import Computation
+from microjoule.scheduling.memory import Memory
 from microjoule.scheduling.views import without_views
 
 
@@ -12,9 +14,8 @@ def live_at_start(computation: Computation) -> list[int]:
     Args:
         computation: with views or without.
     """
-    plain, _ = without_views(computation)
-    values = enumerate(zip(plain.values, plain.readers(), strict=True))
-    return [index for index, (value, readers) in values if value.is_input and (value.is_output or readers)]
+    extents = enumerate(Memory(without_views(computation)[0]).extents)
+    return [index for index, one in extents if one.is_live(0, 0)]
 
 
 def live_values(computation: Computation, done: Collection[int], operator: int) -> list[int]:
@@ -29,16 +30,9 @@ def live_values(computation: Computation, done: Collection[int], operator: int) 
         Indices of values, in their order; with the workspace, their bytes are what the operator needs.
     """
     plain, kept = without_views(computation)
-    number = {index: position for position, index in enumerate(kept)}
-    ran, running = {number[one] for one in done if one in number}, number[operator]
-    writers = plain.writers()
-    users = [{*written, *read} for written, read in zip(writers, plain.readers(), strict=True)]
-    found = [
-        index
-        for index, value in enumerate(plain.values)
-        if (value.is_input or (ran | {running}) & set(writers[index])) and (value.is_output or users[index] - ran)
-    ]
-    place, output = plain.operators[running].inplace, plain.operators[running].outputs[0]
-    if place is None or plain.values[place].is_output or users[place] - ran != {running} or len(writers[output]) > 1:
-        return found
-    return [index for index in found if index != output]
+    memory, number = Memory(plain), {index: position for position, index in enumerate(kept)}
+    ran, running = mask(number[one] for one in done if one in number), number[operator]
+    found = [index for index, one in enumerate(memory.extents) if one.is_live(ran | 1 << running, ran)]
+    if memory.overwrites(running, ran):
+        found.remove(plain.operators[running].outputs[0])
+    return found

@@ -13,6 +13,7 @@ Seen backwards, from the end, writers finish values and readers start them, and 
 One set of tables serves both: `starters` and `finishers` of each value change places.
 """
 
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from microjoule.scheduling.bits import mask, ones
@@ -35,6 +36,10 @@ class Extent(NamedTuple):
     finishers: int
     from_start: bool
     to_end: bool
+
+    def is_live(self, started: int, finished: int) -> bool:
+        """Whether it is live when the one operators have started and the others have ended, both as sets of bits."""
+        return (self.from_start or bool(self.starters & started)) and (self.to_end or bool(self.finishers & ~finished))
 
 
 class State(NamedTuple):
@@ -86,7 +91,7 @@ class Memory:
     @property
     def start(self) -> State:
         """Nothing has run yet."""
-        live = sum(one.size for one in self.extents if one.from_start and (one.to_end or one.finishers))
+        live = sum(one.size for one in self.extents if one.is_live(0, 0))
         return State(0, live, mask(index for index, needed in enumerate(self.before) if not needed))
 
     def run(self, operator: int, state: State) -> tuple[int, int]:
@@ -97,7 +102,7 @@ class Memory:
                 live += size
         need = live + self.workspace[operator]
         reused = self._reused[operator]
-        if reused is not None and not reused[1] & (done if self.backwards else ~done):
+        if reused is not None and self.overwrites(operator, done):
             need -= reused[0]
         for size, others in self._finished[operator]:
             if not others & ~done:
@@ -124,6 +129,27 @@ class Memory:
             for follower in ones(self.after[one]):
                 later[one] |= later[follower] | 1 << follower
         return earlier, later
+
+    def along(self, order: Iterable[int]) -> Iterator[tuple[int, int]]:
+        """What each operator of an order needs, and what is live after it, in bytes."""
+        state = self.start
+        for operator in order:
+            need, live = self.run(operator, state)
+            state = self.follow(operator, state, live)
+            yield need, live
+
+    def needs(self, order: Iterable[int]) -> list[int]:
+        """What each operator of an order needs, in bytes."""
+        return [need for need, _ in self.along(order)]
+
+    def peak(self, order: Iterable[int]) -> int:
+        """The most bytes in use at any time of an order."""
+        return max([self.start.live, *self.needs(order)])
+
+    def overwrites(self, operator: int, done: int) -> bool:
+        """Whether an operator lays its output, on top of a set of operators, where a value lies that it finishes."""
+        reused = self._reused[operator]
+        return reused is not None and not reused[1] & (done if self.backwards else ~done)
 
     def reusable(self, operator: int) -> int:
         """What an operator may lay where a value lies that it finishes, in bytes."""

@@ -15,7 +15,6 @@ from microjoule.scheduling.views import with_views, without_views
 TURN = 512
 """States of the first turn of each direction; it doubles with each turn, so that no time is lost on many small ones."""
 
-
 SLICE = 64
 """States between two looks at the clock."""
 
@@ -102,16 +101,11 @@ def needs(computation: Computation, order: Sequence[int]) -> list[int]:
         computation: with views or without.
         order: indices of the operators.
     """
-    plain, kept = without_views(computation)
-    number = {index: position for position, index in enumerate(kept)}
-    memory, found = Memory(plain), list[int]()
-    state = memory.start
+    memory, number = _tables(computation)
+    steps = memory.along(number[index] for index in order if index in number)
+    found, live = list[int](), memory.start.live
     for index in order:
-        if index not in number:
-            found.append(state.live)
-            continue
-        need, live = memory.run(number[index], state)
-        state = memory.follow(number[index], state, live)
+        need, live = next(steps) if index in number else (live, live)
         found.append(need)
     return found
 
@@ -123,8 +117,15 @@ def peak_bytes(computation: Computation, order: Sequence[int] | None = None) -> 
         computation: with views or without.
         order: indices of the operators; None for the one that it has.
     """
-    start = Memory(without_views(computation)[0]).start.live
-    return max([start, *needs(computation, range(len(computation.operators)) if order is None else order)])
+    memory, number = _tables(computation)
+    chosen = range(len(computation.operators)) if order is None else order
+    return memory.peak(number[index] for index in chosen if index in number)
+
+
+def _tables(computation: Computation) -> tuple[Memory, dict[int, int]]:
+    """The tables without views, and the index there of each operator that is no view."""
+    plain, kept = without_views(computation)
+    return Memory(plain), {index: position for position, index in enumerate(kept)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +147,8 @@ class _Hunt:
     def __init__(self, computation: Computation) -> None:
         self.memory = Memory(computation)
         self.searches = [Search(Memory(computation, backwards=True)), Search(self.memory)]
-        self.computation = computation
-        self.best, self.peak = list(range(self.memory.count)), peak_bytes(computation)
+        self.best = list(range(self.memory.count))
+        self.peak = self.memory.peak(self.best)
         self.turns, self.is_bounded = 0, False
         self.widths = [width for width in BEAMS for _ in self.searches]
         for search in self.searches:
@@ -185,8 +186,8 @@ class _Hunt:
         """Why no order is below the level, by the operators' indices before views were taken out."""
         if self.level <= self.memory.start.live:
             return None
-        used = needs(self.computation, self.best)
-        tight = [index for index, need in zip(self.best, used, strict=True) if need >= self.level]
+        used = zip(self.best, self.memory.needs(self.best), strict=True)
+        tight = [index for index, need in used if need >= self.level]
         found = bottleneck(self.memory, tight or None)
         if found.bound >= self.level:
             return Bottleneck(kept[found.operator], found.bound, frozenset(kept[index] for index in found.done))
@@ -205,6 +206,6 @@ class _Hunt:
             self._offer(beam(search.memory, self.widths.pop(0)))
 
     def _offer(self, order: list[int]) -> None:
-        peak = peak_bytes(self.computation, order)
+        peak = self.memory.peak(order)
         if peak < self.peak:
             self.best, self.peak = order, peak

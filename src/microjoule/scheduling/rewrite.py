@@ -230,13 +230,5 @@ def _without_unread(name: str, values: list[Value], operators: list[Operator]) -
     named = {value for one in operators for value in (*one.inputs, *one.outputs)}
     left = [value for value, one in enumerate(values) if value in named or one.is_input]
     new = {value: number for number, value in enumerate(left)}
-    moved = [
-        replace(
-            one,
-            inputs=tuple(new[value] for value in one.inputs),
-            outputs=tuple(new[value] for value in one.outputs),
-            inplace=None if one.inplace is None else new[one.inplace],
-        )
-        for one in operators
-    ]
-    return Computation(name, tuple(values[value] for value in left), sorted_operators(len(left), moved))
+    moved = sorted_operators(len(left), (one.renumbered(new) for one in operators))
+    return Computation(name, tuple(values[value] for value in left), moved)

@@ -15,7 +15,8 @@ from collections.abc import Sequence
 
 from microjoule.errors import SettingError
 from microjoule.scheduling.computation import Computation, Operator
-from microjoule.scheduling.order import peak_bytes
+from microjoule.scheduling.memory import Memory
+from microjoule.scheduling.moves import with_one_moved
 from microjoule.scheduling.views import with_views, without_views
 
 NEVER = 2**62
@@ -55,25 +56,16 @@ def with_less_traffic(
     plain, kept = without_views(computation)
     number = {index: position for position, index in enumerate(kept)}
     best = [number[index] for index in order if index in number]
-    peak, least = peak_bytes(plain, best), traffic_bytes(plain, best, onchip_bytes)
+    memory, least = Memory(plain), traffic_bytes(plain, best, onchip_bytes)
+    peak = memory.peak(best)
     before, chooser = plain.before(), random.Random(seed)
     for _ in range(tries if len(best) > 1 else 0):
-        tried = _moved(best, before, chooser)
-        if peak_bytes(plain, tried) <= peak and (now := traffic_bytes(plain, tried, onchip_bytes)) <= least:
+        tried = with_one_moved(best, before, chooser)
+        if memory.peak(tried) <= peak and (now := traffic_bytes(plain, tried, onchip_bytes)) <= least:
             best, least = tried, now
         if not least:
             break
     return with_views(computation, [kept[index] for index in best])
-
-
-def _moved(order: list[int], before: list[frozenset[int]], chooser: random.Random) -> list[int]:
-    """One operator elsewhere, after all that it needs and before all that need it."""
-    at = chooser.randrange(len(order))
-    operator, rest = order[at], order[:at] + order[at + 1 :]
-    first = max((rest.index(one) + 1 for one in before[operator]), default=0)
-    last = min((place for place, one in enumerate(rest) if operator in before[one]), default=len(rest))
-    to = chooser.randint(first, last)
-    return [*rest[:to], operator, *rest[to:]]
 
 
 class _Chip:

@@ -7,10 +7,10 @@ from microjoule.scheduling.computation import Computation, Operator
 
 
 def origins(computation: Computation) -> list[tuple[int, ...]]:
-    """For each value the values that hold its bytes: itself, or those that it is a view of."""
+    """For each value the values that hold its bytes: itself, or those that it is a view of, if there are any."""
     found: list[tuple[int, ...]] = [(value,) for value in range(len(computation.values))]
     for operator in computation.operators:
-        if operator.is_view:
+        if operator.is_view and operator.inputs:
             under = tuple(dict.fromkeys(origin for value in operator.inputs for origin in found[value]))
             for output in operator.outputs:
                 found[output] = under
@@ -21,11 +21,11 @@ def without_views(computation: Computation) -> tuple[Computation, list[int]]:
     """The same without views, and for each operator that is left its index in the given one.
 
     Values keep their indices. What lies under a view that the caller wants is an output itself. An operator in place on
-    a view overwrites what the view lies on, if that is one value of the same size.
+    a view overwrites what the view lies on, if that is one value of the same size. A view of nothing takes no bytes.
     """
-    under = origins(computation)
     kept = [index for index, operator in enumerate(computation.operators) if not operator.is_view]
     viewed = {value for operator in computation.operators if operator.is_view for value in operator.outputs}
+    under = [tuple(one for one in found if one not in viewed) for found in origins(computation)]
     wanted = {origin for value, one in enumerate(computation.values) if one.is_output for origin in under[value]}
     values = tuple(
         replace(one, size_bytes=0, is_input=True, is_output=False)
