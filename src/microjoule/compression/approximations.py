@@ -1,0 +1,118 @@
+"""What low-rank forms of a network's layers would cost and lose, at every rank, before anything is changed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+
+from torch import Tensor
+
+from microjoule.graph.factor import unfit
+from microjoule.graph.network import Network
+from microjoule.graph.ops import Layer
+from microjoule.graph.shapes import Shape, shapes
+from microjoule.numerics.least_squares import Moments
+from microjoule.numerics.low_rank import errors
+from microjoule.numerics.low_rank_shapes import METHODS, Method, factor_macs, factor_shapes, full_rank, layer_macs
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """The places of a layer's input and output, without samples and channels."""
+
+    inputs: Shape
+    outputs: Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A layer in one form, at every rank.
+
+    Args:
+        method: the form.
+        errors: (full rank + 1,), float64, as `numerics.low_rank.errors`: of the weight, or of the output.
+        total: what the relative error is relative to: the weight's sum of squares, or the output's variance.
+        macs: for one sample; those of rank r at r.
+        parameters: of the weights, likewise.
+        layer_macs: of the layer as it is.
+    """
+
+    method: Method
+    errors: Tensor
+    total: float
+    macs: tuple[int, ...]
+    parameters: tuple[int, ...]
+    layer_macs: int
+
+
+def layer_sizes(network: Network, layers: Sequence[Layer]) -> dict[str, Sizes]:
+    """The sizes of layers' inputs and outputs for the network's example, by path."""
+    known = shapes(network)
+    return {layer.path: _sizes(layer, known[layer.node.all_input_nodes[0]], known[layer.node]) for layer in layers}
+
+
+def _sizes(layer: Layer, read: Shape, given: Shape) -> Sizes:
+    if layer.kind == "linear":
+        return Sizes(given[1:-1], given[1:-1])
+    axes = layer.stored_weight.dim() - 2
+    return Sizes(read[-axes:], given[-axes:])
+
+
+def form(layer: Layer, method: Method) -> Method:
+    """The form that a layer takes: where its kernel has one tap, all forms of two factors are the same, `output`."""
+    return "output" if layer.stored_weight.shape[2:].numel() == 1 else method
+
+
+def curve(layer: Layer, method: Method, sizes: Sizes, known: Moments | None = None) -> Curve:
+    """A layer in one form, at every rank.
+
+    Args:
+        layer: the layer, of one group.
+        method: the form, as `form` gives it.
+        sizes: of its input and output.
+        known: moments of what it reads and gives, so that the error is that of the output; None for the weight's.
+
+    Raises:
+        SettingError: for a form that the layer cannot have.
+    """
+    weight = layer.stored_weight.detach()
+    shape, ranks = tuple(weight.shape), range(1, full_rank(tuple(weight.shape), method) + 1)
+    total = weight.double().square().sum() if known is None else known.output_variance.sum()
+    return Curve(
+        method=method,
+        errors=errors(weight, method, None if known is None else known.second[0]),
+        total=float(total),
+        macs=(0, *(factor_macs(shape, method, rank, sizes.inputs, sizes.outputs) for rank in ranks)),
+        parameters=(0, *(sum(map(prod, factor_shapes(shape, method, rank))) for rank in ranks)),
+        layer_macs=layer_macs(shape, sizes.outputs),
+    )
+
+
+def approximations(
+    network: Network,
+    *,
+    layers: Sequence[Layer] | None = None,
+    methods: Sequence[Method] = METHODS,
+    known: Mapping[str, Moments] | None = None,
+) -> dict[str, dict[Method, Curve]]:
+    """What each form of each layer would cost and lose, at every rank.
+
+    Args:
+        network: in floating point.
+        layers: of that network; None for all. Those that cannot be replaced are left out.
+        methods: the forms; those that a layer cannot have, and repetitions where it has one tap, are left out.
+        known: moments of what layers read, by path, from `execution.moments.input_moments`; None for data-free.
+
+    Returns:
+        Layer path -> form -> what it costs and loses.
+    """
+    chosen = [layer for layer in layers or network.layers if unfit(network, layer) is None]
+    sizes = layer_sizes(network, chosen)
+    found: dict[str, dict[Method, Curve]] = {}
+    for layer in chosen:
+        forms = dict.fromkeys(form(layer, method) for method in methods)
+        found[layer.path] = {
+            one: curve(layer, one, sizes[layer.path], None if known is None else known[layer.path])
+            for one in forms
+            if unfit(network, layer, one) is None
+        }
+    return found
