@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.fx import Node
 
-from microjoule.graph.channels import Family, find_families
+from microjoule.graph.families import Family, find_families
 from microjoule.graph.edit import bias_of, bounds_of, clamp_channels, per_input, set_bias
 from microjoule.graph.geometry import meets_zeros
 from microjoule.graph.network import Network
