@@ -9,6 +9,7 @@ from microjoule.records.analysed import GridHistograms, Sensitivities
 from microjoule.records.decided import MixedPrecision, ParetoFront, Reached, Tried
 from microjoule.records.measured import Costs, ErrorsByLayer, Evaluated, Exported, Machine, Measured, Verified
 from microjoule.records.scheduled import RanInOrder, Scheduled
+from microjoule.records.trained import Trained
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,6 +313,7 @@ Record = (
     | WeightsRounded
     | BiasesCorrected
     | Reconstructed
+    | Trained
     | Placed
     | Calibrated
     | ErrorsByLayer
