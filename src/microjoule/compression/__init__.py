@@ -1,0 +1,1 @@
+"""Compression: the same function by less work."""
