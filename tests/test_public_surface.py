@@ -14,7 +14,7 @@ SURFACE = [
     "mixed_precision",
     *("natural_noise", "observe_statistics", "qdrop", "quantize", "ranges_from_statistics", "reach", "recipes"),
     *("report", "round_weights", "run_in_arena", "schedule", "sensitivity", "sequential_mse", "smooth"),
-    *("split_concatenations", "target", "tune_allocator", "unfreeze", "verify", "weight_ranges", "zoo"),
+    *("split_concatenations", "target", "train", "tune_allocator", "unfreeze", "verify", "weight_ranges", "zoo"),
 ]
 """Every name that users may rely on: it is changed here, too, and on purpose."""
 

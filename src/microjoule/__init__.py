@@ -14,6 +14,7 @@ from microjoule.errors import MicrojouleError
 from microjoule.execution.allocator import tune_allocator
 from microjoule.execution.arena import run_in_arena
 from microjoule.execution.evaluate import evaluate
+from microjoule.execution.train import train
 from microjoule.graph.channels import channel_groups
 from microjoule.graph.fold import fold_batch_norms
 from microjoule.graph.network import Network
@@ -95,6 +96,7 @@ __all__ = [
     "smooth",
     "split_concatenations",
     "target",
+    "train",
     "tune_allocator",
     "unfreeze",
     "verify",

@@ -231,3 +231,38 @@ def test_a_batch_stays_whole_where_a_tensor_is_not_of_samples(other):
     (inputs, _), *more = in_parts(batches([(X, other)]), 2)
     assert not more
     assert_close(inputs, (X, other))
+
+
+class Numbers:
+    def __len__(self):
+        return 30
+
+    def __getitem__(self, index):
+        return torch.tensor([float(index)]), torch.tensor(index**2)
+
+
+INPUTS = torch.arange(30.0)[:, None]
+
+
+@pytest.mark.parametrize(
+    "data", [INPUTS, (INPUTS, torch.arange(30) ** 2), Numbers()], ids=["inputs", "pairs", "dataset"]
+)
+def test_data_is_shuffled_anew_each_time_as_the_seed_says(data):
+    def orders(seed):
+        source = batches(data, batch_size=8, shuffle=torch.Generator().manual_seed(seed))
+        return [[(x.flatten(), y) for (x,), y in source] for _ in range(2)]
+
+    first, second = orders(1)
+    flat = [torch.cat([x for x, _ in order]).int().tolist() for order in (first, second)]
+    assert flat[0] != flat[1]
+    assert all(sorted(order) == list(range(30)) for order in flat)
+    assert [len(x) for x, _ in first] == [8, 8, 8, 6]
+    assert all(y is None or torch.equal(x.long() ** 2, y) for x, y in first + second)
+    assert all(torch.equal(a[0], b[0]) for a, b in zip(first, orders(1)[0], strict=True))
+    assert not all(torch.equal(a[0], b[0]) for a, b in zip(first, orders(2)[0], strict=True))
+
+
+def test_what_comes_in_batches_keeps_its_order():
+    given = [INPUTS[:20], INPUTS[20:]]
+    shuffled = batches(given, shuffle=torch.Generator().manual_seed(0))
+    assert all(torch.equal(x, y) for ((x,), _), y in zip(shuffled, given, strict=True))

@@ -6,7 +6,7 @@ from torch.testing import assert_close
 from microjoule.capture.export import capture
 from microjoule.errors import DataError, GraphError
 from microjoule.execution.batches import batches
-from microjoule.execution.run import count, outputs, run, to_device, visit, visit_all
+from microjoule.execution.run import count, outputs, outputs_and_values, run, to_device, visit, visit_all
 from tests.capture.models import Function, images
 
 
@@ -85,3 +85,27 @@ def test_values_that_are_no_tensors_are_not_shown():
     seen = []
     visit(network, (images(5, 4),), list(network.graph.nodes), lambda node, value: seen.append(value))
     assert all(isinstance(value, torch.Tensor) for value in seen)
+
+
+def test_values_inside_come_with_their_gradients(network):
+    x, first = images(5, 4), network.layers[0]
+    result, values = outputs_and_values(network, (x,), [first.node])
+    assert torch.equal(result, network(x))
+    assert torch.equal(values[first.node], first.owner(x))
+    (gradient,) = torch.autograd.grad(values[first.node].sum(), first.bias)
+    assert_close(gradient, torch.full((3,), 5.0))
+
+
+def test_without_nodes_only_the_outputs_are_computed(network):
+    x = images(5, 4)
+    result, values = outputs_and_values(network, (x,), [])
+    assert values == {}
+    assert torch.equal(result, network(x))
+    assert result.requires_grad
+
+
+@pytest.mark.parametrize("nodes", [False, True], ids=["outputs", "values"])
+@pytest.mark.parametrize("inputs", [(images(5, 3),), (images(5, 4), images(5, 4))], ids=["shape", "count"])
+def test_inputs_that_do_not_fit_are_named(network, nodes, inputs):
+    with pytest.raises(DataError, match="do not go through a network"):
+        outputs_and_values(network, inputs, [network.layers[0].node] if nodes else [])

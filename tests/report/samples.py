@@ -47,6 +47,7 @@ from microjoule.records.measured import (
     Verified,
 )
 from microjoule.records.scheduled import Demand, Held, MemoryUse, Moment, Placement, RanInOrder, Scheduled
+from microjoule.records.trained import Trained
 
 MACHINE = Machine(
     "AMD EPYC 9B14", 2, "Linux-6.1.0-x86_64-with-glibc2.36", "3.11.9", {"torch": "2.13.0", "onnxruntime": "1.31.1"}
@@ -146,6 +147,22 @@ def steps_taken() -> list[Record]:
         Smoothed("photos", 48, 0.5, {"norm -> classifier": (0.21, 9.4)}, (Skipped("norm1", "add (add_1) reads it"),)),
         HighBiasesAbsorbed({"blocks.1.expand.conv": 0.83}, (Skipped("stem.conv", "no bias over three deviations"),)),
         WeightsClipped({"classifier": 0.91}, ()),
+        Trained(
+            data="photos",
+            samples=1000,
+            epochs=2,
+            steps=64,
+            losses=(1.25, 0.5),
+            metric="top1",
+            unit="%",
+            values=(70.25, 71.5),
+            optimizer="sgd",
+            learning_rate=0.05,
+            seed=3,
+            teacher=True,
+            averaged=True,
+            seconds=125.0,
+        ),
         WeightRanges("after equalization", even),
         placed(),
         TiesAvoided({"classifier": 0.0031, "blocks_1_add": -0.0012}, ()),

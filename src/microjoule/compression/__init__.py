@@ -1,1 +1,1 @@
-"""Networks with less work for about the same outputs: low-rank forms of layers."""
+"""Compression: the same function by less work."""

@@ -68,7 +68,9 @@ class Batches:
         return given
 
 
-def batches(data: Any, *, batch_size: int = 32, name: str | None = None) -> Batches:
+def batches(
+    data: Any, *, batch_size: int = 32, name: str | None = None, shuffle: torch.Generator | None = None
+) -> Batches:
     """Bring data into the form of batches.
 
     Args:
@@ -76,6 +78,8 @@ def batches(data: Any, *, batch_size: int = 32, name: str | None = None) -> Batc
             target) pairs, which may have a `collate`; a DataLoader of such pairs; or a list of batches of inputs.
         batch_size: samples a batch, where the data does not come in batches.
         name: what to call the data in records; by default its own `name`, or its type.
+        shuffle: draws a new order each time that the data is gone through; data that comes in batches, as a DataLoader
+            or a list does, keeps its own.
 
     Raises:
         DataError: for data of another kind, or without any sample.
@@ -87,18 +91,17 @@ def batches(data: Any, *, batch_size: int = 32, name: str | None = None) -> Batc
         return data
     called = name or str(getattr(data, "name", None) or type(data).__name__)
     if isinstance(data, tuple) and len(data) == 2 and all(isinstance(part, Tensor | np.ndarray) for part in data):
-        return _of_pairs(*data, batch_size=batch_size, name=called)
+        return _of_pairs(*data, batch_size=batch_size, name=called, shuffle=shuffle)
     if isinstance(data, Tensor | np.ndarray):
-        inputs = _tensor(data, called)
-        _check_some(len(inputs), called)
-        return Batches(lambda: iter(inputs.split(batch_size)), called, len(inputs), labelled=False)
+        return _of_inputs(data, batch_size=batch_size, name=called, shuffle=shuffle)
     if isinstance(data, DataLoader):
         return Batches(lambda: iter(data), called, None, labelled=True)
     if isinstance(data, list) and data:
         return Batches(lambda: iter(data), called, None, labelled=False)
     if isinstance(data, Dataset) or (hasattr(data, "__getitem__") and hasattr(data, "__len__")):
         _check_some(len(data), called)
-        loader = DataLoader(data, batch_size=batch_size, collate_fn=getattr(data, "collate", None))
+        collate = getattr(data, "collate", None)
+        loader = DataLoader(data, batch_size, shuffle=shuffle is not None, generator=shuffle, collate_fn=collate)
         return Batches(lambda: iter(loader), called, len(data), labelled=True)
     raise DataError(
         called,
@@ -107,13 +110,30 @@ def batches(data: Any, *, batch_size: int = 32, name: str | None = None) -> Batc
     )
 
 
-def _of_pairs(inputs: Any, targets: Any, *, batch_size: int, name: str) -> Batches:
+def _of_inputs(values: Any, *, batch_size: int, name: str, shuffle: torch.Generator | None) -> Batches:
+    inputs = _tensor(values, name)
+    _check_some(len(inputs), name)
+    if shuffle is None:
+        return Batches(lambda: iter(inputs.split(batch_size)), name, len(inputs), labelled=False)
+    return Batches(
+        lambda: (inputs[at] for at in _drawn(len(inputs), batch_size, shuffle)), name, len(inputs), labelled=False
+    )
+
+
+def _of_pairs(inputs: Any, targets: Any, *, batch_size: int, name: str, shuffle: torch.Generator | None) -> Batches:
     x, y = _tensor(inputs, name), _tensor(targets, name)
     if len(x) != len(y):
         raise DataError(name, f"has {len(x)} inputs and {len(y)} targets", remedy="give one target for each input")
     _check_some(len(x), name)
-    loader = DataLoader(TensorDataset(x, y), batch_size=batch_size)
-    return Batches(lambda: iter(loader), name, len(x), labelled=True)
+    if shuffle is None:
+        loader = DataLoader(TensorDataset(x, y), batch_size=batch_size)
+        return Batches(lambda: iter(loader), name, len(x), labelled=True)
+    return Batches(lambda: ((x[at], y[at]) for at in _drawn(len(x), batch_size, shuffle)), name, len(x), labelled=True)
+
+
+def _drawn(samples: int, batch_size: int, shuffle: torch.Generator) -> list[Tensor]:
+    """The samples of each batch, in a new order."""
+    return list(torch.randperm(samples, generator=shuffle).split(batch_size))
 
 
 def _tensor(values: Tensor | np.ndarray[Any, Any], name: str) -> Tensor:

@@ -67,6 +67,31 @@ def visit(network: Network, inputs: tuple[Any, ...], nodes: Collection[Node], vi
         raise misfit(network, moved, error) from error
 
 
+def outputs_and_values(
+    network: Network, inputs: tuple[Any, ...], nodes: Collection[Node]
+) -> tuple[Any, dict[Node, Tensor]]:
+    """The outputs for one batch and the values of some nodes, with gradients where they are enabled.
+
+    Args:
+        network: the network.
+        inputs: of a batch, on the network's device.
+        nodes: whose values are wanted; the graph is interpreted only if there is one.
+
+    Raises:
+        DataError: if the inputs do not fit the network.
+    """
+    values: dict[Node, Tensor] = {}
+    try:
+        _check_count(network, inputs)
+        if not nodes:
+            return network(*inputs), values
+        return _Visiting(network, nodes, values.__setitem__).run(*inputs), values
+    except MicrojouleError:
+        raise
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise misfit(network, inputs, error) from error
+
+
 def visit_all(network: Network, data: Batches, nodes: Collection[Node], visitor: Visitor) -> int:
     """`visit` for every batch; returns how many samples there were."""
     samples = 0

@@ -10,6 +10,7 @@ from microjoule.records.decided import MixedPrecision, ParetoFront, Reached, Tri
 from microjoule.records.measured import Costs, ErrorsByLayer, Evaluated, Exported, Machine, Measured, Verified
 from microjoule.records.pruned import ChannelsRemoved
 from microjoule.records.scheduled import RanInOrder, Scheduled
+from microjoule.records.trained import Trained
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,6 +315,7 @@ Record = (
     | WeightsRounded
     | BiasesCorrected
     | Reconstructed
+    | Trained
     | Placed
     | Calibrated
     | ErrorsByLayer

@@ -1,0 +1,1 @@
+"""Pruning that is learned: variational posteriors of gates on groups of channels."""

@@ -1,0 +1,317 @@
+"""The one training loop: for fine-tuning, quantization-aware training, pruning that is learned, distillation.
+
+All that is drawn at random in an epoch follows from the seed and the epoch's number alone, so a run that was stopped
+after any epoch goes on from its checkpoint and ends in the same weights, bit for bit on the same machine.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+from torch.nn.utils import clip_grad_norm_
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+from torch.utils import _pytree as pytree
+
+from microjoule.errors import DataError
+from microjoule.execution.augment import Augment
+from microjoule.execution.batches import Batches, batches
+from microjoule.execution.checkpoint import Checkpoints
+from microjoule.execution.distill import Lessons, Teacher
+from microjoule.execution.evaluate import Metric, evaluate
+from microjoule.execution.kept import fingerprint
+from microjoule.execution.moving_average import MovingAverage
+from microjoule.execution.optimizers import MakeOptimizer, find_optimizer, parameter_groups, warm_cosine
+from microjoule.execution.progress import Progress
+from microjoule.execution.run import count, outputs_and_values, to_device
+from microjoule.execution.tasks import digest
+from microjoule.execution.train_settings import (
+    PRECISIONS,
+    AfterEpoch,
+    AfterStep,
+    Functions,
+    Loss,
+    Numbers,
+    Penalty,
+    Watch,
+    as_teacher,
+    find_loss,
+    name_of,
+)
+from microjoule.graph.network import Network
+from microjoule.records.trained import Trained
+
+
+def train(
+    network: Network,
+    data: Any,
+    *,
+    epochs: int,
+    learning_rate: float,
+    loss: str | Loss = "cross_entropy",
+    optimizer: str | MakeOptimizer = "sgd",
+    weight_decay: float = 1e-4,
+    factor: Callable[[str], float] | None = None,
+    warmup: float = 0.0,
+    batch_size: int = 32,
+    teacher: Network | Teacher | None = None,
+    ema: float | None = None,
+    precision: str = "float32",
+    augment: Augment | None = None,
+    clip: float | None = None,
+    penalty: Penalty | None = None,
+    after_step: AfterStep | None = None,
+    after_epoch: AfterEpoch | None = None,
+    valid: Any = None,
+    metric: Metric | None = None,
+    seed: int = 0,
+    folder: str | Path | None = None,
+) -> Trained:
+    """Train a network in place; the learning rate rises over the warm-up and falls to 0 along a cosine.
+
+    Modules are in training mode meanwhile, and in their own mode again at the end. What a network knew about the
+    statistics of its layers' outputs is forgotten, as it is no longer true. Weights that a quantizer holds stay.
+
+    Args:
+        network: what learns: all its parameters that require a gradient.
+        data: in any form that `batches` takes, shuffled anew each epoch; a DataLoader or a list keeps its own order.
+            Without targets, the teacher alone is learned from.
+        epochs: how often to go through the data.
+        learning_rate: the peak.
+        loss: "cross_entropy" of logits (n, classes, ...), or a function of outputs and targets.
+        optimizer: "sgd" (with Nesterov momentum), "adamw", or a function of parameter groups.
+        weight_decay: of weights; biases and norms have none.
+        factor: a parameter's name -> by what its learning rate is multiplied; 1 for all if None.
+        warmup: how many epochs the learning rate rises; part of one is fine.
+        batch_size: samples a batch, where the data does not come in batches.
+        teacher: the network to learn from (its logits, with half the weight), or a `Teacher` that says what and how.
+        ema: the decay of a moving average of weights and batch-norm statistics, which the network holds at the end.
+        precision: "float32", or "bfloat16" for what torch's autocast runs in it.
+        augment: changes each batch's first input at random, such as `flips_and_shifts()`.
+        clip: the largest norm of all gradients together; larger ones are scaled down to it.
+        penalty: what is added to the loss.
+        after_step: called after each step.
+        after_epoch: called after each epoch.
+        valid: labelled data that `metric` scores after each epoch.
+        metric: the score.
+        seed: of the samples' order, of `augment`, and of all that draws from torch's own generator.
+        folder: keeps the state after each epoch; the same call goes on from there.
+
+    Returns:
+        The record; the network keeps it in its history as well.
+
+    Raises:
+        DataError: if the data does not fit, or the loss is not finite; the last checkpoint stays as it was.
+        FileError: if the folder holds another run, or cannot be written.
+        GraphError: if the teacher has no such value.
+        SettingError: for a setting that cannot be.
+    """
+    how = Numbers(epochs, learning_rate, warmup, weight_decay, batch_size, precision, clip, seed)
+    changing = Functions(find_loss(loss), augment, penalty, after_step)
+    named = {"loss": loss, "augment": augment, "penalty": penalty, "after_step": after_step, "factor": factor}
+    told = {name: name_of(value) for name, value in (named | {"optimizer": optimizer, "ema": ema}).items()}
+    groups = parameter_groups(
+        network.module.named_parameters(), learning_rate=learning_rate, weight_decay=weight_decay, factor=factor
+    )
+    made = find_optimizer(optimizer)(groups)
+    average = None if ema is None else MovingAverage(network.module, ema)
+    lessons = None if teacher is None else Lessons(network, as_teacher(teacher))
+    run = _Training(network, data, how, changing, lessons, _State(made, average))
+    return run.go(Watch(valid, metric, after_epoch), folder, told)
+
+
+# The run --------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _State:
+    """What changes from step to step, beside the network."""
+
+    optimizer: Optimizer
+    average: MovingAverage | None
+    losses: list[float] = field(default_factory=list)
+    values: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+class _Training:
+    """One run; see `train`."""
+
+    def __init__(
+        self,
+        network: Network,
+        data: Any,
+        how: Numbers,
+        changing: Functions,
+        lessons: Lessons | None,
+        state: _State,
+    ) -> None:
+        self.network, self.data, self.how, self.changing = network, data, how, changing
+        self.lessons, self.state = lessons, state
+        self.order, self.chance = Generator(), Generator()
+        self.source = batches(data, batch_size=how.batch_size, shuffle=self.order)
+        self.steps, self.samples = _counted(self.source, data, how.batch_size)
+        total, warmup = how.epochs * self.steps, round(how.warmup * self.steps)
+        self.schedule = LambdaLR(state.optimizer, partial(warm_cosine, steps=total, warmup=warmup))
+
+    def go(self, watch: Watch, folder: str | Path | None, told: dict[str, str]) -> Trained:
+        """Run all epochs that the folder does not hold already."""
+        checkpoints = Checkpoints(folder, "" if folder is None else self._identity(told))
+        known = checkpoints.read(self.network.device)
+        if known is not None:
+            self._restore(known)
+        modes = {module: module.training for module in self.network.module.modules()}
+        devices = [self.network.device] if self.network.device.type == "cuda" else []
+        total = self.how.epochs * self.steps
+        try:
+            with torch.random.fork_rng(devices), Progress("train", total=total) as progress:
+                progress.step(by=len(self.state.losses) * self.steps)
+                for epoch in range(len(self.state.losses), self.how.epochs):
+                    started = time.perf_counter()
+                    self._seed(epoch)
+                    self.state.losses.append(self._epoch(epoch, progress))
+                    for module, training in modes.items():
+                        module.training = training
+                    self._look(watch)
+                    self.state.seconds += time.perf_counter() - started
+                    checkpoints.write(self._kept())
+        finally:
+            for module, training in modes.items():
+                module.training = training
+        return self._finish(watch, told)
+
+    def _epoch(self, epoch: int, progress: Progress) -> float:
+        """Go through the data once; returns the mean loss of its samples."""
+        self.network.train()
+        total, seen = 0.0, 0
+        for step, (inputs, targets) in enumerate(self.source):
+            done = epoch * self.steps + step
+            loss = self._loss(inputs, targets, done / (self.how.epochs * self.steps))
+            value = float(loss.detach())
+            if not math.isfinite(value):
+                remedy = "lower learning_rate, give clip=1.0, or look for what the loss cannot take in the data"
+                raise DataError(f"epoch {epoch + 1}, step {step + 1}", f"the loss is {value}", remedy=remedy)
+            self._move(loss, (done + 1) / (self.how.epochs * self.steps))
+            total, seen = total + value * count(inputs), seen + count(inputs)
+            progress.step(label=f"epoch {epoch + 1} of {self.how.epochs}: loss {total / seen:.4g}")
+        return total / seen
+
+    def _loss(self, inputs: tuple[Any, ...], targets: Any, done: float) -> Tensor:
+        """The loss of one batch, ()."""
+        device, dtype = self.network.device, PRECISIONS[self.how.precision]
+        if self.changing.augment is not None:
+            inputs = (self.changing.augment(inputs[0], self.chance), *inputs[1:])
+        inputs, targets = to_device(inputs, device), to_device(targets, device)
+        wanted = [] if self.lessons is None else self.lessons.wanted
+        with nullcontext() if dtype is None else torch.autocast(device.type, dtype):
+            outputs, values = outputs_and_values(self.network, inputs, wanted)
+        outputs = pytree.tree_map_only(Tensor, lambda t: t.float() if t.is_floating_point() else t, outputs)
+        if targets is None and self.lessons is None:
+            raise DataError(self.source.name, "has no targets", remedy="give (inputs, targets), or a teacher")
+        loss = None if targets is None else self.changing.loss(outputs, targets)
+        if self.lessons is not None:
+            loss = self.lessons.loss(outputs, values, inputs, loss)
+        assert loss is not None
+        return loss if self.changing.penalty is None else loss + self.changing.penalty(self.network, done)
+
+    def _move(self, loss: Tensor, done: float) -> None:
+        """One step of the optimizer."""
+        optimizer = self.state.optimizer
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if self.how.clip is not None:
+            clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], self.how.clip)
+        optimizer.step()
+        self.schedule.step()
+        if self.changing.after_step is not None:
+            self.changing.after_step(self.network, done)
+        if self.state.average is not None:
+            self.state.average.update()
+
+    def _seed(self, epoch: int) -> None:
+        """Let all chance in an epoch follow from the seed and the epoch alone."""
+        drawn = torch.randint(2**62, (epoch + 1, 3), generator=Generator().manual_seed(self.how.seed))
+        order, chance, everything = drawn[epoch].tolist()
+        self.order.manual_seed(order)
+        self.chance.manual_seed(chance)
+        torch.manual_seed(everything)
+
+    def _look(self, watch: Watch) -> None:
+        """Score the network as it would be if this epoch were the last."""
+        value = None
+        if watch.metric is not None:
+            with nullcontext() if self.state.average is None else self.state.average.applied():
+                size = self.how.batch_size
+                value = evaluate(self.network.module, watch.valid, watch.metric, batch_size=size).value
+            self.state.values.append(value)
+        if watch.after_epoch is not None:
+            watch.after_epoch(len(self.state.losses), self.state.losses[-1], value)
+
+    def _finish(self, watch: Watch, told: dict[str, str]) -> Trained:
+        state, how, metric = self.state, self.how, watch.metric
+        if state.average is not None:
+            state.average.apply()
+        self.network.preactivations.clear()
+        record = Trained(
+            data=self.source.name,
+            samples=self.samples,
+            epochs=how.epochs,
+            steps=how.epochs * self.steps,
+            losses=tuple(state.losses),
+            metric="" if metric is None else metric.name,
+            unit="" if metric is None else metric.unit,
+            values=tuple(state.values),
+            optimizer=told["optimizer"],
+            learning_rate=how.learning_rate,
+            seed=how.seed,
+            teacher=self.lessons is not None,
+            averaged=state.average is not None,
+            seconds=state.seconds,
+        )
+        self.network.history.append(record)
+        return record
+
+    # Its checkpoints ------------------------------------------------------------------------------
+
+    def _identity(self, told: dict[str, str]) -> str:
+        """What tells this run from others: the network, the data, the teacher and all settings."""
+        data = {"data": self.source.name, "samples": self.samples, "values": digest(self.data)}
+        if self.lessons is not None:
+            teacher = self.lessons.teacher
+            lessons = (teacher.temperature, teacher.weight, dict(teacher.features), teacher.feature_weight)
+            data["teacher"] = f"{fingerprint(teacher.network, {})} {lessons}"
+        return fingerprint(self.network, {**told, **data, "how": self.how})
+
+    def _kept(self) -> dict[str, Any]:
+        state = self.state
+        average = None if state.average is None else (state.average.shadows, state.average.updates)
+        return {
+            "network": self.network.state_dict(),
+            "optimizer": state.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "average": average,
+            "progress": (state.losses, state.values, state.seconds),
+        }
+
+    def _restore(self, known: dict[str, Any]) -> None:
+        self.network.module.load_state_dict(known["network"])
+        self.state.optimizer.load_state_dict(known["optimizer"])
+        self.schedule.load_state_dict(known["schedule"])
+        if self.state.average is not None:
+            self.state.average.shadows, self.state.average.updates = known["average"]
+        self.state.losses, self.state.values, self.state.seconds = known["progress"]
+
+
+def _counted(source: Batches, data: Any, batch_size: int) -> tuple[int, int]:
+    """How many batches and samples an epoch has; known, or found by going through them."""
+    if source.samples is not None and not isinstance(data, Batches):
+        return math.ceil(source.samples / batch_size), source.samples
+    sizes = [count(inputs) for inputs, _ in source]
+    return len(sizes), sum(sizes)

@@ -1,0 +1,26 @@
+"""What was learned in training, in words."""
+
+from microjoule.records.trained import Trained
+from microjoule.report import units
+from microjoule.report.step import Step
+from microjoule.report.units import many
+
+
+def trained(record: Trained) -> Step:
+    """A run of training: what came out, then each epoch."""
+    helped = " with a teacher" if record.teacher else ""
+    summary = f"{many(record.epochs, 'epoch')} of {many(record.samples, 'sample')}: {record.data}{helped}, "
+    summary += f"loss from {units.digits(record.losses[0])} to {units.digits(record.losses[-1])}"
+    if record.values:
+        summary += f", {record.metric} {units.score(record.values[-1], record.unit)}"
+    details = [
+        ("optimizer", f"{record.optimizer}, learning rate {units.digits(record.learning_rate)} at its peak"),
+        ("steps", f"{record.steps:,}"),
+        ("weights", "their moving average" if record.averaged else "those of the last step"),
+        ("seed", str(record.seed)),
+        ("time", units.duration(record.seconds)),
+    ]
+    for number, loss in enumerate(record.losses):
+        scored = f", {record.metric} {units.score(record.values[number], record.unit)}" if record.values else ""
+        details.append((f"epoch {number + 1}", f"loss {units.digits(loss)}{scored}"))
+    return Step("Trained", summary, tuple(details))
