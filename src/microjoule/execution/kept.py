@@ -21,20 +21,22 @@ class Fitted:
     """What a layer becomes.
 
     Args:
-        integers: of the weight, in the layer's layout, within its grid.
+        integers: of a quantized weight, in the layer's layout, within its grid; None for a weight in floating point.
         bias: (out,).
         error_before: mean squared error of the output over its variance, before.
         error_after: the same, after.
         scale: of the grid, () or (channels / block,), where it was chosen anew; None leaves the grid as it is.
         zero_point: as `scale`.
+        weight: in floating point, in the layer's layout, where there are no integers.
     """
 
-    integers: Tensor
+    integers: Tensor | None
     bias: Tensor
     error_before: float
     error_after: float
     scale: Tensor | None = None
     zero_point: Tensor | None = None
+    weight: Tensor | None = None
 
 
 class Kept:
@@ -65,7 +67,8 @@ class Kept:
         try:
             with safe_open(self._file(layer), "pt") as file:
                 found: dict[str, Any] = {name: float(value) for name, value in file.metadata().items()}
-                return Fitted(**found, **{name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                return Fitted(**{"integers": None, **found, **tensors})
         except (SafetensorError, ValueError, TypeError) as error:
             raise FileError(str(self._file(layer)), f"is damaged ({error})", remedy="delete it") from error
 
@@ -73,7 +76,7 @@ class Kept:
         """Keep a layer."""
         if self.folder is None:
             return
-        named = {name: getattr(fitted, name) for name in ("integers", "bias", "scale", "zero_point")}
+        named = {name: getattr(fitted, name) for name in ("integers", "bias", "scale", "zero_point", "weight")}
         tensors = {name: tensor.contiguous().cpu() for name, tensor in named.items() if tensor is not None}
         errors = {"error_before": repr(fitted.error_before), "error_after": repr(fitted.error_after)}
         write_atomically(self._file(layer), save(tensors, metadata=errors))

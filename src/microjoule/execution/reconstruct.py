@@ -1,9 +1,9 @@
-"""Layer-by-layer reconstruction: each layer is fitted to what it gave in floating point.
+"""Layer-by-layer reconstruction: each layer is fitted to what it gave before the network was changed.
 
-A layer of a quantized network reads inputs that differ from those in floating point, since the layers before it are
-quantized, too. Fitting what it makes of *those* to what it ought to give,
+A layer of a quantized or compressed network reads inputs that differ from the original's, since the layers before it
+are changed, too. Fitting what it makes of *those* to what it ought to give,
 
-    minimise  E || y - (Wq x^ + b) ||^2,   y in floating point, x^ from the quantized network so far,
+    minimise  E || y - (W x^ + b) ||^2,   y in the original in floating point, x^ from the changed network so far,
 
 lets each layer make up for the errors before it. What is fitted and how is the caller's; here the rows x^ and y are
 looked at, at sampled places of the output, in one pass through the network. Their moments tell all that there is to
@@ -29,7 +29,7 @@ from microjoule.execution.progress import Progress, track
 from microjoule.execution.run import unquantized, visit
 from microjoule.execution.stages import Stages
 from microjoule.execution.store import KeptInputs, Store
-from microjoule.graph.edit import set_bias
+from microjoule.graph.edit import set_bias, set_weight
 from microjoule.graph.network import Network
 from microjoule.graph.ops import Activation, Layer
 from microjoule.graph.patches import input_rows, output_rows, output_sizes, sample_positions
@@ -73,8 +73,8 @@ class Rows:
 
     Args:
         layer: the layer.
-        known: the moments of its rows: inputs (groups, rows, in / groups * kernel size) from the quantized network so
-            far, and outputs (groups, rows, out / groups) in floating point, the bias included.
+        known: the moments of its rows: inputs (groups, rows, in / groups * kernel size) from the changed network so
+            far, and outputs (groups, rows, out / groups) of the original in floating point, the bias included.
         activation: the clamp that alone reads the layer's output, if there is one.
         inputs: the rows themselves if `Look.whole`, else none of them.
         targets: the outputs, likewise.
@@ -98,7 +98,7 @@ class Done:
 
 
 Fit = Callable[[Rows], Fitted]
-"""Finds a layer's integers and bias from its rows."""
+"""Finds a layer's weight and bias from its rows."""
 
 
 def reconstruct(
@@ -112,10 +112,10 @@ def reconstruct(
     """Fit layers in the order of the network, in place.
 
     Args:
-        network: with quantizers that have their ranges.
+        network: in floating point, or with quantizers that have their ranges.
         data: inputs.
-        layers: which to fit, in order; each has a quantizer.
-        fit: finds a layer's integers and bias from its rows.
+        layers: which to fit, in order.
+        fit: finds a layer's integers (or weight, where there is no quantizer) and bias from its rows.
         look: at how much of the data.
         settings: of the fit, which tell one run from another.
 
@@ -194,12 +194,16 @@ class _Gathered:
 
 
 def _apply(network: Network, layer: Layer, fitted: Fitted) -> None:
+    set_bias(network, layer, fitted.bias.to(layer.stored_weight))
+    if fitted.weight is not None:
+        set_weight(layer, fitted.weight.to(layer.stored_weight))
+        return
     assert layer.quantizer is not None
+    assert fitted.integers is not None
     if fitted.scale is not None and fitted.zero_point is not None:
         scale, zero_point = (part.to(layer.stored_weight.device) for part in (fitted.scale, fitted.zero_point))
         layer.quantizer.set_affine(Affine(layer.quantizer.scheme, scale, zero_point))
     layer.quantizer.hold(fitted.integers.to(layer.stored_weight.device))
-    set_bias(network, layer, fitted.bias.to(layer.stored_weight))
 
 
 def _activation(network: Network, layer: Layer) -> Activation | None:

@@ -8,6 +8,7 @@ a transposed convolution those inputs i for which stride i = p + padding - dilat
 """
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -137,3 +138,18 @@ def weight_from_rows(layer: Layer, rows: Tensor) -> Tensor:
     """
     shape = layer.by_output(layer.stored_weight).shape
     return layer.in_layout(rows.flatten(0, 1).reshape(shape))
+
+
+def columns_of(layer: Layer, channels: Sequence[int]) -> dict[int, list[int]]:
+    """The columns of `weight_rows` that read some input channels, for each group of the layer that reads any.
+
+    Args:
+        layer: the layer.
+        channels: indices of input channels.
+    """
+    each, taps = layer.in_channels // layer.groups, layer.stored_weight.shape[2:].numel()
+    found: dict[int, list[int]] = {}
+    for channel in channels:
+        group, place = divmod(channel, each)
+        found.setdefault(group, []).extend(range(place * taps, (place + 1) * taps))
+    return found

@@ -116,6 +116,7 @@ def _rounded(network: Network, grid: Grid, fitted: Fitted | None) -> Iterator[No
             yield
             return
         bias = bias_of(site.layer).clone()
+        assert fitted.integers is not None
         site.quantizer.hold(fitted.integers)
         set_bias(network, site.layer, fitted.bias)
         try:

@@ -1,0 +1,160 @@
+"""What could be made smaller in a network, what each step would lose, and what it would save."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from microjoule.compression.approximations import Sizes, form, layer_sizes
+from microjoule.compression.cuts import Cut, cuts
+from microjoule.compression.plan import Plan
+from microjoule.compression.prices import Currency, Form, works
+from microjoule.compression.readers import reading_layers, readers
+from microjoule.execution.moments import ROWS, input_moments
+from microjoule.graph.channels import ChannelGroup, channel_groups
+from microjoule.graph.factor import unfit
+from microjoule.graph.network import Network
+from microjoule.graph.ops import Layer
+from microjoule.graph.patches import weight_rows
+from microjoule.numerics.elimination import eliminate, refitted
+from microjoule.numerics.least_squares import Moments
+from microjoule.numerics.low_rank import errors
+from microjoule.numerics.low_rank_shapes import Method, full_rank
+
+LEVELS = 24
+"""Numbers of channels, or ranks, that are offered for each."""
+
+METHODS: tuple[Method, ...] = ("spatial", "output", "input")
+"""The low-rank forms that are offered for a layer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """In which order the units of a group go, and what is lost.
+
+    Args:
+        group: the group.
+        order: of its units, all but the last one.
+        losses: for each number of units that are gone, from 0 on: the squared error of what their readers give, over
+            its variance, summed over readers.
+    """
+
+    group: ChannelGroup
+    order: tuple[int, ...]
+    losses: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Menu:
+    """What there is to choose from.
+
+    Args:
+        network: as it is.
+        removals: by the names of groups.
+        known: moments of what layers read and give, by path.
+        sizes: of what they read and give.
+        currency: what is paid.
+        methods: the low-rank forms that are offered.
+        multiple: widths that channels are pruned to are multiples of this.
+    """
+
+    network: Network
+    removals: Mapping[str, Removal]
+    known: Mapping[str, Moments]
+    sizes: Mapping[str, Sizes]
+    currency: Currency
+    methods: tuple[Method, ...] = METHODS
+    multiple: int = 1
+    _layers: dict[str, Layer] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._layers.update({layer.path: layer for layer in self.network.layers})
+
+    @property
+    def groups(self) -> list[ChannelGroup]:
+        """All groups."""
+        return [removal.group for removal in self.removals.values()]
+
+    def cost(self, plan: Plan) -> float:
+        """What the layers cost that a plan leaves."""
+        stays = cuts(self.network, self.groups, plan.removed)
+        return sum(self.layer_cost(path, stays[path], plan.forms.get(path)) for path in self._layers)
+
+    def layer_cost(self, path: str, cut: Cut, how: Form | None = None) -> float:
+        """What one layer costs, or its factors."""
+        layer = self._layers[path]
+        found = works(cut.shape(layer), int(cut.ins.sum()), self.sizes[path], how)
+        return sum(self.currency.price(work) for work in found)
+
+    def widths(self, removal: Removal) -> list[int]:
+        """How many units may go, from 0 on."""
+        size = removal.group.size
+        step = max(1, size // LEVELS)
+        counts = [count for count in range(0, size, step) if not (size - count) % self.multiple or not count]
+        return counts
+
+    def removed(self, name: str, count: int) -> tuple[int, ...]:
+        """The units of a group that go first."""
+        return self.removals[name].order[:count]
+
+    def forms(self, path: str, cut: Cut) -> Iterator[tuple[Form, float]]:
+        """The low-rank forms of a layer that cost less than what is left of it, and what each loses."""
+        layer = self._layers[path]
+        if path not in self.known or unfit(self.network, layer) is not None:
+            return
+        weight, second, total = self._left(layer, cut)
+        limit, shape = self.layer_cost(path, cut), tuple(weight.shape)
+        for method in dict.fromkeys(form(layer, one) for one in self.methods):
+            if unfit(self.network, layer, method) is not None:
+                continue
+            lost = (errors(weight, method, second) / total).tolist() if total > 0 else []
+            full = full_rank(shape, method)
+            for rank in range(1, full, max(1, full // LEVELS)):
+                if lost and self.layer_cost(path, cut, (method, rank)) < limit:
+                    yield (method, rank), lost[rank]
+
+    def _left(self, layer: Layer, cut: Cut) -> tuple[Tensor, Tensor, float]:
+        """The weight of the channels that stay, fitted anew, the second moment of its inputs, its output's variance."""
+        known, columns = self.known[layer.path], cut.columns(layer)[0]
+        stay = torch.zeros(known.second.shape[1], dtype=torch.bool, device=known.second.device)
+        stay[columns] = True
+        rows = weight_rows(layer, layer.stored_weight.detach())[0]
+        fitted = rows.double() if bool(stay.all()) else refitted(rows, known.second[0], stay)
+        total = float(known.output_variance[0, cut.outs].sum())
+        return fitted[cut.outs].reshape(cut.shape(layer)), known.second[0][stay][:, stay], total
+
+
+def find_menu(
+    network: Network,
+    data: Any,
+    currency: Currency,
+    *,
+    samples: int | None = None,
+    rows: int = ROWS,
+    seed: int = 0,
+    methods: Sequence[Method] = METHODS,
+    multiple: int = 1,
+) -> Menu:
+    """Look at what layers read, and in which order channels had best go.
+
+    Args:
+        network: in floating point.
+        data: inputs, in any form that `batches` takes.
+        currency: what is paid.
+        samples: how many to use; None for all.
+        rows: how many places of a layer's output to look at, over all samples.
+        seed: of the places.
+        methods: the low-rank forms that are offered; none for pruning alone.
+        multiple: widths that channels are pruned to are multiples of this.
+    """
+    known = input_moments(network, data, reading_layers(network), samples=samples, rows=rows, seed=seed)
+    removals = {}
+    for group in channel_groups(network).groups:
+        problems = readers(network, group, known)
+        if problems:
+            order, losses = eliminate(problems)
+            removals[group.name] = Removal(group, tuple(order), tuple(losses.tolist()))
+    sizes = layer_sizes(network, network.layers)
+    return Menu(network, removals, known, sizes, currency, tuple(methods), multiple)

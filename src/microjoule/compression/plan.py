@@ -1,0 +1,167 @@
+"""A network made smaller as a plan says: channels taken out, layers in factors, and every layer fitted to the original.
+
+What a plan changes is first written into the weights where they are: columns that read removed channels are 0, and a
+layer in factors has their product. So one pass through the network can fit every layer, in order, to what it gave in
+the original, from inputs as the layers before it now make them (microjoule.execution.reconstruct); each makes up for
+what went before. Only then channels are removed and layers replaced, which changes nothing any more.
+
+Source: He, Zhang, Sun 2017, https://arxiv.org/abs/1707.06168, sections 3.1 and 3.2 (the readers of what is left, by
+least squares, layer after layer, targets from the original).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from microjoule.compression.cuts import Cut, cuts
+from microjoule.compression.prices import Form
+from microjoule.execution.batches import batches
+from microjoule.execution.kept import Fitted
+from microjoule.execution.reconstruct import ROWS, Look, Rows, reconstruct
+from microjoule.graph.channels import channel_groups
+from microjoule.graph.edit import bias_of
+from microjoule.graph.factor import replace_by_factors
+from microjoule.graph.network import Network
+from microjoule.graph.ops import Layer
+from microjoule.graph.patches import weight_from_rows, weight_rows
+from microjoule.graph.prune import remove_channels
+from microjoule.graph.walk import is_private
+from microjoule.numerics.least_squares import Moments, best_bias, refit, squared_error
+from microjoule.numerics.low_rank import approximated
+from microjoule.records.facts import LayerReconstructed, Reconstructed
+
+RIDGE = 1e-2
+"""How firmly refitted weights hold on to the trained ones, as a share of each input's mean square."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to become of a network.
+
+    Args:
+        removed: for channel groups, by name, the units that go.
+        forms: for layers, by path, their low-rank form and its rank, of the weight that is left when channels are gone.
+    """
+
+    removed: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    forms: Mapping[str, Form] = field(default_factory=dict)
+
+
+def carry_out(
+    network: Network,
+    plan: Plan,
+    data: Any,
+    *,
+    samples: int | None = None,
+    rows: int = ROWS,
+    ridge: float = RIDGE,
+    seed: int = 0,
+    folder: str | Path | None = None,
+) -> Reconstructed:
+    """Make a network smaller, in place, every layer fitted to the original.
+
+    Args:
+        network: in floating point; batch norms may stand in it.
+        plan: what goes.
+        data: inputs, in any form that `batches` takes; labels are not read.
+        samples: how many of them to use; None for all.
+        rows: how many places of a layer's output to look at, over all samples.
+        ridge: how firmly weights hold on to what they were, relative to the mean square of each input.
+        seed: of the places.
+        folder: keeps each layer as soon as it is fitted; the same call goes on from there.
+
+    Raises:
+        DataError: if the data is empty, not finite, or does not fit.
+        SettingError: for a group, unit, form or rank that there is not; nothing is changed then.
+        FileError: if the folder holds the work of another run, or cannot be written.
+    """
+    stays = cuts(network, channel_groups(network).groups, plan.removed)
+    layers = [layer for layer in _after(network, stays, plan) if is_private(network, layer)]
+    fit = partial(_fitted, stays=stays, forms=plan.forms, ridge=ridge)
+    settings = {"plan": (sorted(plan.removed.items()), sorted(plan.forms.items())), "ridge": ridge}
+    found = batches(data)
+    done, count = reconstruct(network, found, layers, fit, Look(samples, rows, seed, folder), settings)
+    restructure(network, plan)
+    each = tuple(LayerReconstructed(one.layer, one.error_before, one.error_after, one.seconds) for one in done)
+    record = Reconstructed("least squares", found.name, count, seed, each, ())
+    network.history.append(record)
+    return record
+
+
+def restructure(network: Network, plan: Plan) -> None:
+    """Take channels out and put layers in factors, in place; exact where weights are already what the plan makes them.
+
+    Args:
+        network: in floating point.
+        plan: what goes.
+
+    Raises:
+        SettingError: as `carry_out`.
+    """
+    if plan.removed:
+        remove_channels(network, plan.removed)
+    for path, (method, rank) in plan.forms.items():
+        layer = network.layer(path)
+        replace_by_factors(network, layer, approximated(layer.stored_weight.detach(), method, rank), layer.bias)
+    network.recompile()
+
+
+def _after(network: Network, stays: Mapping[str, Cut], plan: Plan) -> list[Layer]:
+    """The layers from the first one on whose inputs or weights change."""
+    layers = network.layers
+    changed = [bool(plan.forms.get(one.path)) or not bool(stays[one.path].ins.all()) for one in layers]
+    return layers[changed.index(True) :] if True in changed else []
+
+
+# One layer ------------------------------------------------------------------------------------------------------------
+
+
+def _fitted(rows: Rows, *, stays: Mapping[str, Cut], forms: Mapping[str, Form], ridge: float) -> Fitted:
+    """A layer's weight of the channels that stay, in its form, with the least error."""
+    layer, cut = rows.layer, stays[rows.layer.path]
+    start = weight_rows(layer, layer.stored_weight.detach())
+    columns = cut.columns(layer).to(start.device)
+    places = columns[:, None].expand(-1, start.shape[1], -1)
+    known = reading(rows.known, columns)
+    wanted = refit(start.gather(2, places), known, ridge=ridge)
+    if layer.path in forms:
+        wanted = _in_form(layer, wanted, known, cut, forms[layer.path])
+    bias = best_bias(wanted, known)
+    whole = torch.zeros_like(start, dtype=wanted.dtype).scatter(2, places, wanted)
+    before, after = _error(start, rows.known, bias_of(layer), cut.outs), _error(wanted, known, bias, cut.outs)
+    weight = weight_from_rows(layer, whole).to(layer.stored_weight.dtype)
+    return Fitted(None, bias.flatten().to(weight.dtype), before, after, weight=weight)
+
+
+def reading(known: Moments, columns: Tensor) -> Moments:
+    """Moments of some of the inputs.
+
+    Args:
+        known: of all inputs.
+        columns: (groups, inputs that are read), their indices.
+    """
+    rows = columns[:, :, None].expand(-1, -1, known.second.shape[2])
+    second = known.second.gather(1, rows).gather(2, columns[:, None].expand(-1, columns.shape[1], -1))
+    cross = known.cross.gather(2, columns[:, None].expand(-1, known.cross.shape[1], -1))
+    return Moments(known.input_mean.gather(1, columns), known.output_mean, second, cross, known.output_variance)
+
+
+def _in_form(layer: Layer, wanted: Tensor, known: Moments, cut: Cut, form: Form) -> Tensor:
+    """The low-rank weight nearest in what it gives, of the outputs that stay; those that go need none."""
+    outs, rows = cut.outs.to(wanted.device), torch.zeros_like(wanted)
+    left = wanted[0, outs].reshape(cut.shape(layer))
+    rows[0, outs] = approximated(left, *form, known.second[0]).weight.flatten(1)
+    return rows
+
+
+def _error(weight: Tensor, known: Moments, bias: Tensor, outs: Tensor) -> float:
+    """Mean squared error over the variance, of the outputs that stay."""
+    left = squared_error(weight, known)
+    left = left + (best_bias(weight, known) - bias.double().reshape(left.shape)).square()
+    error, total = (part.flatten()[outs.to(part.device)].sum() for part in (left, known.output_variance))
+    return (error / total.clamp(min=torch.finfo(torch.float64).tiny)).item()
