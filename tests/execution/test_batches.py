@@ -9,7 +9,7 @@ from torch.testing import assert_close
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from microjoule.errors import DataError, SettingError
-from microjoule.execution.batches import batches, first, in_parts, rest
+from microjoule.execution.batches import batches, first, in_parts, rest, sample_count
 
 
 class Squares(Dataset):
@@ -231,3 +231,10 @@ def test_a_batch_stays_whole_where_a_tensor_is_not_of_samples(other):
     (inputs, _), *more = in_parts(batches([(X, other)]), 2)
     assert not more
     assert_close(inputs, (X, other))
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["known", "gone through"])
+def test_samples_are_counted(known):
+    data = torch.zeros(7, 2) if known else [torch.zeros(4, 2), torch.zeros(3, 2)]
+    assert sample_count(batches(data)) == 7
+    assert sample_count(first(batches(data), 5)) == 5

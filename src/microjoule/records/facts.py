@@ -6,17 +6,11 @@ Every record is a frozen dataclass of numbers, texts, tuples and other records. 
 from dataclasses import dataclass
 
 from microjoule.records.analysed import GridHistograms, Sensitivities
+from microjoule.records.compressed import Factorized
 from microjoule.records.decided import MixedPrecision, ParetoFront, Reached, Tried
 from microjoule.records.measured import Costs, ErrorsByLayer, Evaluated, Exported, Machine, Measured, Verified
 from microjoule.records.scheduled import RanInOrder, Scheduled
-
-
-@dataclass(frozen=True, slots=True)
-class Skipped:
-    """A place where a technique did nothing, and why."""
-
-    place: str
-    reason: str
+from microjoule.records.skipped import Skipped as Skipped  # noqa: PLC0414 - exported from here, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,6 +295,7 @@ Record = (
     | BatchNormsFolded
     | ConstantChannelsFolded
     | ConcatenationsSplit
+    | Factorized
     | StatisticsObserved
     | Equalized
     | NoiseEqualized
