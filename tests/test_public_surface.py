@@ -10,7 +10,7 @@ SURFACE = [
     *("balance_rounding", "calibrate", "capture", "clip_weights", "correct_biases", "correct_biases_from_statistics"),
     *("costs", "equalize", "equalize_model", "equalize_noise", "errors_by_layer", "evaluate", "export"),
     *("fold_batch_norms", "fold_constant_channels", "freeze", "gptq", "histograms", "load"),
-    *("load_encodings", "measure"),
+    *("load_encodings", "low_rank", "measure"),
     "mixed_precision",
     *("natural_noise", "observe_statistics", "qdrop", "quantize", "ranges_from_statistics", "reach", "recipes"),
     *("report", "round_weights", "run_in_arena", "schedule", "sensitivity", "sequential_mse", "smooth"),

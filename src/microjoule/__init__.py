@@ -3,6 +3,7 @@
 from microjoule import recipes, zoo
 from microjoule.capture.export import capture
 from microjoule.capture.load import load
+from microjoule.compression.low_rank import low_rank
 from microjoule.costs.count import costs
 from microjoule.costs.target import Target, target
 from microjoule.deploy.encodings import load_encodings
@@ -77,6 +78,7 @@ __all__ = [
     "histograms",
     "load",
     "load_encodings",
+    "low_rank",
     "measure",
     "mixed_precision",
     "natural_noise",

@@ -9,7 +9,7 @@ from torch.testing import assert_close
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from microjoule.errors import DataError, SettingError
-from microjoule.execution.batches import batches, first, in_parts, rest
+from microjoule.execution.batches import batches, first, in_parts, rest, sample_count
 
 
 class Squares(Dataset):
@@ -266,3 +266,10 @@ def test_what_comes_in_batches_keeps_its_order():
     given = [INPUTS[:20], INPUTS[20:]]
     shuffled = batches(given, shuffle=torch.Generator().manual_seed(0))
     assert all(torch.equal(x, y) for ((x,), _), y in zip(shuffled, given, strict=True))
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["known", "gone through"])
+def test_samples_are_counted(known):
+    data = torch.zeros(7, 2) if known else [torch.zeros(4, 2), torch.zeros(3, 2)]
+    assert sample_count(batches(data)) == 7
+    assert sample_count(first(batches(data), 5)) == 5

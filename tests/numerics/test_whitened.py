@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -171,7 +173,7 @@ def test_no_sweep_makes_it_worse(seed, rank, out_rank):
     found = [
         lost(weight, second, *alternated(weight, second, rank, out_rank=out_rank, sweeps=sweeps)) for sweeps in range(4)
     ]
-    for before, after in zip(found, found[1:], strict=False):
+    for before, after in pairwise(found):
         assert after <= before * SLACK + 1e-8
 
 

@@ -5,6 +5,7 @@ import random
 import statistics
 
 from microjoule.records.analysed import GridHistogram, GridHistograms, Sensitivities, Sensitivity
+from microjoule.records.compressed import Factorized, LayerFactorized
 from microjoule.records.decided import FrontPoint, MixedPrecision, ParetoFront, Reached, Tried
 from microjoule.records.facts import (
     BatchNormsFolded,
@@ -139,6 +140,14 @@ def steps_taken() -> list[Record]:
             {"cell.join": ("left", "right")},
             {"cell.depthwise": ("left", "middle", "right")},
             (Skipped("classifier", "it reads no concatenation"),),
+        ),
+        Factorized(
+            *("photos", 48),
+            (
+                LayerFactorized("cell.join", "spatial", (12,), (48,), 903_168, 401_408, 0.031),
+                LayerFactorized("classifier", "tucker", (9, 12), (16, 24), 12_000, 5_000, 0.0),
+            ),
+            (Skipped("cell.depthwise", "it is grouped: each of its 24 groups is a matrix of its own"),),
         ),
         WeightRanges("before equalization", raw),
         Equalized(groups, 14, 8.2e-5, ("stem.conv",), (relu6,)),

@@ -176,6 +176,18 @@ def first(data: Batches, samples: int) -> Batches:
     return Batches(start, data.name, known, labelled=data.labelled)
 
 
+def sample_count(data: Batches) -> int:
+    """How many samples there are; gone through where that is not known.
+
+    Raises:
+        DataError: while going through them, if there are none.
+    """
+    if data.samples is not None:
+        return data.samples
+    leaves = (pytree.tree_leaves(inputs) for inputs, _ in data)
+    return sum(next(len(leaf) for leaf in one if isinstance(leaf, Tensor)) for one in leaves)
+
+
 def rest(data: Batches, samples: int) -> Batches:
     """All samples but the first ones; what `first` leaves.
 

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from torch.fx import Node
 
-from microjoule.execution.batches import Batches, batches, first, in_parts
+from microjoule.execution.batches import batches, first, in_parts, sample_count
 from microjoule.execution.progress import track
-from microjoule.execution.run import count, visit
+from microjoule.execution.run import visit
 from microjoule.graph.network import Network
 from microjoule.graph.ops import Layer
 from microjoule.graph.patches import input_rows, output_rows, output_sizes, sample_positions
@@ -55,17 +55,12 @@ def input_moments(
         DataError: if the data is empty, not finite, or does not fit.
     """
     found = batches(data) if samples is None else first(batches(data), samples)
-    per_sample = -(-rows // _samples(found))
+    per_sample = -(-rows // sample_count(found))
     looking = _Looking(layers, per_sample)
     for number, (inputs, _) in enumerate(track(in_parts(found, PART), "moments of inputs")):
         looking.start(seed + number)
         visit(network, inputs, looking.nodes, looking.look)
     return looking.moments()
-
-
-def _samples(data: Batches) -> int:
-    """How many samples there are, gone through if that is not known."""
-    return data.samples or sum(count(inputs) for inputs, _ in data)
 
 
 class _Looking:

@@ -19,13 +19,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from microjoule.errors import SettingError
 from microjoule.numerics.low_rank_shapes import (
     Method,
     Rank,
+    check_rank,
     factor_shapes,
     full_rank,
-    full_tucker_ranks,
     separated,
     tucker_ranks,
 )
@@ -66,15 +65,14 @@ def approximated(
     Raises:
         SettingError: for a rank out of range, or a form that the weight cannot have.
     """
-    full = _check(weight, method, rank)
+    full = check_rank(tuple(weight.shape), method, rank)
     parts = weight.detach().double().reshape(separated(weight.shape, method))
     known = None if second is None or rank == full else second.double()
     if method == "tucker":
         factors = _tucker(parts, tucker_ranks(weight.shape, rank), known, sweeps)
     else:
         assert isinstance(rank, int)
-        factors = _svd_factors(parts, rank) if known is None else alternated(parts, known, rank, sweeps=sweeps)
-        factors = _balanced(*factors)
+        factors = _svd_factors(parts, rank) if known is None else _whitened_factors(parts, rank, known, sweeps)
     shapes = factor_shapes(weight.shape, method, rank)
     made = tuple(one.reshape(shape).to(weight.dtype) for one, shape in zip(factors, shapes, strict=True))
     return Factored(method, made, product(made).to(weight.dtype))
@@ -90,7 +88,7 @@ def errors(weight: Tensor, method: Method, second: Tensor | None = None) -> Tens
     Args:
         weight: (out, in, *kernel).
         method: the form.
-        second: as in `approximated`.
+        second: (in * kernel size, in * kernel size), as in `approximated`.
 
     Returns:
         (full_rank + 1,), float64: that of rank r at r; all there is at 0, and 0 at the full rank.
@@ -106,18 +104,6 @@ def errors(weight: Tensor, method: Method, second: Tensor | None = None) -> Tens
         return _discarded(_svd(parts)[1].square())
     found = explained(parts, known, first_basis(parts, known))[0]
     return _discarded(found.square().sum(0).unflatten(0, (-1, parts.shape[2])).sum(1))
-
-
-def _check(weight: Tensor, method: Method, rank: Rank) -> Rank:
-    """The full rank, one number or two as `rank` is."""
-    full = full_tucker_ranks(weight.shape) if isinstance(rank, tuple) else full_rank(weight.shape, method)
-    if isinstance(rank, tuple) and method != "tucker":
-        raise SettingError("rank", f"is {rank} for the form {method}", remedy="give one number")
-    most, given = (one if isinstance(one, tuple) else (one,) for one in (full, rank))
-    if not all(1 <= one <= limit for one, limit in zip(given, most, strict=True)):
-        shape = tuple(weight.shape)
-        raise SettingError("rank", f"is {rank} for a weight of shape {shape}", remedy=f"give 1 to {full}")
-    return full
 
 
 def _discarded(energies: Tensor) -> Tensor:
@@ -137,7 +123,13 @@ def _svd(parts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def _svd_factors(parts: Tensor, rank: int) -> tuple[Tensor, Tensor]:
     """First (rank, a) and last (out, rank, b) with the least error of the weight."""
     left, values, right = _svd(parts)
-    return left[:, :rank].T, _last((values[:, None] * right)[:rank], parts.shape[2])
+    root = values.sqrt()
+    return (left * root)[:, :rank].T, _last((root[:, None] * right)[:rank], parts.shape[2])
+
+
+def _whitened_factors(parts: Tensor, rank: int, second: Tensor, sweeps: int) -> tuple[Tensor, Tensor]:
+    """The same with the least error of the output."""
+    return _balanced(*alternated(parts, second, rank, sweeps=sweeps))
 
 
 def _last(rows: Tensor, b: int) -> Tensor:

@@ -76,6 +76,27 @@ def full_tucker_ranks(shape: Shape) -> tuple[int, int]:
     return min(channels, out * prod(kernel)), min(out, channels * prod(kernel))
 
 
+def check_rank(shape: Shape, method: Method, rank: Rank, *, place: str = "rank") -> Rank:
+    """The full rank, one number or two as `rank` is.
+
+    Args:
+        shape: of the weight, (out, in, *kernel).
+        method: the form.
+        rank: the channels between factors.
+        place: what to call it in an error.
+
+    Raises:
+        SettingError: for a rank out of range, two of a form of two factors, or a form that the weight cannot have.
+    """
+    full = full_tucker_ranks(shape) if isinstance(rank, tuple) else full_rank(shape, method)
+    if isinstance(rank, tuple) and method != "tucker":
+        raise SettingError(place, f"is {rank} for the form {method}", remedy="give one number")
+    most, given = (one if isinstance(one, tuple) else (one,) for one in (full, rank))
+    if not all(1 <= one <= limit for one, limit in zip(given, most, strict=True)):
+        raise SettingError(place, f"is {rank} for a weight of shape {shape}", remedy=f"give 1 to {full}")
+    return full
+
+
 def tucker_ranks(shape: Shape, rank: Rank) -> tuple[int, int]:
     """Tucker's ranks on the side of the inputs and of the outputs.
 

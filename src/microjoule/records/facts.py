@@ -6,19 +6,13 @@ Every record is a frozen dataclass of numbers, texts, tuples and other records. 
 from dataclasses import dataclass
 
 from microjoule.records.analysed import GridHistograms, Sensitivities
+from microjoule.records.compressed import Factorized
 from microjoule.records.decided import MixedPrecision, ParetoFront, Reached, Tried
 from microjoule.records.measured import Costs, ErrorsByLayer, Evaluated, Exported, Machine, Measured, Verified
 from microjoule.records.pruned import ChannelsRemoved
 from microjoule.records.scheduled import RanInOrder, Scheduled
+from microjoule.records.skipped import Skipped as Skipped  # noqa: PLC0414 - exported from here, too
 from microjoule.records.trained import Trained
-
-
-@dataclass(frozen=True, slots=True)
-class Skipped:
-    """A place where a technique did nothing, and why."""
-
-    place: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,6 +298,7 @@ Record = (
     | ConstantChannelsFolded
     | ConcatenationsSplit
     | ChannelsRemoved
+    | Factorized
     | StatisticsObserved
     | Equalized
     | NoiseEqualized

@@ -1,8 +1,8 @@
-"""One step of what was done to a network, in words."""
+"""One record in words."""
 
 from dataclasses import dataclass
 
-from microjoule.records.facts import Skipped
+from microjoule.records.skipped import Skipped
 
 
 @dataclass(frozen=True, slots=True)

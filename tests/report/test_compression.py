@@ -1,0 +1,29 @@
+from microjoule.records.compressed import Factorized, LayerFactorized
+from microjoule.records.skipped import Skipped
+from microjoule.report.compression import factorized
+
+LAYERS = (
+    LayerFactorized("conv", "tucker", (3, 4), (16, 32), 2000, 1000, 0.125),
+    LayerFactorized("head", "output", (2,), (10,), 500, 200, 0.25),
+)
+
+
+def test_factors_are_told_with_ranks_products_and_errors():
+    step = factorized(Factorized("photos", 64, LAYERS, (Skipped("deep", "it is grouped"),)))
+    assert step.title == "Replaced layers by low-rank factors"
+    assert step.summary == "2 layers, MACs from 2.50 k to 1.20 k, on 64 samples of photos"
+    assert step.details == (
+        ("conv", "tucker, rank 3 and 4 of 16 and 32: error of its output 12.50 %"),
+        ("head", "output, rank 2 of 10: error of its output 25.00 %"),
+    )
+    assert step.skipped == (Skipped("deep", "it is grouped"),)
+
+
+def test_without_data_it_is_the_weights_error():
+    step = factorized(Factorized(None, 0, LAYERS[1:], ()))
+    assert step.summary == "1 layer, MACs from 500 to 200"
+    assert step.details == (("head", "output, rank 2 of 10: error of its weight 25.00 %"),)
+
+
+def test_nothing_done_is_told():
+    assert factorized(Factorized(None, 0, (), ())).summary == "0 layers"
