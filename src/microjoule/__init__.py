@@ -43,6 +43,7 @@ from microjoule.quantization.ptq.statistic_ranges import ranges_from_statistics
 from microjoule.quantization.simulate import freeze, quantize, unfreeze
 from microjoule.quantization.spread import errors_by_layer, weight_ranges
 from microjoule.quantization.tie_free import avoid_ties
+from microjoule.recipes.compress import compress
 from microjoule.recipes.equalize_model import equalize_model
 from microjoule.recipes.reach import reach
 from microjoule.recipes.report import report
@@ -62,6 +63,7 @@ __all__ = [
     "capture",
     "channel_groups",
     "clip_weights",
+    "compress",
     "correct_biases",
     "correct_biases_from_statistics",
     "costs",

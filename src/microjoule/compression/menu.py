@@ -11,7 +11,7 @@ from microjoule.compression.approximations import Sizes, form, layer_sizes
 from microjoule.compression.cuts import Cut, cuts
 from microjoule.compression.plan import Plan
 from microjoule.compression.prices import Currency, Form, works
-from microjoule.compression.readers import reading_layers, readers
+from microjoule.compression.readers import readers, reading_layers
 from microjoule.execution.moments import ROWS, input_moments
 from microjoule.graph.channels import ChannelGroup, channel_groups
 from microjoule.graph.factor import unfit
@@ -91,9 +91,8 @@ class Menu:
     def widths(self, removal: Removal) -> list[int]:
         """How many units may go, from 0 on."""
         size = removal.group.size
-        step = max(1, size // LEVELS)
-        counts = [count for count in range(0, size, step) if not (size - count) % self.multiple or not count]
-        return counts
+        counts = [count for count in range(1, size) if not (size - count) % self.multiple]
+        return [0, *counts[:: -(-len(counts) // LEVELS) or 1]]
 
     def removed(self, name: str, count: int) -> tuple[int, ...]:
         """The units of a group that go first."""

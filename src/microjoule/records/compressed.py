@@ -43,3 +43,80 @@ class Factorized:
     samples: int
     layers: tuple[LayerFactorized, ...]
     skipped: tuple[Skipped, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Divided:
+    """One way to divide the work between channels that go and low-rank forms, carried out and scored.
+
+    Args:
+        pruned_to: the share of the cost that channels alone leave; the forms do the rest.
+        loss: foreseen: relative squared errors of outputs, summed over layers.
+        greedy_loss: of the greedy choice within the same budgets.
+        cost: of the layers that are left, in the unit of the record that holds this.
+        value: of the metric.
+    """
+
+    pruned_to: float
+    loss: float
+    greedy_loss: float
+    cost: float
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class LayerCompressed:
+    """What is left of one layer.
+
+    Args:
+        layer: its path.
+        channels_before: that it reads and makes.
+        channels_after: likewise.
+        method: its low-rank form, or "" for none.
+        ranks: the channels between factors; none without a form.
+        cost_before: for one sample, in the unit of the record that holds this.
+        cost_after: likewise.
+    """
+
+    layer: str
+    channels_before: tuple[int, int]
+    channels_after: tuple[int, int]
+    method: str
+    ranks: tuple[int, ...]
+    cost_before: float
+    cost_after: float
+
+
+@dataclass(frozen=True, slots=True)
+class Compressed:
+    """A network made cheaper, by channels that go and low-rank forms, without training.
+
+    Args:
+        metric: its name.
+        unit: of the metric.
+        value_before: of the metric.
+        value_after: likewise.
+        samples: that were scored.
+        cost: what the budget counted: "macs", "bytes", "energy" or "latency".
+        cost_unit: its unit.
+        cost_before: of all layers, for one sample.
+        cost_after: likewise.
+        budget: what it may cost.
+        tried: the ways that were tried, in order.
+        chosen: the index of the way that was taken.
+        layers: what is left of those that changed, in order.
+    """
+
+    metric: str
+    unit: str
+    value_before: float
+    value_after: float
+    samples: int
+    cost: str
+    cost_unit: str
+    cost_before: float
+    cost_after: float
+    budget: float
+    tried: tuple[Divided, ...]
+    chosen: int
+    layers: tuple[LayerCompressed, ...]

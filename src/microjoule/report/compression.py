@@ -1,6 +1,6 @@
 """What compression did, in words."""
 
-from microjoule.records.compressed import Factorized, LayerFactorized
+from microjoule.records.compressed import Compressed, Factorized, LayerCompressed, LayerFactorized
 from microjoule.report import units
 from microjoule.report.step import Step
 from microjoule.report.units import many
@@ -20,3 +20,27 @@ def factorized(record: Factorized) -> Step:
 def _layer(one: LayerFactorized, what: str) -> str:
     rank, full = (" and ".join(map(str, ranks)) for ranks in (one.ranks, one.full_ranks))
     return f"{one.method}, rank {rank} of {full}: error of its {what} {units.percent(one.error)}"
+
+
+def compressed(record: Compressed) -> Step:
+    """A network made cheaper: what it came to, the ways that were tried, and what is left of each layer."""
+    values = (units.score(value, record.unit) for value in (record.value_before, record.value_after))
+    spent = record.cost_after / record.cost_before
+    summary = f"{units.percent(spent)} of the {record.cost} left; {record.metric} from {' to '.join(values)}"
+    ways = [
+        (
+            f"channels to {units.percent(way.pruned_to)}" + (", taken" if index == record.chosen else ""),
+            f"{record.metric} {units.score(way.value, record.unit)}; foreseen loss {units.digits(way.loss)}, "
+            f"greedy {units.digits(way.greedy_loss)}",
+        )
+        for index, way in enumerate(record.tried)
+    ]
+    return Step("Compressed", summary, (*ways, *((one.layer, _left(one)) for one in record.layers)))
+
+
+def _left(one: LayerCompressed) -> str:
+    sides = zip(one.channels_before, one.channels_after, ("read", "made"), strict=True)
+    words = [f"{after} of {before} channels {verb}" for before, after, verb in sides if after < before]
+    if one.method:
+        words.append(f"{one.method}, rank {' and '.join(map(str, one.ranks))}")
+    return f"{', '.join(words)}: {units.percent(one.cost_after / one.cost_before)} of its cost"

@@ -11,6 +11,7 @@ from microjoule.records.scheduled import RanInOrder, Scheduled
 from microjoule.records.trained import Trained
 from microjoule.report import learned, units
 from microjoule.report.attempts import outcome
+from microjoule.report.compression import compressed as shrunk
 from microjoule.report.compression import factorized
 from microjoule.report.memory_plots import assumed, certificate, obeyed, plan, saving
 from microjoule.report.step import Step
@@ -304,6 +305,7 @@ _WORDS: dict[type[Any], Callable[[Any], Step]] = {
     facts.ConstantChannelsFolded: _constant_channels,
     facts.ConcatenationsSplit: _split,
     compressed.Factorized: factorized,
+    compressed.Compressed: shrunk,
     facts.StatisticsObserved: _observed,
     facts.Equalized: _equalized,
     facts.NoiseEqualized: _noise_equalized,
