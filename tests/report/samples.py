@@ -46,6 +46,7 @@ from microjoule.records.measured import (
     Measured,
     Verified,
 )
+from microjoule.records.pruned import ChannelsRemoved
 from microjoule.records.scheduled import Demand, Held, MemoryUse, Moment, Placement, RanInOrder, Scheduled
 
 MACHINE = Machine(
@@ -139,6 +140,7 @@ def steps_taken() -> list[Record]:
             {"cell.depthwise": ("left", "middle", "right")},
             (Skipped("classifier", "it reads no concatenation"),),
         ),
+        ChannelsRemoved({names[0][0]: (32, 24)}, {names[0][0]: (32, 24)}, 45_098, 41_207),
         WeightRanges("before equalization", raw),
         Equalized(groups, 14, 8.2e-5, ("stem.conv",), (relu6,)),
         StatisticsObserved("photos", 48, ("classifier",)),

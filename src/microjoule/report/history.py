@@ -2,34 +2,17 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from microjoule.records import analysed, decided, facts, measured
-from microjoule.records.facts import Record, Skipped
+from microjoule.records.facts import Record
 from microjoule.records.measured import Machine
 from microjoule.records.scheduled import RanInOrder, Scheduled
-from microjoule.report import units
+from microjoule.report import compressed, units
 from microjoule.report.attempts import outcome
 from microjoule.report.memory_plots import assumed, certificate, obeyed, plan, saving
+from microjoule.report.step import Step
 from microjoule.report.units import many
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One record in words.
-
-    Args:
-        title: what was done.
-        summary: the outcome, in a line.
-        details: (name, value) of what a reader may ask next.
-        skipped: where it did nothing, and why.
-    """
-
-    title: str
-    summary: str
-    details: tuple[tuple[str, str], ...] = ()
-    skipped: tuple[Skipped, ...] = ()
 
 
 def history(records: Sequence[Record]) -> list[Step]:
@@ -318,6 +301,7 @@ _WORDS: dict[type[Any], Callable[[Any], Step]] = {
     facts.BatchNormsFolded: _batch_norms,
     facts.ConstantChannelsFolded: _constant_channels,
     facts.ConcatenationsSplit: _split,
+    **compressed.WORDS,
     facts.StatisticsObserved: _observed,
     facts.Equalized: _equalized,
     facts.NoiseEqualized: _noise_equalized,

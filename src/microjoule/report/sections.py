@@ -15,7 +15,7 @@ from microjoule.report.bias_plots import Shifts, bias_histogram, root_mean_squar
 from microjoule.report.choose import calibrations, every, is_float, last, result_stage
 from microjoule.report.front import front_plot
 from microjoule.report.histogram_plots import histograms_plot, most_clipped
-from microjoule.report.history import Step, history, machine, settings
+from microjoule.report.history import history, machine, settings
 from microjoule.report.layers import Names, layers
 from microjoule.report.memory_plots import arena_plot, certificate, memory_plot, obeyed, plan, saving
 from microjoule.report.plots import (
@@ -27,6 +27,7 @@ from microjoule.report.plots import (
     single,
 )
 from microjoule.report.sensitivity_plots import sensitivity_plot
+from microjoule.report.step import Step
 from microjoule.report.tables import Table, agreements, evaluations, files, measurements, metrics
 from microjoule.report.weight_plots import imbalance, imbalance_by_layer, weights_by_layer
 
