@@ -71,9 +71,7 @@ def test_readers_add_up_by_their_shares():
     order, errors = eliminate([one, other], damping=0.0)
     for count in range(1, 4):
         gone = order[:count]
-        assert_close(
-            float(errors[count]), least_error(one, gone) + least_error(other, gone) / 4, rtol=1e-6, atol=1e-9
-        )
+        assert_close(float(errors[count]), least_error(one, gone) + least_error(other, gone) / 4, rtol=1e-6, atol=1e-9)
     singles = [least_error(one, [unit]) + least_error(other, [unit]) / 4 for unit in range(4)]
     assert order[0] == singles.index(min(singles))
 

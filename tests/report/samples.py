@@ -47,6 +47,7 @@ from microjoule.records.measured import (
     Measured,
     Verified,
 )
+from microjoule.records.pruned import ChannelsRemoved
 from microjoule.records.scheduled import Demand, Held, MemoryUse, Moment, Placement, RanInOrder, Scheduled
 from microjoule.records.trained import Trained
 
@@ -149,6 +150,7 @@ def steps_taken() -> list[Record]:
             ),
             (Skipped("cell.depthwise", "it is grouped: each of its 24 groups is a matrix of its own"),),
         ),
+        ChannelsRemoved({names[0][0]: (32, 24)}, {names[0][0]: (32, 24)}, 45_098, 41_207),
         WeightRanges("before equalization", raw),
         Equalized(groups, 14, 8.2e-5, ("stem.conv",), (relu6,)),
         StatisticsObserved("photos", 48, ("classifier",)),

@@ -1,6 +1,8 @@
 from microjoule.records.compressed import Factorized, LayerFactorized
+from microjoule.records.pruned import ChannelsRemoved
 from microjoule.records.skipped import Skipped
 from microjoule.report.compression import factorized
+from microjoule.report.history import history
 
 LAYERS = (
     LayerFactorized("conv", "tucker", (3, 4), (16, 32), 2000, 1000, 0.125),
@@ -27,3 +29,15 @@ def test_without_data_it_is_the_weights_error():
 
 def test_nothing_done_is_told():
     assert factorized(Factorized(None, 0, (), ())).summary == "0 layers"
+
+
+def test_removed_channels_are_told_layer_by_layer():
+    (step,) = history([ChannelsRemoved({"a": (8, 6), "c": (4, 1)}, {"a": (8, 6), "b": (8, 6)}, 1000, 750)])
+    assert step.title == "Removed channels"
+    assert step.summary == "5 units of 2 groups: 25.00 % fewer parameters, 750 are left"
+    assert step.details == (("a", "6 of 8 channels"), ("b", "6 of 8 channels"))
+
+
+def test_nothing_removed_is_told_as_that():
+    (step,) = history([ChannelsRemoved({}, {}, 0, 0)])
+    assert step.summary == "0 units of 0 groups: 0 % fewer parameters, 0 are left"

@@ -1,30 +1,47 @@
 """`microjoule inspect`: what a network is made of, what was done to it, and what to mind."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Annotated
 
+import typer
 from rich.console import RenderableType
 
 from microjoule.cli.models import Model, find_model, stage_name
 from microjoule.cli.options import Json, ModelSource, Shape, ZooData
 from microjoule.cli.output import finish, plain_table
 from microjoule.costs.count import costs
+from microjoule.graph.channels import ChannelGroups, channel_groups, parameters_of
 from microjoule.graph.network import Network
 from microjoule.graph.ops import kind
 from microjoule.records.facts import Captured, Placed
 from microjoule.records.measured import Costs
 from microjoule.report import units
+from microjoule.report.tables import Column, Table, word
 from microjoule.report.terminal import history_table, rich_table
 
 FREE_BATCH = "; torch.export.export(..., dynamic_shapes=({0: Dim.AUTO},)) with two samples or more leaves it open"
 """What to do about a fixed batch in a .pt2 file; `mj.capture` does so by itself."""
 
 
-def inspect(*, model: ModelSource, shape: Shape = None, zoo_data: ZooData = None, json: Json = False) -> None:
+Channels = Annotated[
+    bool, typer.Option("--channels", help="Print which channels go together, and which must stay, in place of layers.")
+]
+
+
+def inspect(
+    *,
+    model: ModelSource,
+    channels: Channels = False,
+    shape: Shape = None,
+    zoo_data: ZooData = None,
+    json: Json = False,
+) -> None:
     """Print the layers of a model with shapes, parameters and MACs, what was done to it, and warnings.
 
     \b
     microjoule inspect zoo:mobilenet_v3_small
-    microjoule inspect model.mj
+    microjoule inspect model.mj --channels
     microjoule inspect net.py:trained --shape 3,224,224 --json
     """
     found = find_model(model, shape=shape, zoo_data=zoo_data)
@@ -32,9 +49,10 @@ def inspect(*, model: ModelSource, shape: Shape = None, zoo_data: ZooData = None
     counted = costs(network, stage=stage_name(network))
     notes = warnings(network)
     lines = [f"Warning: {note}" for note in notes]
+    found_channels = channel_groups(network) if channels else None
     finish(
         [*history, counted],
-        _layers(network, counted),
+        *([_layers(network, counted)] if found_channels is None else _channels(network, found_channels)),
         _totals(found, counted),
         rich_table(history_table(history)),
         *lines,
@@ -43,7 +61,28 @@ def inspect(*, model: ModelSource, shape: Shape = None, zoo_data: ZooData = None
         inputs=[list(tensor.shape) for tensor in network.example.tensors],
         bits={layer.path: _bits(network, layer.path)[0] for layer in network.layers},
         warnings=notes,
+        **({} if found_channels is None else {"channels": asdict(found_channels)}),
     )
+
+
+def _channels(network: Network, found: ChannelGroups) -> list[RenderableType]:
+    """What can be removed, and what cannot."""
+    columns = (Column("group"), Column("units", numeric=True), Column("parameters", numeric=True))
+    rows = tuple(
+        (
+            word(group.name),
+            word(f"{group.size:,}"),
+            word(f"{parameters_of(network, group):,}"),
+            word(", ".join(group.makers)),
+            word(", ".join(group.readers)),
+        )
+        for group in found.groups
+    )
+    fixed = tuple((word(skipped.place), word(skipped.reason)) for skipped in found.fixed)
+    return [
+        rich_table(Table("Channels that go together", (*columns, Column("made by"), Column("read by")), rows)),
+        rich_table(Table("Channels that must stay", (Column("layer"), Column("reason")), fixed)),
+    ]
 
 
 def warnings(network: Network) -> list[str]:

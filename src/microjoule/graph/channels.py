@@ -11,12 +11,15 @@ problem; labels in place of its dependency graph, so that reshapes, shuffles and
 from collections import defaultdict
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from microjoule.graph.edit import per_input
 from microjoule.graph.label_trace import Place, Trace
 from microjoule.graph.labels import Value
 from microjoule.graph.network import Network
+from microjoule.graph.ops import Layer
 from microjoule.records.facts import Skipped
 
 
@@ -190,3 +193,27 @@ def _fixed(trace: Trace, reasons: dict[int, str]) -> tuple[Skipped, ...]:
                 Skipped(path, reason if count == len(stay) else f"{count} of {len(stay)} channels: {reason}")
             )
     return tuple(skipped)
+
+
+def parameters_of(network: Network, group: ChannelGroup) -> int:
+    """How many parameters of layers, norms and slopes belong to a group's channels, as rows or as columns."""
+    layers = {layer.path: layer for layer in network.layers}
+    held = {(member.path, member.side): [c for unit in member.channels for c in unit] for member in group.members}
+    total = 0
+    for (path, side), channels in held.items():
+        if side in ("norm", "slope"):
+            total += len(channels) * len(list(network.module.get_submodule(path).parameters(recurse=False)))
+        elif side == "out" or (side == "in" and (path, "out") not in held):
+            total += _touched(layers[path], held.get((path, "out"), []), held.get((path, "in"), []))
+    return total
+
+
+def _touched(layer: Layer, outs: list[int], ins: list[int]) -> int:
+    """The weights in some rows or columns, and the biases of those rows."""
+    weight = layer.by_output(layer.stored_weight.detach())
+    columns = torch.zeros(layer.in_channels, dtype=torch.bool)
+    columns[ins] = True
+    rows = torch.zeros(layer.out_channels, dtype=torch.bool)
+    rows[outs] = True
+    touched = per_input(layer, columns).expand(weight.shape) | rows.reshape(-1, *[1] * (weight.dim() - 1))
+    return int(touched.sum()) + (len(outs) if layer.bias is not None else 0)

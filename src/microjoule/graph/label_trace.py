@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from torch.fx import Node
 from torch.utils import _pytree as pytree
 
-from microjoule.graph.label_rules import by_name, is_getitem, rule_for
+from microjoule.graph.label_rules import Call, by_name, is_getitem, rule_for
 from microjoule.graph.labels import Labels, Value, along
 from microjoule.graph.network import Network
-from microjoule.graph.ops import Layer, kind, module_at
+from microjoule.graph.ops import WEIGHTED, Layer, kind, module_at
 from microjoule.graph.quantizer import Quantizer
 from microjoule.graph.shapes import Shape, shapes
 
@@ -82,10 +82,12 @@ class Trace:
                 return source[node.args[1]]  # type: ignore[index]
             return Value(source.labels.reshape([1] * len(shape)), shape)
         rule = rule_for(node, name)
+        if name in WEIGHTED:
+            return self._refuse(node, f"the weights of {node.name} are computed, or another's as well")
         if rule is None:
             return self._refuse(node, f"{name or node.target} ({node.name}) is not known to leave channels apart")
         given = pytree.tree_map_only(Node, self.of, by_name(node))
-        return rule(self.labels, node, given, shape)
+        return rule(Call(self.labels, node, given, shape))
 
     def _refuse(self, node: Node, reason: str) -> Any:
         """Nothing that a node reads may go, and nothing of what it gives."""
@@ -139,7 +141,7 @@ class Trace:
         made = self.places[path, "out"].labels
         if layer.groups > 1:
             self._tie_groups(layer, read, made)
-        reason = _unfit(self.network, layer, self._shared)
+        reason = _unfit(layer, self._shared)
         if reason is not None:
             self.labels.fix(read, reason)
             self.labels.fix(made, reason)
@@ -202,7 +204,7 @@ def _shared_weights(network: Network) -> set[int]:
     return shared
 
 
-def _unfit(network: Network, layer: Layer, shared: set[int]) -> str | None:
+def _unfit(layer: Layer, shared: set[int]) -> str | None:
     """Why a layer's weights cannot be made smaller."""
     if layer.quantizer is not None:
         return f"the weights of {layer.path} are quantized already: prune before that"

@@ -169,10 +169,7 @@ class Labels:
         """Values of one class each."""
         stored = all(value.stored for value in placed)
         first = next((value for value in placed if not value.stored), placed[0])
-        if stored:
-            labels = torch.broadcast_tensors(*(value.labels for value in placed))[0]
-        else:
-            labels = first.labels
+        labels = torch.broadcast_tensors(*(value.labels for value in placed))[0] if stored else first.labels
         for value in placed:
             self.tie(value.labels, labels)
         return Value(labels, shape, stored)

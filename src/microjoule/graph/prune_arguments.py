@@ -56,7 +56,8 @@ def smaller_arguments(left: Left, node: Node) -> tuple[Any, Arguments] | None:
     source = left.trace.values[node.args[0]]  # type: ignore[index]
     given = left.trace.values[node]
     changed = [value for value in [source, *(given if isinstance(given, list) else [given])] if _shrinks(left, value)]
-    return rule(left, node, arguments(node)) if changed else None
+    made = rule(left, node, arguments(node)) if changed else None
+    return None if made == (node.target, arguments(node)) else made
 
 
 def _shrinks(left: Left, value: Any) -> bool:

@@ -1,6 +1,10 @@
 """What compression did, in words."""
 
+from collections.abc import Callable
+from typing import Any
+
 from microjoule.records.compressed import Compressed, Factorized, LayerCompressed, LayerFactorized
+from microjoule.records.pruned import ChannelsRemoved
 from microjoule.report import units
 from microjoule.report.step import Step
 from microjoule.report.units import many
@@ -44,3 +48,23 @@ def _left(one: LayerCompressed) -> str:
     if one.method:
         words.append(f"{one.method}, rank {' and '.join(map(str, one.ranks))}")
     return f"{', '.join(words)}: {units.percent(one.cost_after / one.cost_before)} of its cost"
+
+
+def channels_removed(record: ChannelsRemoved) -> Step:
+    """Which layers make fewer channels."""
+    before, after = record.parameters_before, record.parameters_after
+    lost = sum(size - left for size, left in record.units.values())
+    share = units.percent(1 - after / before) if before else "0 %"
+    summary = (
+        f"{many(lost, 'unit')} of {many(len(record.units), 'group')}: {share} fewer parameters, {after:,} are left"
+    )
+    details = tuple((path, f"{left:,} of {size:,} channels") for path, (size, left) in record.channels.items())
+    return Step("Removed channels", summary, details)
+
+
+WORDS: dict[type[Any], Callable[[Any], Step]] = {
+    Factorized: factorized,
+    ChannelsRemoved: channels_removed,
+    Compressed: compressed,
+}
+"""By the kind of record."""

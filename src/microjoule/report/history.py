@@ -4,15 +4,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from microjoule.records import analysed, compressed, decided, facts, measured
+from microjoule.records import analysed, decided, facts, measured
 from microjoule.records.facts import Record
 from microjoule.records.measured import Machine
 from microjoule.records.scheduled import RanInOrder, Scheduled
 from microjoule.records.trained import Trained
-from microjoule.report import learned, units
+from microjoule.report import compression, learned, units
 from microjoule.report.attempts import outcome
-from microjoule.report.compression import compressed as shrunk
-from microjoule.report.compression import factorized
 from microjoule.report.memory_plots import assumed, certificate, obeyed, plan, saving
 from microjoule.report.step import Step
 from microjoule.report.units import many
@@ -304,8 +302,7 @@ _WORDS: dict[type[Any], Callable[[Any], Step]] = {
     facts.BatchNormsFolded: _batch_norms,
     facts.ConstantChannelsFolded: _constant_channels,
     facts.ConcatenationsSplit: _split,
-    compressed.Factorized: factorized,
-    compressed.Compressed: shrunk,
+    **compression.WORDS,
     facts.StatisticsObserved: _observed,
     facts.Equalized: _equalized,
     facts.NoiseEqualized: _noise_equalized,
