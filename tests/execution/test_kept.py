@@ -17,6 +17,14 @@ def test_a_layer_comes_back_bit_for_bit(tmp_path):
     assert (back.error_before, back.error_after) == (LAYER.error_before, LAYER.error_after)
 
 
+def test_a_weight_in_floating_point_comes_back_as_that(tmp_path):
+    layer = Fitted(None, torch.tensor([0.1]), 0.5, 0.25, weight=torch.tensor([[1 / 3, -2.0]]))
+    Kept(tmp_path / "run", "a").write("head", layer)
+    back = Kept(tmp_path / "run", "a").read("head")
+    assert back.integers is None
+    assert torch.equal(back.weight, layer.weight)
+
+
 def test_what_was_not_written_is_none(tmp_path):
     assert Kept(tmp_path, "a").read("features.0") is None
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn.functional import relu6
+from torch.testing import assert_close
 
 import microjoule as mj
 from microjoule.errors import FileError
@@ -156,3 +157,33 @@ def test_layers_that_read_much_at_each_place_are_looked_at_in_fewer(network, mon
 
     run(network, fit)
     assert seen == {"first": 20, "second": 20, "last": 10}
+
+
+def test_a_network_in_floating_point_gets_weights_fitted_to_what_it_was(tmp_path):
+    torch.manual_seed(0)
+    network = mj.capture(Net(), torch.rand(2, 3, 6, 6))
+    exact = network.copy()
+
+    def fit(rows):
+        if rows.layer.path != "first":
+            assert_close(rows.known.output_mean.flatten(), means[rows.layer.path])
+        weight = rows.layer.stored_weight.detach()
+        return Fitted(None, torch.full((len(weight),), 7.0), 0.5, 0.25, weight=2 * weight)
+
+    kept = reconstruct(network, batches(IMAGES), network.layers, keep, Look(rows=10_000))
+    assert [one.layer for one in kept[0]] == ["first", "second", "last"]
+    for folder in (tmp_path / "run", tmp_path / "run"):
+        changed = exact.copy()
+        reconstruct(changed, batches(IMAGES), changed.layers, fit, Look(rows=10_000, folder=folder))
+        for layer in changed.layers:
+            assert torch.equal(layer.stored_weight, 2 * exact.layer(layer.path).stored_weight)
+            assert torch.equal(layer.bias, torch.full_like(layer.bias, 7.0))
+
+
+means = {}
+
+
+def keep(rows):
+    """Leaves a layer alone, and remembers what it gives on average."""
+    means[rows.layer.path] = rows.known.output_mean.flatten()
+    return Fitted(None, rows.layer.bias.detach(), 0.0, 0.0, weight=rows.layer.stored_weight.detach())

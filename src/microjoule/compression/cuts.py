@@ -32,8 +32,8 @@ class Cut:
     def shape(self, layer: Layer) -> tuple[int, ...]:
         """The shape of the weight that is left, (out, in / groups, *kernel)."""
         ins, outs = int(self.ins.sum()), int(self.outs.sum())
-        groups = ins if layer.depthwise else layer.groups
-        return outs, ins // max(groups, 1), *layer.stored_weight.shape[2:]
+        each = 1 if layer.in_channels == layer.groups else ins // layer.groups
+        return outs, each, *layer.stored_weight.shape[2:]
 
     def columns(self, layer: Layer) -> Tensor:
         """(groups, inputs that stay): of `weight_rows`; all of them where whole groups go."""
