@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -8,7 +10,7 @@ from microjoule.execution.run import run
 from microjoule.graph.edit import quantize_weight, set_weight
 from microjoule.graph.factor import replace_by_factors, unfit
 from microjoule.graph.fold import fold_batch_norms
-from microjoule.graph.network import Example
+from microjoule.graph.network import Example, set_submodule
 from microjoule.graph.quantizer import Quantizer
 from microjoule.numerics.gaussian import Gaussian
 from microjoule.numerics.grid import IntGrid, Scheme
@@ -35,9 +37,16 @@ forms = pytest.mark.parametrize("method", METHODS)
 
 
 def network_of(layer, *shape):
+    """A network of a layer alone; capturing would make some padding an operator of its own."""
     torch.manual_seed(0)
     layer.reset_parameters()
-    return capture(nn.Sequential(layer).eval(), images(2, *(shape or (3, 9, 11))))
+    x = images(2, *(shape or (3, 9, 11)))
+    if not isinstance(layer, nn.Conv2d):
+        return capture(nn.Sequential(layer).eval(), x)
+    bare = nn.Conv2d(layer.in_channels, layer.out_channels, layer.kernel_size)
+    network = capture(nn.Sequential(bare).eval(), x)
+    set_submodule(network.module, "0", copy.deepcopy(layer).eval())
+    return network
 
 
 def factorized(network, method, rank, *, bias=None):
