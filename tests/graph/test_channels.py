@@ -96,12 +96,16 @@ def test_a_grouped_convolution_keeps_its_groups():
     assert groups.group("2").member("2", "out").channels[0] == (0, 3, 6, 9)
 
 
-def test_two_layers_with_one_weight_are_one_layer_called_twice():
+def test_a_weight_that_two_modules_hold_must_stay():
     a, b = conv(4, 4, bias=False), conv(4, 4, bias=False)
     b.weight = a.weight
-    (group,) = found(nn.Sequential(conv(3, 4), a, nn.ReLU(), b, conv(4, 2))).groups
-    assert len(group.makers) == 2
-    assert len(group.readers) == 2
+    groups = found(nn.Sequential(conv(3, 4), a, nn.ReLU(), b, conv(4, 2)))
+    assert groups.groups == ()
+    assert [(one.place, one.reason) for one in groups.fixed] == [
+        ("0", "the weights of 3 are another's as well"),
+        ("3", "the weights of 3 are another's as well"),
+        ("4", OUTPUT),
+    ]
 
 
 def test_a_weight_that_has_two_biases_must_stay():

@@ -157,12 +157,6 @@ class Labels:
         if all(value.shape[axis] == 1 for axis in axes):
             self.fix(value.labels, f"it is one channel, which meets several in {name}")
             return
-        if value.stored:
-            loose = [axis for axis in value.varying if axis not in result.varying]
-            kept = value.labels
-            for axis in loose:
-                kept = kept.narrow(axis, 0, 1)
-            self.tie(value.labels, kept)
         self.tie(value.labels, result.labels)
 
     def _meet_flat(self, placed: list[Value], shape: Shape) -> Value:
