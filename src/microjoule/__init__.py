@@ -15,8 +15,10 @@ from microjoule.execution.allocator import tune_allocator
 from microjoule.execution.arena import run_in_arena
 from microjoule.execution.evaluate import evaluate
 from microjoule.execution.train import train
+from microjoule.graph.channels import channel_groups
 from microjoule.graph.fold import fold_batch_norms
 from microjoule.graph.network import Network
+from microjoule.graph.prune import remove_channels
 from microjoule.graph.split import split_concatenations
 from microjoule.quantization.calibrate import calibrate
 from microjoule.quantization.histograms import histograms
@@ -57,6 +59,7 @@ __all__ = [
     "balance_rounding",
     "calibrate",
     "capture",
+    "channel_groups",
     "clip_weights",
     "correct_biases",
     "correct_biases_from_statistics",
@@ -83,6 +86,7 @@ __all__ = [
     "ranges_from_statistics",
     "reach",
     "recipes",
+    "remove_channels",
     "report",
     "round_weights",
     "run_in_arena",

@@ -1,134 +1,192 @@
-"""Which layers touch the same channels: a layer, and all layers that read what it makes, channel by channel."""
+"""Which channels must go together: what is removed at once, from which layers, and what cannot be removed, and why.
 
-from dataclasses import dataclass, field
+Labels of channels are carried through the graph (`microjoule.graph.label_trace`). Channels whose labels meet, in
+additions, gates, depthwise layers, norms or where axes are split, are one unit; units that are made, read and passed on
+at the same places are a group.
 
-import torch
-from torch.fx import Node
+Source: Fang et al. 2023, DepGraph: Towards Any Structural Pruning, https://arxiv.org/abs/2301.12900, section 3, for the
+problem; labels in place of its dependency graph, so that reshapes, shuffles and concatenations need no cases.
+"""
 
+from collections import defaultdict
+from dataclasses import dataclass
+
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from microjoule.graph.label_trace import Place, Trace
+from microjoule.graph.labels import Value
 from microjoule.graph.network import Network
-from microjoule.graph.ops import Activation, Layer, arguments, kind
-from microjoule.graph.shapes import Shape, shapes
-from microjoule.graph.walk import is_private
 from microjoule.records.facts import Skipped
 
-ELEMENTWISE = frozenset(["relu", "leaky_relu", "prelu", "dropout", "identity"])
-"""f(s x) = s f(x) for s > 0, each value by itself."""
 
-SPATIAL = frozenset(["max_pool", "avg_pool", "upsample_nearest", "upsample_bilinear", "pad", "mean", "reshape"])
-"""Likewise, each channel by itself, if channels are dimension 1."""
-
-
-@dataclass(slots=True)
-class Family:
-    """A layer and its readers, with nothing but homogeneous functions and clamps between them.
+@dataclass(frozen=True, slots=True)
+class Member:
+    """What a group's units are at one place.
 
     Args:
-        first: makes the channels.
-        readers: read them; together they are all that does.
-        repeats: how many neighbouring inputs of each reader one channel has become (by flattening; else 1).
-        activations: the clamps on the way, whose bounds scale with the channels.
+        path: of a layer, another module, or a stored tensor.
+        side: "out" for channels that a layer makes, "in" for those that it reads; "norm" for batch and group norms,
+            "slope" for PReLU, "constant" for a stored tensor: each has one number or several for every channel.
+        channels: for each unit, its channels there; of a constant, places along its axis of channels.
     """
 
-    first: Layer
-    readers: list[Layer] = field(default_factory=list)
-    repeats: list[int] = field(default_factory=list)
-    activations: list[Node] = field(default_factory=list)
-
-    def __str__(self) -> str:
-        """The paths, as "a -> b" or "a -> b, c"."""
-        return f"{self.first.path} -> {', '.join(reader.path for reader in self.readers)}"
+    path: str
+    side: str
+    channels: tuple[tuple[int, ...], ...]
 
 
-def find_families(network: Network) -> tuple[list[Family], list[Skipped]]:
-    """Every layer whose channels can be scaled without changing the network; and why the others cannot be."""
-    dims = shapes(network)
-    found, skipped = [], []
-    for layer in network.layers:
-        result = explore(network, layer, dims)
-        if isinstance(result, Family):
-            found.append(result)
-        else:
-            skipped.append(Skipped(layer.path, result))
-    return found, skipped
+@dataclass(frozen=True, slots=True)
+class ChannelGroup:
+    """Channels of several layers that go together.
+
+    Args:
+        name: the path of the layer that makes the first of them, and "#2", "#3" for further groups of that layer.
+        size: how many units there are; a unit is what is removed at once.
+        members: every place that holds them.
+    """
+
+    name: str
+    size: int
+    members: tuple[Member, ...]
+
+    @property
+    def makers(self) -> tuple[str, ...]:
+        """The layers that make the channels."""
+        return tuple(member.path for member in self.members if member.side == "out")
+
+    @property
+    def readers(self) -> tuple[str, ...]:
+        """The layers that read them."""
+        return tuple(member.path for member in self.members if member.side == "in")
+
+    def member(self, path: str, side: str) -> Member:
+        """The member at a place.
+
+        Raises:
+            KeyError: if there is none.
+        """
+        for member in self.members:
+            if (member.path, member.side) == (path, side):
+                return member
+        raise KeyError((path, side))
 
 
-def explore(network: Network, layer: Layer, dims: dict[Node, Shape]) -> Family | str:
-    """The family that a layer begins, or why it begins none."""
-    if not is_private(network, layer):
-        return "it is used more than once"
-    family = Family(layer)
-    todo = [(user, layer.node) for user in layer.node.users]
-    while todo:
-        node, source = todo.pop(0)
-        reader = Layer.at(network.module, node)
-        if reader is not None:
-            reason = _joins(network, family, reader, dims[source])
-        else:
-            reason = _passes(network, family, node, dims)
-            todo += [(user, node) for user in node.users]
-        if reason is not None:
-            return reason
-    return family if family.readers else "nobody reads it"
+@dataclass(frozen=True, slots=True)
+class ChannelGroups:
+    """All channels of a network: what can be removed, and what cannot.
+
+    Args:
+        groups: in the order of the network.
+        fixed: layers of which some channels must stay, and why.
+    """
+
+    groups: tuple[ChannelGroup, ...]
+    fixed: tuple[Skipped, ...]
+
+    def group(self, name: str) -> ChannelGroup:
+        """The group of a name.
+
+        Raises:
+            KeyError: if there is none.
+        """
+        return {group.name: group for group in self.groups}[name]
 
 
-def _joins(network: Network, family: Family, reader: Layer, read: Shape) -> str | None:
-    """Take a reader into a family; returns why not."""
-    if not is_private(network, reader):
-        return f"{reader.path}, which reads it, is used more than once"
-    channels = family.first.out_channels
-    if len(read) != 2 and (reader.kind == "linear") != (family.first.kind == "linear"):
-        return f"{reader.path} reads another dimension than the channels"
-    if reader.in_channels % channels:
-        return f"{reader.path} reads {reader.in_channels} channels, not {channels}"
-    if reader.path in [other.path for other in family.readers]:
-        return f"{reader.path} reads it twice"
-    family.readers.append(reader)
-    family.repeats.append(reader.in_channels // channels)
+def channel_groups(network: Network) -> ChannelGroups:
+    """Find which channels of a network go together; the network stays as it is.
+
+    Returns:
+        The groups, and the layers of which channels must stay, with the reason.
+    """
+    return groups_of(Trace(network))[0]
+
+
+def groups_of(trace: Trace) -> tuple[ChannelGroups, dict[str, list[int]]]:
+    """The groups that a trace holds, and for each group its units as classes of labels."""
+    reasons = _reasons(trace)
+    found = _channels_by_class(trace)
+    groups, classes, alone = [], {}, set()
+    counts: dict[str, int] = defaultdict(int)
+    for units in _alike(trace, found, set(reasons)):
+        path = next(path for path, side in found[units[0]] if side == "out")
+        if len(units) == 1:
+            alone |= set(units)
+            continue
+        counts[path] += 1
+        name = path if counts[path] == 1 else f"{path}#{counts[path]}"
+        members = tuple(
+            Member(path, side, tuple(tuple(found[unit][path, side]) for unit in units))
+            for path, side in found[units[0]]
+        )
+        groups.append(ChannelGroup(name, len(units), members))
+        classes[name] = units
+    for unit in alone:
+        reasons[unit] = "its channels go all together, so that nothing would be left"
+    return ChannelGroups(tuple(groups), _fixed(trace, reasons)), classes
+
+
+def _reasons(trace: Trace) -> dict[int, str]:
+    """For each class that must stay, the first reason."""
+    reasons: dict[int, str] = {}
+    for labels, reason in trace.labels.fixed:
+        for number in trace.classes[labels].unique().tolist():
+            reasons.setdefault(number, reason)
+    return reasons
+
+
+def _channels_by_class(trace: Trace) -> dict[int, dict[Place, list[int]]]:
+    """For each class the places that hold it, in the order of the network, and its channels there."""
+    found: dict[int, dict[Place, list[int]]] = defaultdict(dict)
+    for place, value in trace.places.items():
+        for channel, number in enumerate(axis_classes(trace, value).tolist()):
+            found[number].setdefault(place, []).append(channel)
+    return found
+
+
+def axis_classes(trace: Trace, value: Value) -> Tensor:
+    """The classes of a value along the one axis on which they depend; of one class alone, that one."""
+    numbers = trace.classes[value.labels]
+    axis = channel_axis_of(trace, value)
+    for other in reversed(range(numbers.dim())):
+        if other != axis:
+            numbers = numbers.select(other, 0)
+    return numbers.reshape(-1)
+
+
+def channel_axis_of(trace: Trace, value: Value) -> int | None:
+    """The axis on which the classes of a value depend; None if they are all one."""
+    numbers = trace.classes[value.labels]
+    for axis in value.varying:
+        if bool((numbers != numbers.narrow(axis, 0, 1)).any()):
+            return axis
     return None
 
 
-def _passes(network: Network, family: Family, node: Node, dims: dict[Node, Shape]) -> str | None:
-    """Let an operator between a layer and its readers pass channels through; returns why not."""
-    name = kind(network.module, node)
-    if node.op == "output":
-        return "it is an output of the network"
-    activation = Activation.at(network.module, node)
-    if activation is not None:
-        family.activations.append(node)
-        if dims[node][channel_axis(family.first)] == family.first.out_channels or not is_capped(activation):
-            return None
-        return f"{name} ({node.name}) has a cap, and stands after flattening"
-    if name in ELEMENTWISE:
-        return None
-    second = channel_axis(family.first) % len(dims[family.first.node]) == 1
-    if name in SPATIAL and second and _is_spatial(node, str(name), dims):
-        return None
-    return f"{name or node.target} ({node.name}) reads it"
+def _alike(trace: Trace, found: dict[int, dict[Place, list[int]]], fixed: set[int]) -> list[list[int]]:
+    """The free classes that a layer makes, those together that are at the same places and in the same values."""
+    passed: dict[int, list[int]] = defaultdict(list)
+    for index, value in enumerate(pytree.tree_leaves(list(trace.values.values()))):
+        if isinstance(value, Value):
+            for number in trace.classes[value.labels].unique().tolist():
+                passed[number].append(index)
+    alike: dict[tuple[tuple[Place, ...], tuple[int, ...]], list[int]] = defaultdict(list)
+    for number, places in found.items():
+        if number not in fixed and any(side == "out" for _, side in places):
+            alike[tuple(places), tuple(passed[number])].append(number)
+    return list(alike.values())
 
 
-def channel_axis(layer: Layer) -> int:
-    """The dimension of a layer's output that its channels are."""
-    return -1 if layer.kind == "linear" else 1
-
-
-def is_capped(activation: Activation) -> bool:
-    """Whether an activation has another bound than 0."""
-    bounds = (torch.as_tensor(bound) for bound in (activation.low, activation.high))
-    return not all(bool(((bound == 0) | torch.isinf(bound)).all()) for bound in bounds)
-
-
-def _is_spatial(node: Node, name: str, dims: dict[Node, Shape]) -> bool:
-    """Whether an operator leaves samples and channels alone."""
-    rank = len(dims[node.all_input_nodes[0]])
-    if name == "pad":
-        return not arguments(node)["value"] and len(arguments(node)["pad"]) <= 2 * (rank - 2)
-    if name == "mean":
-        return all(dim % rank >= 2 for dim in arguments(node)["dim"] or range(rank))
-    return name != "reshape" or _flattens(node, dims)
-
-
-def _flattens(node: Node, dims: dict[Node, Shape]) -> bool:
-    """Whether a reshape keeps samples apart and lays each channel's values side by side."""
-    before, after = dims[node.all_input_nodes[0]], dims[node]
-    kept = len(after) in (len(before) - 1, len(before) - 2) and after[1] == before[1]
-    return len(before) > 2 and after[0] == before[0] and (len(after) == 2 or kept)
+def _fixed(trace: Trace, reasons: dict[int, str]) -> tuple[Skipped, ...]:
+    """The layers that make channels which must stay."""
+    skipped = []
+    for (path, side), value in trace.places.items():
+        if side != "out":
+            continue
+        stay = [reasons.get(number) for number in trace.classes[value.labels].tolist()]
+        for reason in dict.fromkeys(one for one in stay if one is not None):
+            count = stay.count(reason)
+            skipped.append(
+                Skipped(path, reason if count == len(stay) else f"{count} of {len(stay)} channels: {reason}")
+            )
+    return tuple(skipped)

@@ -8,7 +8,7 @@ from torch.fx import Node
 from microjoule.execution.batches import batches, first
 from microjoule.execution.progress import track
 from microjoule.execution.run import count, visit
-from microjoule.graph.channels import channel_axis
+from microjoule.graph.families import channel_axis
 from microjoule.graph.network import Network
 from microjoule.numerics.gaussian import Gaussian
 from microjoule.numerics.statistics import Moments

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from microjoule.records.analysed import GridHistograms, Sensitivities
 from microjoule.records.decided import MixedPrecision, ParetoFront, Reached, Tried
 from microjoule.records.measured import Costs, ErrorsByLayer, Evaluated, Exported, Machine, Measured, Verified
+from microjoule.records.pruned import ChannelsRemoved
 from microjoule.records.scheduled import RanInOrder, Scheduled
 from microjoule.records.trained import Trained
 
@@ -302,6 +303,7 @@ Record = (
     | BatchNormsFolded
     | ConstantChannelsFolded
     | ConcatenationsSplit
+    | ChannelsRemoved
     | StatisticsObserved
     | Equalized
     | NoiseEqualized

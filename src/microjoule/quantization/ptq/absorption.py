@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.fx import Node
 
-from microjoule.graph.channels import Family, find_families
 from microjoule.graph.edit import bias_of, bounds_of, clamp_channels, per_input, set_bias
+from microjoule.graph.families import Family, find_families
 from microjoule.graph.geometry import meets_zeros
 from microjoule.graph.network import Network
 from microjoule.graph.ops import Activation, kind

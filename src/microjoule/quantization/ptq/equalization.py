@@ -22,8 +22,8 @@ import math
 import torch
 from torch import Tensor
 
-from microjoule.graph.channels import Family, find_families
 from microjoule.graph.edit import bounds_of, by_input, per_input
+from microjoule.graph.families import Family, find_families
 from microjoule.graph.network import Network
 from microjoule.graph.ops import Layer
 from microjoule.graph.rescale import rescale

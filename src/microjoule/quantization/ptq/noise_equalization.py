@@ -22,8 +22,8 @@ from torch import Tensor
 from torch.fx import Node
 
 from microjoule.execution.progress import track
-from microjoule.graph.channels import Family, find_families
 from microjoule.graph.edit import per_input
+from microjoule.graph.families import Family, find_families
 from microjoule.graph.network import Network
 from microjoule.graph.ops import Layer
 from microjoule.graph.rescale import rescale

@@ -25,8 +25,8 @@ from microjoule.errors import GraphError, SettingError
 from microjoule.execution.batches import Batches, batches, first
 from microjoule.execution.progress import track
 from microjoule.execution.run import count, visit
-from microjoule.graph.channels import ELEMENTWISE, Family, find_families
 from microjoule.graph.edit import by_input, scale_inputs
+from microjoule.graph.families import ELEMENTWISE, Family, find_families
 from microjoule.graph.network import Network
 from microjoule.graph.ops import Layer, arguments, kind, module_at, tensor_inputs
 from microjoule.graph.rescale import rescale

@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from microjoule.capture.export import capture
-from microjoule.graph.channels import Family, channel_axis, explore, find_families, is_capped
+from microjoule.graph.families import Family, channel_axis, explore, find_families, is_capped
 from microjoule.graph.ops import Activation
 from microjoule.graph.shapes import shapes
 from tests.capture.models import Function, images
