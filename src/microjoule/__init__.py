@@ -3,6 +3,7 @@
 from microjoule import recipes, zoo
 from microjoule.capture.export import capture
 from microjoule.capture.load import load
+from microjoule.compression.bayesian.prune import bayesian_prune
 from microjoule.costs.count import costs
 from microjoule.costs.target import Target, target
 from microjoule.deploy.encodings import load_encodings
@@ -57,6 +58,7 @@ __all__ = [
     "adaround",
     "avoid_ties",
     "balance_rounding",
+    "bayesian_prune",
     "calibrate",
     "capture",
     "channel_groups",
