@@ -101,35 +101,20 @@ def bayesian_prune(
     started, original = time.perf_counter(), network.copy() if teacher is None else teacher
     samples = _check(method, batches(data), strength, compression)
     before = _parameters(network)
-    settings: dict[str, Any] = {"batch_size": batch_size, "augment": augment, "optimizer": "adamw", "seed": seed}
-    settings |= {"weight_decay": 0.0, "data": data}
-    posterior = Posterior(network, GATES[method], noisy=method == "normal_jeffreys")
-    try:
-        learned = _Learned(posterior, method, strength / samples)
-        train(network, epochs=epochs, learning_rate=learning_rate, penalty=learned, factor=learned.factor, **settings)
-    finally:
-        posterior.detach()
+    settings: dict[str, Any] = {"data": data, "batch_size": batch_size, "augment": augment, "seed": seed}
+    settings |= {"optimizer": "adamw", "weight_decay": 0.0}
+    posterior = _learned(
+        network, method, strength / samples, settings | {"epochs": epochs, "learning_rate": learning_rate}
+    )
     choice = choose(posterior, 0.0) if compression is None else choose_within(posterior, compression)
     variances = _remove(network, posterior, choice)
     if finetune_epochs:
-        rate = finetune_learning_rate
-        train(network, epochs=finetune_epochs, learning_rate=rate, warmup=1, teacher=original, **settings)
+        settings |= {"epochs": finetune_epochs, "learning_rate": finetune_learning_rate}
+        train(network, warmup=1, teacher=original, **settings)
     bits = _round(network, variances) if round_weights else {}
-    record = BayesianPruned(
-        method=method,
-        data=batches(data).name,
-        epochs=epochs,
-        strength=strength,
-        threshold=choice.threshold,
-        units={name: (len(keep), int(keep.sum())) for name, keep in choice.units.items()},
-        inputs={path: (len(keep), int(keep.sum())) for path, keep in choice.inputs.items()},
-        parameters_before=before,
-        parameters_after=_parameters(network),
-        bits=bits,
-        size_bits=_size_bits(network, bits, choice),
-        seed=seed,
-        seconds=time.perf_counter() - started,
-    )
+    told: dict[str, Any] = {"method": method, "epochs": epochs, "strength": strength, "seed": seed}
+    told |= {"parameters_before": before, "data": batches(data).name, "seconds": time.perf_counter() - started}
+    record = _record(network, choice, bits, told)
     network.history.append(record)
     return record
 
@@ -147,11 +132,34 @@ def _check(method: str, data: Batches, strength: float, compression: float | Non
     return data.samples
 
 
+def _record(network: Network, choice: Choice, bits: dict[str, int], told: dict[str, Any]) -> BayesianPruned:
+    return BayesianPruned(
+        threshold=choice.threshold,
+        units={name: (len(keep), int(keep.sum())) for name, keep in choice.units.items()},
+        inputs={path: (len(keep), int(keep.sum())) for path, keep in choice.inputs.items()},
+        parameters_after=_parameters(network),
+        bits=bits,
+        size_bits=_size_bits(network, bits, choice),
+        **told,
+    )
+
+
 def _parameters(network: Network) -> int:
     return sum(parameter.numel() for parameter in network.module.parameters())
 
 
-class _Learned:
+def _learned(network: Network, method: str, weight: float, settings: dict[str, Any]) -> Posterior:
+    """The posterior after training with it; it is no longer in the network."""
+    posterior = Posterior(network, GATES[method], noisy=method == "normal_jeffreys")
+    try:
+        penalty = _Penalty(posterior, method, weight)
+        train(network, penalty=penalty, factor=penalty.factor, **settings)
+    finally:
+        posterior.detach()
+    return posterior
+
+
+class _Penalty:
     """The penalty of a posterior, and how fast its parts learn.
 
     Args:
