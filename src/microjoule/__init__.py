@@ -3,6 +3,7 @@
 from microjoule import recipes, zoo
 from microjoule.capture.export import capture
 from microjoule.capture.load import load
+from microjoule.compression.bayesian.prune import bayesian_prune
 from microjoule.compression.low_rank import low_rank
 from microjoule.costs.count import costs
 from microjoule.costs.target import Target, target
@@ -59,6 +60,7 @@ __all__ = [
     "adaround",
     "avoid_ties",
     "balance_rounding",
+    "bayesian_prune",
     "calibrate",
     "capture",
     "channel_groups",

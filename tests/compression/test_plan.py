@@ -45,9 +45,7 @@ def test_a_plan_of_nothing_leaves_a_network_as_it_is(name):
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
 
 
-@pytest.mark.parametrize(
-    "name", ["plain", "residual", "dense", "gate", "grouped", "attention", "u_shaped"]
-)
+@pytest.mark.parametrize("name", ["plain", "residual", "dense", "gate", "grouped", "attention", "u_shaped"])
 def test_fitting_is_never_worse_than_not_fitting_where_one_layer_reads(name):
     network, data = captured(name)
     groups = [group for group in channel_groups(network).groups if len(group.readers) == 1]

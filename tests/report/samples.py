@@ -35,6 +35,7 @@ from microjoule.records.facts import (
     WeightsClipped,
     WeightsRounded,
 )
+from microjoule.records.learned import BayesianPruned
 from microjoule.records.measured import (
     Costs,
     ErrorsByLayer,
@@ -158,6 +159,21 @@ def steps_taken() -> list[Record]:
         Smoothed("photos", 48, 0.5, {"norm -> classifier": (0.21, 9.4)}, (Skipped("norm1", "add (add_1) reads it"),)),
         HighBiasesAbsorbed({"blocks.1.expand.conv": 0.83}, (Skipped("stem.conv", "no bias over three deviations"),)),
         WeightsClipped({"classifier": 0.91}, ()),
+        BayesianPruned(
+            method="normal_jeffreys",
+            data="photos",
+            epochs=2,
+            strength=1.0,
+            threshold=0.0,
+            units={"stem.conv": (20, 8)},
+            inputs={"classifier": (800, 88)},
+            parameters_before=4000,
+            parameters_after=400,
+            bits={"classifier": 9},
+            size_bits=4000,
+            seed=3,
+            seconds=125.0,
+        ),
         Trained(
             data="photos",
             samples=1000,

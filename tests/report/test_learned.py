@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
+from microjoule.records.learned import BayesianPruned
 from microjoule.records.trained import Trained
-from microjoule.report.learned import trained
+from microjoule.report.learned import bayesian_pruned, trained
 
 RUN = Trained(
     data="photos",
@@ -40,3 +41,16 @@ def test_nothing_is_told_that_was_not_measured():
     assert step.summary == "2 epochs of 1,000 samples: photos, loss from 1.25 to 0.500"
     assert dict(step.details)["epoch 2"] == "loss 0.500"
     assert dict(step.details)["weights"] == "those of the last step"
+
+
+def test_learned_pruning_tells_how_much_smaller_and_where():
+    units = {"conv": (20, 8)}
+    sizes = {"parameters_before": 4000, "parameters_after": 400, "size_bits": 3200}
+    record = BayesianPruned("vib", "photos", 2, 1.0, 0.0, units, {"fc": (800, 88)}, **sizes, bits={}, seed=3, seconds=1)
+    step = bayesian_pruned(record)
+    assert step.summary == "4,000 parameters to 400: 10.0 × fewer"
+    assert dict(step.details)["conv"] == "8 of 20 units"
+    assert dict(step.details)["fc"] == "reads 88 of 800 inputs"
+    rounded = bayesian_pruned(replace(record, bits={"fc": 9}))
+    assert rounded.summary.endswith("10.0 × fewer, 40.0 × with the bits that matter")
+    assert ("fc", "9 bits a weight") in rounded.details

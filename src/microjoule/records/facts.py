@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from microjoule.records.analysed import GridHistograms, Sensitivities
 from microjoule.records.compressed import Compressed, Factorized
 from microjoule.records.decided import MixedPrecision, ParetoFront, Reached, Tried
+from microjoule.records.learned import BayesianPruned
 from microjoule.records.measured import Costs, ErrorsByLayer, Evaluated, Exported, Machine, Measured, Verified
 from microjoule.records.pruned import ChannelsRemoved
 from microjoule.records.scheduled import RanInOrder, Scheduled
@@ -312,6 +313,7 @@ Record = (
     | BiasesCorrected
     | Reconstructed
     | Trained
+    | BayesianPruned
     | Placed
     | Calibrated
     | ErrorsByLayer

@@ -6,6 +6,7 @@ from typing import Any
 
 from microjoule.records import analysed, decided, facts, measured
 from microjoule.records.facts import Record
+from microjoule.records.learned import BayesianPruned
 from microjoule.records.measured import Machine
 from microjoule.records.scheduled import RanInOrder, Scheduled
 from microjoule.records.trained import Trained
@@ -315,6 +316,7 @@ _WORDS: dict[type[Any], Callable[[Any], Step]] = {
     facts.BiasesCorrected: _corrected,
     facts.Reconstructed: _reconstructed,
     Trained: learned.trained,
+    BayesianPruned: learned.bayesian_pruned,
     facts.Placed: _placed,
     facts.Calibrated: _calibrated,
     measured.ErrorsByLayer: _errors,

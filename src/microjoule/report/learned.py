@@ -1,5 +1,6 @@
 """What was learned in training, in words."""
 
+from microjoule.records.learned import BayesianPruned
 from microjoule.records.trained import Trained
 from microjoule.report import units
 from microjoule.report.step import Step
@@ -24,3 +25,20 @@ def trained(record: Trained) -> Step:
         scored = f", {record.metric} {units.score(record.values[number], record.unit)}" if record.values else ""
         details.append((f"epoch {number + 1}", f"loss {units.digits(loss)}{scored}"))
     return Step("Trained", summary, tuple(details))
+
+
+def bayesian_pruned(record: BayesianPruned) -> Step:
+    """Pruning that was learned: how much smaller, then what is left where."""
+    counts = f"{record.parameters_before:,} parameters to {record.parameters_after:,}"
+    summary = f"{counts}: {record.compression:.1f} × fewer"
+    if record.bits:
+        summary += f", {record.compression_with_bits:.1f} × with the bits that matter"
+    details = [
+        ("method", f"{record.method}, strength {units.digits(record.strength)}, {many(record.epochs, 'epoch')}"),
+        *((name, f"{after} of {many(before, 'unit')}") for name, (before, after) in record.units.items()),
+        *((path, f"reads {after} of {many(before, 'input')}") for path, (before, after) in record.inputs.items()),
+        *((path, f"{bits} bits a weight") for path, bits in record.bits.items()),
+        ("seed", str(record.seed)),
+        ("time", units.duration(record.seconds)),
+    ]
+    return Step("Pruned by learning", summary, tuple(details))

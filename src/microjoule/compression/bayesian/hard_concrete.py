@@ -1,7 +1,7 @@
 """L0 regularization: the number of units that are not 0, made differentiable.
 
-A binary gate is relaxed to a concrete variable s in (0, 1), stretched to (gamma, zeta) and clamped to [0, 1], so that it
-is exactly 0 or 1 with a probability above 0, and has a gradient in between:
+A binary gate is relaxed to a concrete variable s in (0, 1), stretched to (gamma, zeta) and clamped to [0, 1], so that
+it is exactly 0 or 1 with a probability above 0, and has a gradient in between:
 
     s = sigmoid((log u - log(1 - u) + log alpha) / beta),   z = min(1, max(0, s (zeta - gamma) + gamma)).
 

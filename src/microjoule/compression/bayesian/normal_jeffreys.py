@@ -1,9 +1,9 @@
 """Bayesian compression with group normal-Jeffreys priors: units that noise can drown are not needed.
 
-Each group of weights has a factor z with the improper prior p(z) ~ 1 / |z| and the posterior N(m, v); each weight has the
-posterior N(mu, sigma^2) and a normal prior. The divergence of z depends on alpha = v / m^2 alone, so only noise is cheap:
-where the loss does not object, alpha grows until the factor is nothing but noise, and the group can go. The variance
-that remains of a weight tells how many bits of it matter.
+Each group of weights has a factor z with the improper prior p(z) ~ 1 / |z| and the posterior N(m, v); each weight has
+the posterior N(mu, sigma^2) and a normal prior. The divergence of z depends on alpha = v / m^2 alone, so only noise is
+cheap: where the loss does not object, alpha grows until the factor is nothing but noise, and the group can go. The
+variance that remains of a weight tells how many bits of it matter.
 
 The prior of the factor has no scale, hence the scale of the weights' prior is free; here it is the root mean square of
 the layer's weights at the beginning, so that a trained network need not move first.
@@ -121,7 +121,7 @@ def significant_bits(variance: float, largest: float) -> int:
 def round_to_bits(weight: Tensor, significant: int) -> Tensor:
     """The nearest numbers with a sign, a significand and an exponent of 3 bits.
 
-    The largest of the 8 exponents is that of the largest weight; below the smallest the spacing stays as it is there.
+    The largest of the 8 exponents is that of the largest weight, rounded; below the smallest the spacing stays.
 
     Args:
         weight: any shape.
@@ -133,10 +133,12 @@ def round_to_bits(weight: Tensor, significant: int) -> Tensor:
     largest = weight.abs().amax()
     if largest == 0:
         return weight.clone()
-    top = torch.frexp(largest)[1]
-    exponents = torch.frexp(weight)[1].clamp(top - 2**EXPONENT_BITS + 1, top)
-    rounded = torch.ldexp(torch.round(torch.ldexp(weight, significant - exponents)), exponents - significant)
-    return torch.where(weight == 0, weight, rounded)
+    top = torch.frexp(_rounded(largest, torch.frexp(largest)[1], significant))[1]
+    return _rounded(weight, torch.frexp(weight)[1].clamp(top - 2**EXPONENT_BITS + 1), significant)
+
+
+def _rounded(values: Tensor, exponents: Tensor, significant: int) -> Tensor:
+    return torch.ldexp(torch.round(torch.ldexp(values, significant - exponents)), exponents - significant)
 
 
 # What learns ----------------------------------------------------------------------------------------------------------

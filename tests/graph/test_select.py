@@ -1,0 +1,47 @@
+"""Inputs that a layer picks: the network computes the same as with the columns set to 0."""
+
+import pytest
+import torch
+from torch import nn
+from torch.testing import assert_close
+
+from microjoule.capture.export import capture
+from microjoule.errors import GraphError
+from microjoule.graph.read import read
+from microjoule.graph.select import select_inputs
+from tests.capture.models import images
+
+KEEP = torch.tensor([True, False, True, True, False, False])
+
+
+def net():
+    torch.manual_seed(0)
+    return capture(nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3)), images(2, 4))
+
+
+def test_the_network_computes_what_it_did_with_the_columns_at_0(tmp_path):
+    network, x = net(), images(5, 4)
+    masked = network.copy()
+    with torch.no_grad():
+        masked.layer("2").stored_weight.mul_(KEEP)
+    select_inputs(network, "2", KEEP)
+    assert_close(network(x), masked(x))
+    assert tuple(network.layer("2").stored_weight.shape) == (3, 3)
+    assert network.layer("2").in_channels == 3
+    network.save(tmp_path / "n.mj")
+    assert torch.equal(read(tmp_path / "n.mj")(x), network(x))
+    assert torch.equal(network.copy()(x), network(x))
+
+
+def test_where_all_stay_nothing_changes():
+    network = net()
+    before = str(network.graph)
+    select_inputs(network, "2", torch.ones(6, dtype=torch.bool))
+    assert str(network.graph) == before
+
+
+def test_what_is_no_linear_layer_is_refused():
+    network = capture(nn.Conv2d(3, 2, 1), images(2, 3, 4, 4))
+    path = network.layers[0].path
+    with pytest.raises(GraphError, match="cannot read fewer inputs"):
+        select_inputs(network, path, torch.tensor([True, False, True]))
