@@ -38,5 +38,5 @@ def test_energy_is_that_of_products_and_of_what_is_moved():
 
 
 def test_another_price_is_refused():
-    with pytest.raises(SettingError, match="'gold'.*macs, bytes, energy"):
+    with pytest.raises(SettingError, match=r"(?s)'gold'.*macs, bytes, energy"):
         currency("gold")

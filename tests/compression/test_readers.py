@@ -34,13 +34,13 @@ def test_the_error_foreseen_is_the_error_made():
     layer = network.layer("2")
     known = input_moments(network, X, reading_layers(network), rows=10**6)
     (reader,) = readers(network, channel_groups(network).groups[0], known)
-    order, errors = eliminate([reader], [2], damping=0.0)
-    y, features = network(X), network.module.get_submodule("0")(X).relu()
+    _, errors = eliminate([reader], [2], damping=0.0)
+    y, features = (found.detach() for found in (network(X), network.module.get_submodule("0")(X).relu()))
     rows = torch.nn.functional.unfold(features, 3).movedim(1, 2).flatten(0, 1)
     stay = torch.ones(45, dtype=torch.bool)
     stay[18:27] = False
     design = torch.cat([rows[:, stay], torch.ones(len(rows), 1)], 1).double()
-    target = y.flatten(2).movedim(1, 2).flatten(0, 1).detach().double()
+    target = y.flatten(2).movedim(1, 2).flatten(0, 1).double()
     left = target - design @ torch.linalg.lstsq(design, target).solution
     variance = (target - target.mean(0)).square().mean(0).sum()
     assert_close(float(errors[1]), float(left.square().mean(0).sum() / variance), rtol=1e-3, atol=1e-6)

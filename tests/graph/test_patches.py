@@ -6,6 +6,7 @@ from torch.testing import assert_close
 
 from microjoule.graph.ops import layers
 from microjoule.graph.patches import (
+    columns_of,
     input_rows,
     output_rows,
     output_sizes,
@@ -68,3 +69,9 @@ def test_places_are_different_and_chosen_by_the_seed():
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert first.amax(0).tolist() <= [1, 5, 6]
+
+
+def test_columns_of_channels_by_hand():
+    (layer,) = layers(symbolic_trace(nn.Sequential(nn.Conv2d(6, 4, (1, 2), groups=2))))
+    assert columns_of(layer, [0, 2, 4]) == {0: [0, 1, 4, 5], 1: [2, 3]}
+    assert columns_of(layer, []) == {}

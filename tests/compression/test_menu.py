@@ -1,0 +1,114 @@
+import pytest
+import torch
+from torch.testing import assert_close
+
+from microjoule.capture.export import capture
+from microjoule.compression.cuts import cuts
+from microjoule.compression.menu import LEVELS, find_menu
+from microjoule.compression.plan import Plan, carry_out
+from microjoule.compression.prices import currency
+from microjoule.costs.count import costs
+from microjoule.execution.batches import batches
+from microjoule.graph.channels import channel_groups
+from microjoule.numerics.low_rank_shapes import full_rank
+from tests.graph.channel_networks import NETWORKS
+
+MACS = currency("macs")
+
+
+def made(name, **settings):
+    build, shape = NETWORKS[name]
+    torch.manual_seed(0)
+    x = torch.randn(48, *shape, generator=torch.Generator().manual_seed(1))
+    network = capture(build().eval(), x[:2])
+    return find_menu(network, [x], MACS, **settings), x
+
+
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name not in ("attention", "written_attention")])
+def test_macs_are_those_that_are_counted_before_and_after(name):
+    menu, x = made(name)
+    removed = {one: menu.removed(one, removal.group.size // 2) for one, removal in menu.removals.items()}
+    plan = Plan({one: units for one, units in removed.items() if units})
+    network = menu.network.copy()
+    assert menu.cost(Plan()) == costs(network).macs
+    carry_out(network, plan, batches([x]))
+    assert menu.cost(plan) == costs(network).macs < menu.cost(Plan())
+
+
+def test_low_rank_forms_cost_what_they_are_counted_at():
+    menu, x = made("residual")
+    plan = Plan({"a": menu.removed("a", 2)}, {"a": ("spatial", 2), "c": ("input", 2), "head": ("output", 1)})
+    network = menu.network.copy()
+    carry_out(network, plan, batches([x]))
+    assert menu.cost(plan) == costs(network).macs
+
+
+def test_losses_rise_from_nothing():
+    menu, _ = made("residual")
+    assert set(menu.removals) == {group.name for group in channel_groups(menu.network).groups}
+    for removal in menu.removals.values():
+        assert len(removal.order) == removal.group.size - 1
+        assert removal.losses[0] == 0
+        assert list(removal.losses) == sorted(removal.losses)
+
+
+def test_forms_that_are_offered_save_something_and_lose_less_with_more_rank():
+    menu, _ = made("residual")
+    cut = cuts(menu.network, (), {})["c"]
+    found = list(menu.forms("c", cut))
+    assert {method for (method, _), _ in found} == {"spatial", "output", "input"}
+    for method in ("spatial", "output", "input"):
+        losses = [lost for (one, _), lost in found if one == method]
+        assert losses == sorted(losses, reverse=True)
+    assert all(menu.layer_cost("c", cut, how) < menu.layer_cost("c", cut) for how, _ in found)
+    full = full_rank(tuple(menu.network.layer("c").stored_weight.shape), "output")
+    assert all(rank < full for (method, rank), _ in found if method == "output")
+
+
+def test_the_loss_of_a_form_is_the_relative_error_of_the_output():
+    menu, x = made("residual")
+    layer = menu.network.layer("head")
+    whole, losses = cuts(menu.network, (), {})["head"], {}
+    losses = dict(menu.forms("head", whole))
+    network = menu.network.copy()
+    before = menu.network(x)
+    record = carry_out(network, Plan({}, {"head": ("output", 1)}), batches([x]), rows=10**6, ridge=1e-9)
+    (fitted,) = [one for one in record.layers if one.layer == "head"]
+    made_error = float((network(x) - before).square().sum() / (before - before.mean(0)).square().sum())
+    assert_close(made_error, losses["output", 1], rtol=1e-3, atol=1e-6)
+    assert_close(fitted.error_after, made_error, rtol=1e-3, atol=1e-6)
+    assert layer.out_channels == 3
+
+
+def test_no_form_is_offered_for_grouped_layers():
+    menu, _ = made("depthwise")
+    stays = cuts(menu.network, (), {})
+    assert [list(menu.forms(layer.path, stays[layer.path])) for layer in menu.network.layers if layer.groups > 1] == [
+        [],
+        [],
+    ]
+
+
+def test_after_channels_are_gone_forms_are_of_what_is_left():
+    menu, _ = made("residual")
+    stays = cuts(menu.network, menu.groups, {"a": menu.removed("a", 3)})
+    forms = [how for how, _ in menu.forms("b", stays["b"])]
+    assert stays["b"].shape(menu.network.layer("b")) == (4, 3, 3, 3)
+    assert all(rank < full_rank((4, 3, 3, 3), method) for method, rank in forms)
+
+
+@pytest.mark.parametrize(("multiple", "left"), [(1, [6, 5, 4, 3, 2, 1]), (2, [6, 4, 2]), (4, [6, 4]), (8, [6])])
+def test_widths_are_multiples(multiple, left):
+    menu, _ = made("residual", multiple=multiple)
+    removal = menu.removals["a"]
+    assert [removal.group.size - count for count in menu.widths(removal)] == left
+
+
+def test_wide_groups_offer_some_widths_only():
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(torch.nn.Linear(3, 100), torch.nn.ReLU(), torch.nn.Linear(100, 2)).eval()
+    menu = find_menu(capture(module, torch.randn(2, 3)), torch.randn(300, 3), MACS)
+    counts = menu.widths(menu.removals["0"])
+    assert counts[0] == 0
+    assert LEVELS / 2 < len(counts) <= LEVELS + 1
+    assert len(set(counts)) == len(counts)
