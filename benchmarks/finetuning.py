@@ -22,7 +22,7 @@ CALIBRATION = 1000
 def figures(data: Path) -> Iterator[Figure]:
     """Accuracy as it is, compressed, and both fine-tuned alike."""
     given = subject(RESNET20, data, samples="cifar10_jpeg")
-    training = mj.zoo.dataset("cifar10_jpeg/train", model=RESNET20, data=data)
+    training: Any = mj.zoo.dataset("cifar10_jpeg/train", model=RESNET20, data=data)
     before = score(given.network, given, batch_size=100)
     yield Figure(f"{RESNET20} FP32", before, "%", None, f"{len(given.labelled)} images")
     tuned, seconds = _tuned(given.network.copy(), given, training)
