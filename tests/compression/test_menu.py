@@ -16,12 +16,12 @@ from tests.graph.channel_networks import NETWORKS
 MACS = currency("macs")
 
 
-def made(name, **settings):
+def made(name, currency=MACS, **settings):
     build, shape = NETWORKS[name]
     torch.manual_seed(0)
     x = torch.randn(48, *shape, generator=torch.Generator().manual_seed(1))
     network = capture(build().eval(), x[:2])
-    return find_menu(network, [x], MACS, **settings), x
+    return find_menu(network, [x], currency, **settings), x
 
 
 @pytest.mark.parametrize("name", [name for name in NETWORKS if name not in ("attention", "written_attention")])
@@ -71,10 +71,10 @@ def test_the_loss_of_a_form_is_the_relative_error_of_the_output():
     whole, losses = cuts(menu.network, (), {})["head"], {}
     losses = dict(menu.forms("head", whole))
     network = menu.network.copy()
-    before = menu.network(x)
+    before = menu.network(x).detach()
     record = carry_out(network, Plan({}, {"head": ("output", 1)}), batches([x]), rows=10**6, ridge=1e-9)
     (fitted,) = [one for one in record.layers if one.layer == "head"]
-    made_error = float((network(x) - before).square().sum() / (before - before.mean(0)).square().sum())
+    made_error = float((network(x).detach() - before).square().sum() / (before - before.mean(0)).square().sum())
     assert_close(made_error, losses["output", 1], rtol=1e-3, atol=1e-6)
     assert_close(fitted.error_after, made_error, rtol=1e-3, atol=1e-6)
     assert layer.out_channels == 3
@@ -112,3 +112,14 @@ def test_wide_groups_offer_some_widths_only():
     assert counts[0] == 0
     assert LEVELS / 2 < len(counts) <= LEVELS + 1
     assert len(set(counts)) == len(counts)
+
+
+def test_a_layer_that_is_called_twice_works_twice_and_is_stored_once():
+    menu, _ = made("shared")
+    stored, _ = made("shared", currency("bytes"))
+    calls = {path: len(sizes) for path, sizes in menu.sizes.items()}
+    (path,) = [path for path, count in calls.items() if count == 2]
+    cut = cuts(menu.network, (), {})[path]
+    weight = menu.network.layer(path).stored_weight
+    assert menu.layer_cost(path, cut) == 2 * weight.numel() * 64
+    assert stored.layer_cost(path, cut) == 4 * weight.numel()

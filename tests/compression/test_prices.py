@@ -24,6 +24,11 @@ def test_a_grouped_layer_reads_all_its_channels():
     assert (work.read, work.macs) == (4 * 64, 4 * 9 * 16)
 
 
+def test_a_transposed_layer_works_at_places_of_its_input():
+    (work,) = works((6, 4, 2, 2), 4, SIZES, transposed=True)
+    assert work == Work((6, 4, 2, 2), 64, 256, 96)
+
+
 @pytest.mark.parametrize(("name", "unit", "expected"), [("macs", "MACs", 3456), ("bytes", "B", 864)])
 def test_prices_by_hand(name, unit, expected):
     found = currency(name)

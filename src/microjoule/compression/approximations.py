@@ -50,6 +50,17 @@ def layer_sizes(network: Network, layers: Sequence[Layer]) -> dict[str, Sizes]:
     return {layer.path: _sizes(layer, known[layer.node.all_input_nodes[0]], known[layer.node]) for layer in layers}
 
 
+def call_sizes(network: Network) -> dict[str, tuple[Sizes, ...]]:
+    """The sizes of what each layer reads and gives, for each time that it is called, by path."""
+    known, found = shapes(network), dict[str, tuple[Sizes, ...]]()
+    for node in network.graph.nodes:
+        layer = Layer.at(network.module, node)
+        if layer is not None:
+            sizes = _sizes(layer, known[node.all_input_nodes[0]], known[node])
+            found[layer.path] = (*found.get(layer.path, ()), sizes)
+    return found
+
+
 def _sizes(layer: Layer, read: Shape, given: Shape) -> Sizes:
     if layer.kind == "linear":
         return Sizes(given[1:-1], given[1:-1])

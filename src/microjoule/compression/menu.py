@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from microjoule.compression.approximations import Sizes, form, layer_sizes
+from microjoule.compression.approximations import Sizes, call_sizes, form
 from microjoule.compression.cuts import Cut, cuts
 from microjoule.compression.plan import Plan
 from microjoule.compression.prices import Currency, Form, works
@@ -54,7 +54,7 @@ class Menu:
         network: as it is.
         removals: by the names of groups.
         known: moments of what layers read and give, by path.
-        sizes: of what they read and give.
+        sizes: of what they read and give, each time that they are called.
         currency: what is paid.
         methods: the low-rank forms that are offered.
         multiple: widths that channels are pruned to are multiples of this.
@@ -63,7 +63,7 @@ class Menu:
     network: Network
     removals: Mapping[str, Removal]
     known: Mapping[str, Moments]
-    sizes: Mapping[str, Sizes]
+    sizes: Mapping[str, tuple[Sizes, ...]]
     currency: Currency
     methods: tuple[Method, ...] = METHODS
     multiple: int = 1
@@ -83,9 +83,11 @@ class Menu:
         return sum(self.layer_cost(path, stays[path], plan.forms.get(path)) for path in self._layers)
 
     def layer_cost(self, path: str, cut: Cut, how: Form | None = None) -> float:
-        """What one layer costs, or its factors."""
+        """What one layer costs, or its factors, in all its calls."""
         layer = self._layers[path]
-        found = works(cut.shape(layer), int(cut.ins.sum()), self.sizes[path], how)
+        shape, channels, transposed = cut.shape(layer), int(cut.ins.sum()), layer.kind == "conv_transpose"
+        calls = self.sizes[path] if self.currency.each_call else self.sizes[path][:1]
+        found = (work for one in calls for work in works(shape, channels, one, how, transposed=transposed))
         return sum(self.currency.price(work) for work in found)
 
     def widths(self, removal: Removal) -> list[int]:
@@ -155,5 +157,4 @@ def find_menu(
         if problems:
             order, losses = eliminate(problems)
             removals[group.name] = Removal(group, tuple(order), tuple(losses.tolist()))
-    sizes = layer_sizes(network, network.layers)
-    return Menu(network, removals, known, sizes, currency, tuple(methods), multiple)
+    return Menu(network, removals, known, call_sizes(network), currency, tuple(methods), multiple)

@@ -45,11 +45,19 @@ Price = Callable[[Work], float]
 
 @dataclass(frozen=True, slots=True)
 class Currency:
-    """What is counted: its name and unit, and what one layer costs."""
+    """What is counted.
+
+    Args:
+        name: of it.
+        unit: of it.
+        price: what one layer costs.
+        each_call: whether a layer that is called twice costs that twice.
+    """
 
     name: str
     unit: str
     price: Price
+    each_call: bool = True
 
 
 def currency(name: str, *, energy: str | Path | EnergyTable = "horowitz-45nm") -> Currency:
@@ -71,7 +79,7 @@ def currency(name: str, *, energy: str | Path | EnergyTable = "horowitz-45nm") -
 
     found: dict[str, Currency] = {
         "macs": Currency("macs", "MACs", lambda work: work.macs),
-        "bytes": Currency("bytes", "B", lambda work: FLOAT_BYTES * prod(work.weight)),
+        "bytes": Currency("bytes", "B", lambda work: FLOAT_BYTES * prod(work.weight), each_call=False),
         "energy": Currency("energy", "pJ", picojoule),
     }
     if name not in found:
@@ -79,7 +87,9 @@ def currency(name: str, *, energy: str | Path | EnergyTable = "horowitz-45nm") -
     return found[name]
 
 
-def works(shape: tuple[int, ...], channels: int, sizes: Sizes, form: Form | None = None) -> list[Work]:
+def works(
+    shape: tuple[int, ...], channels: int, sizes: Sizes, form: Form | None = None, *, transposed: bool = False
+) -> list[Work]:
     """The layers that a layer is or becomes.
 
     Args:
@@ -87,9 +97,11 @@ def works(shape: tuple[int, ...], channels: int, sizes: Sizes, form: Form | None
         channels: that it reads.
         sizes: of its input and output.
         form: its low-rank form, if it has one.
+        transposed: whether its weights are used at places of its input, as a transposed convolution's are.
     """
     if form is None:
-        return [Work(shape, prod(sizes.outputs), channels * prod(sizes.inputs), shape[0] * prod(sizes.outputs))]
+        used = prod(sizes.inputs if transposed else sizes.outputs)
+        return [Work(shape, used, channels * prod(sizes.inputs), shape[0] * prod(sizes.outputs))]
     shapes, places = factor_shapes(shape, *form), factor_places(form[0], sizes.inputs, sizes.outputs)
     written = [one[0] * count for one, count in zip(shapes, places, strict=True)]
     read = [channels * prod(sizes.inputs), *written[:-1]]
