@@ -27,6 +27,7 @@ def test_the_recipes_are_the_written_list():
     assert microjoule.recipes.__all__ == [
         "adaround",
         "compress",
+        "compression_front",
         "data_free",
         "equalize_model",
         "gptq",
