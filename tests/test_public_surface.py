@@ -8,7 +8,7 @@ import microjoule
 SURFACE = [
     *("IntegerRunner", "MicrojouleError", "Network", "Target", "absorb_high_biases", "adaround"),
     *("avoid_ties", "balance_rounding", "calibrate", "capture", "channel_groups", "clip_weights"),
-    *("compress", "correct_biases", "correct_biases_from_statistics", "costs", "equalize"),
+    *("compress", "compress_model", "correct_biases", "correct_biases_from_statistics", "costs", "equalize"),
     *("equalize_model", "equalize_noise", "errors_by_layer", "evaluate", "export", "fold_batch_norms"),
     *("fold_constant_channels", "freeze", "gptq", "histograms", "load", "load_encodings", "low_rank"),
     *("measure", "mixed_precision", "natural_noise", "observe_statistics", "qdrop", "quantize"),
@@ -27,6 +27,7 @@ def test_the_recipes_are_the_written_list():
     assert microjoule.recipes.__all__ == [
         "adaround",
         "compress",
+        "compress_model",
         "compression_front",
         "data_free",
         "equalize_model",

@@ -1,6 +1,7 @@
 """Techniques put together: functions of about 20 lines, to be read and to be called."""
 
 from microjoule.recipes.compress import compress
+from microjoule.recipes.compress_model import compress_model
 from microjoule.recipes.compression_front import compression_front
 from microjoule.recipes.data_free import data_free, naive
 from microjoule.recipes.equalize_model import equalize_model
@@ -10,6 +11,7 @@ from microjoule.recipes.mixed_precision import mixed_precision, pareto
 __all__ = [
     "adaround",
     "compress",
+    "compress_model",
     "compression_front",
     "data_free",
     "equalize_model",

@@ -63,7 +63,7 @@ def compress(
         FileError: if the folder holds the work of another run, or cannot be written.
     """
     started = time.perf_counter()
-    paid, share = _budget(macs=macs, size=size, energy=energy)
+    paid, share = budget_of(macs=macs, size=size, energy=energy)
     how = How(tuple(methods), tuple(ways), multiple, seed, None if folder is None else Path(folder))
     source = batches(data)
     inputs = first(source if calibration is None else batches(calibration), samples)
@@ -74,7 +74,15 @@ def compress(
     return result
 
 
-def _budget(**shares: float | None) -> tuple[Currency, float]:
+def budget_of(**shares: float | None) -> tuple[Currency, float]:
+    """What is paid, and the share of it to keep, of which exactly one is given.
+
+    Args:
+        shares: "macs", "size" and "energy".
+
+    Raises:
+        SettingError: unless exactly one is given, or for a share that there is not.
+    """
     given = {name: share for name, share in shares.items() if share is not None}
     if len(given) != 1:
         fact = f"{len(given)} are given: {', '.join(given) or 'none'}"
