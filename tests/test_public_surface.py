@@ -8,7 +8,15 @@ import microjoule
 SURFACE = [
     *("IntegerRunner", "MicrojouleError", "Network", "Target", "absorb_high_biases", "adaround"),
     *("avoid_ties", "balance_rounding", "calibrate", "capture", "channel_groups", "clip_weights"),
-    *("compress", "compress_model", "correct_biases", "correct_biases_from_statistics", "costs", "equalize"),
+    *(
+        "compress",
+        "compress_model",
+        "compression_sensitivity",
+        "correct_biases",
+        "correct_biases_from_statistics",
+        "costs",
+        "equalize",
+    ),
     *("equalize_model", "equalize_noise", "errors_by_layer", "evaluate", "export", "fold_batch_norms"),
     *("fold_constant_channels", "freeze", "gptq", "histograms", "load", "load_encodings", "low_rank"),
     *("measure", "mixed_precision", "natural_noise", "observe_statistics", "qdrop", "quantize"),

@@ -3,7 +3,14 @@
 from collections.abc import Callable
 from typing import Any
 
-from microjoule.records.compressed import Compressed, Factorized, LayerCompressed, LayerFactorized
+from microjoule.records.compressed import (
+    Compressed,
+    CompressionSensitivity,
+    Factorized,
+    LayerCompressed,
+    LayerFactorized,
+    OneCompressed,
+)
 from microjoule.records.pruned import ChannelsRemoved
 from microjoule.report import units
 from microjoule.report.step import Step
@@ -50,6 +57,29 @@ def _left(one: LayerCompressed) -> str:
     return f"{', '.join(words)}: {units.percent(one.cost_after / one.cost_before)} of its cost"
 
 
+def compression_sensitivity(record: CompressionSensitivity) -> Step:
+    """What can be made smaller: how well the order was foreseen, and each layer's smallest share."""
+    names = dict.fromkeys((row.kind, row.name) for row in record.rows)
+    told = "nothing measured"
+    if record.value is not None:
+        told = f"{record.metric} {units.score(record.value, record.unit)} on {many(record.samples, 'sample')}"
+    layers, groups = (sum(one == kind for one, _ in names) for kind in ("low rank", "channels"))
+    what = f"{many(layers, 'layer')} and {many(groups, 'channel group')}"
+    summary = f"{what}, {many(len(record.rows), 'way')} to make one smaller; {told}"
+    details = []
+    if record.rank_correlation is not None:
+        details.append(("rank correlation of what was foreseen and measured", f"{record.rank_correlation:.3f}"))
+    for kind, name in names:
+        least = min((row for row in record.rows if (row.kind, row.name) == (kind, name)), key=lambda row: row.kept)
+        details.append((f"{name}, {kind}", _bears(least, record)))
+    return Step("Looked for what can be made smaller", summary, tuple(details))
+
+
+def _bears(row: OneCompressed, record: CompressionSensitivity) -> str:
+    value = "" if row.value is None else f", {record.metric} {units.score(row.value, record.unit)}"
+    return f"{units.percent(row.kept)} left: foreseen loss {units.digits(row.loss)}{value}"
+
+
 def channels_removed(record: ChannelsRemoved) -> Step:
     """Which layers make fewer channels."""
     before, after = record.parameters_before, record.parameters_after
@@ -66,5 +96,6 @@ WORDS: dict[type[Any], Callable[[Any], Step]] = {
     Factorized: factorized,
     ChannelsRemoved: channels_removed,
     Compressed: compressed,
+    CompressionSensitivity: compression_sensitivity,
 }
 """By the kind of record."""
