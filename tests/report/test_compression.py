@@ -3,7 +3,7 @@ from dataclasses import replace
 from microjoule.records.compressed import Factorized, LayerFactorized
 from microjoule.records.pruned import ChannelsRemoved
 from microjoule.records.skipped import Skipped
-from microjoule.report.compression import factorized
+from microjoule.report.compression import compressed_table, factorized
 from microjoule.report.history import history
 from tests.report import samples
 
@@ -77,3 +77,13 @@ def test_what_can_be_made_smaller_is_told_by_each_ones_smallest_share():
     (step,) = history([replace(record, metric="", unit="", value=None, samples=0, rows=rows, rank_correlation=None)])
     assert step.summary == "1 layer and 0 channel groups, 1 way to make one smaller; nothing measured"
     assert step.details == (("stem.conv, low rank", "30.00 % left: foreseen loss 0.500"),)
+
+
+def test_each_layer_that_changed_is_a_row():
+    table = compressed_table(samples.compressed())
+    assert [column.title for column in table.columns][-3:] == ["macs before", "after", "left"]
+    assert [[cell.text for cell in row] for row in table.rows] == [
+        ["stem.conv", "3", "32 → 24", "–", "2.00 M", "1.50 M", "75.00 %"],
+        ["block.0", "32 → 24", "64", "spatial 12", "4.00 M", "1.00 M", "25.00 %"],
+        ["head", "64", "1000", "output 40", "4.00 M", "2.50 M", "62.50 %"],
+    ]

@@ -14,6 +14,7 @@ from microjoule.records.compressed import (
 from microjoule.records.pruned import ChannelsRemoved
 from microjoule.report import units
 from microjoule.report.step import Step
+from microjoule.report.tables import MISSING, Cell, Column, Table, number, word
 from microjoule.report.units import many
 
 
@@ -47,6 +48,26 @@ def compressed(record: Compressed) -> Step:
         for index, way in enumerate(record.tried)
     ]
     return Step("Compressed", summary, (*ways, *((one.layer, _left(one)) for one in record.layers)))
+
+
+def compressed_table(record: Compressed) -> Table:
+    """A row for each layer that changed."""
+    titles = ("layer", "channels read", "channels made", "low rank", f"{record.cost} before", "after", "left")
+    columns = tuple(Column(title, numeric=title not in ("layer", "low rank")) for title in titles)
+    return Table("Compressed layers", columns, tuple(_row(one, record.cost_unit) for one in record.layers))
+
+
+def _row(one: LayerCompressed, unit: str) -> tuple[Cell, ...]:
+    channels = zip(one.channels_before, one.channels_after, strict=True)
+    share = one.cost_after / one.cost_before
+    return (
+        word(one.layer),
+        *(number(after, f"{after}" if after == before else f"{before} → {after}") for before, after in channels),
+        word(f"{one.method} {', '.join(map(str, one.ranks))}") if one.method else MISSING,
+        number(one.cost_before, units.amount(one.cost_before, unit)),
+        number(one.cost_after, units.amount(one.cost_after, unit)),
+        number(share, units.percent(share)),
+    )
 
 
 def _left(one: LayerCompressed) -> str:

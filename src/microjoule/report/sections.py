@@ -14,7 +14,7 @@ from microjoule.report.advice import advice, measure_of, worst, worst_table
 from microjoule.report.attempts import attempts_plot, attempts_table, outcome
 from microjoule.report.bias_plots import Shifts, bias_histogram, root_mean_square
 from microjoule.report.choose import calibrations, every, is_float, last, result_stage
-from microjoule.report.compression import compressed
+from microjoule.report.compression import compressed, compressed_table
 from microjoule.report.compression_plots import bearing_plot, layers_plot, ways_plot
 from microjoule.report.front import front_plot
 from microjoule.report.histogram_plots import histograms_plot, most_clipped
@@ -94,7 +94,7 @@ def _accuracy(records: Sequence[Record]) -> Section | None:
     )
     text = "Every stage that was evaluated."
     if any(is_float(record.stage) for record in every(records, Evaluated)):
-        text = "Every stage that was evaluated, against the network before quantization."
+        text = "Every stage that was evaluated, against the original network."
     return Section("accuracy", "Accuracy", text, plots, tuple(evaluations(group) for group in groups))
 
 
@@ -119,7 +119,9 @@ def _compressed(records: Sequence[Record]) -> Section | None:
     if record is None or not record.layers:
         return None
     text = f"Channels went, and layers were put in low-rank forms: {compressed(record).summary}."
-    return Section("compression", "Compression", text, (layers_plot(record), ways_plot(record)))
+    return Section(
+        "compression", "Compression", text, (layers_plot(record), ways_plot(record)), (compressed_table(record),)
+    )
 
 
 def _deployment(records: Sequence[Record]) -> Section | None:
