@@ -44,6 +44,7 @@ def test_the_recipes_are_the_written_list():
         "naive",
         "pareto",
         "qdrop",
+        "svd_prune_int8",
     ]
 
 

@@ -7,6 +7,7 @@ from microjoule.recipes.data_free import data_free, naive
 from microjoule.recipes.equalize_model import equalize_model
 from microjoule.recipes.learned_rounding import adaround, gptq, qdrop
 from microjoule.recipes.mixed_precision import mixed_precision, pareto
+from microjoule.recipes.svd_prune_int8 import svd_prune_int8
 
 __all__ = [
     "adaround",
@@ -20,4 +21,5 @@ __all__ = [
     "naive",
     "pareto",
     "qdrop",
+    "svd_prune_int8",
 ]
