@@ -7,14 +7,15 @@ import microjoule
 
 SURFACE = [
     *("IntegerRunner", "MicrojouleError", "Network", "Target", "absorb_high_biases", "adaround"),
-    *("avoid_ties", "balance_rounding", "bayesian_prune", "calibrate", "capture", "channel_groups", "clip_weights"),
-    *("compress", "correct_biases", "correct_biases_from_statistics", "costs", "equalize"),
-    *("equalize_model", "equalize_noise", "errors_by_layer", "evaluate", "export", "fold_batch_norms"),
-    *("fold_constant_channels", "freeze", "gptq", "histograms", "load", "load_encodings", "low_rank"),
-    *("measure", "mixed_precision", "natural_noise", "observe_statistics", "qdrop", "quantize"),
-    *("ranges_from_statistics", "reach", "recipes", "remove_channels", "report", "round_weights"),
-    *("run_in_arena", "schedule", "sensitivity", "sequential_mse", "smooth", "split_concatenations"),
-    *("target", "train", "tune_allocator", "unfreeze", "verify", "weight_ranges", "zoo"),
+    *("avoid_ties", "balance_rounding", "bayesian_prune", "calibrate", "capture", "channel_groups"),
+    *("clip_weights", "compress", "compress_model", "compression_sensitivity", "correct_biases"),
+    *("correct_biases_from_statistics", "costs", "equalize", "equalize_model", "equalize_noise"),
+    *("errors_by_layer", "evaluate", "export", "fold_batch_norms", "fold_constant_channels", "freeze"),
+    *("gptq", "histograms", "load", "load_encodings", "low_rank", "measure", "mixed_precision"),
+    *("natural_noise", "observe_statistics", "qdrop", "quantize", "ranges_from_statistics", "reach"),
+    *("recipes", "remove_channels", "report", "round_weights", "run_in_arena", "schedule", "sensitivity"),
+    *("sequential_mse", "smooth", "split_concatenations", "target", "train", "tune_allocator", "unfreeze"),
+    *("verify", "weight_ranges", "zoo"),
 ]
 """Every name that users may rely on: it is changed here, too, and on purpose."""
 
@@ -27,6 +28,8 @@ def test_the_recipes_are_the_written_list():
     assert microjoule.recipes.__all__ == [
         "adaround",
         "compress",
+        "compress_model",
+        "compression_front",
         "data_free",
         "equalize_model",
         "gptq",
@@ -34,6 +37,7 @@ def test_the_recipes_are_the_written_list():
         "naive",
         "pareto",
         "qdrop",
+        "svd_prune_int8",
     ]
 
 

@@ -45,6 +45,8 @@ from microjoule.quantization.simulate import freeze, quantize, unfreeze
 from microjoule.quantization.spread import errors_by_layer, weight_ranges
 from microjoule.quantization.tie_free import avoid_ties
 from microjoule.recipes.compress import compress
+from microjoule.recipes.compress_model import compress_model
+from microjoule.recipes.compression_sensitivity import compression_sensitivity
 from microjoule.recipes.equalize_model import equalize_model
 from microjoule.recipes.reach import reach
 from microjoule.recipes.report import report
@@ -66,6 +68,8 @@ __all__ = [
     "channel_groups",
     "clip_weights",
     "compress",
+    "compress_model",
+    "compression_sensitivity",
     "correct_biases",
     "correct_biases_from_statistics",
     "costs",

@@ -4,7 +4,7 @@ import pytest
 
 
 @pytest.mark.parametrize(
-    "name", ["inspect", "quantize", "evaluate", "export", "verify", "measure", "report", "quickstart"]
+    "name", ["inspect", "quantize", "evaluate", "export", "verify", "measure", "report", "quickstart", "compress"]
 )
 def test_every_command_explains_itself_with_an_example(command, name):
     code, out, _ = command(name, "--help")

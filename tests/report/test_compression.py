@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 from microjoule.records.compressed import Factorized, LayerFactorized
 from microjoule.records.pruned import ChannelsRemoved
 from microjoule.records.skipped import Skipped
-from microjoule.report.compression import factorized
+from microjoule.report.compression import compressed_table, factorized
 from microjoule.report.history import history
+from tests.report import samples
 
 LAYERS = (
     LayerFactorized("conv", "tucker", (3, 4), (16, 32), 2000, 1000, 0.125),
@@ -41,3 +44,46 @@ def test_removed_channels_are_told_layer_by_layer():
 def test_nothing_removed_is_told_as_that():
     (step,) = history([ChannelsRemoved({}, {}, 0, 0)])
     assert step.summary == "0 units of 0 groups: 0 % fewer parameters, 0 are left"
+
+
+def test_compression_is_told_with_its_ways_and_layers():
+    (step,) = history([samples.compressed()])
+    assert step.title == "Compressed"
+    assert step.summary == "50.00 % of the macs left; Top-1 accuracy from 79.69 % to 76.25 %"
+    assert step.details == (
+        ("channels to 100 %", "Top-1 accuracy 74.50 %; foreseen loss 0.250, greedy 0.300"),
+        ("channels to 70.00 %, taken", "Top-1 accuracy 76.25 %; foreseen loss 0.125, greedy 0.150"),
+        ("stem.conv", "24 of 32 channels made: 75.00 % of its cost"),
+        ("block.0", "24 of 32 channels read, spatial, rank 12: 25.00 % of its cost"),
+        ("head", "output, rank 40: 62.50 % of its cost"),
+    )
+
+
+def test_what_can_be_made_smaller_is_told_by_each_ones_smallest_share():
+    record = samples.compression_sensitivity()
+    (step,) = history([record])
+    assert step.title == "Looked for what can be made smaller"
+    assert (
+        step.summary
+        == "2 layers and 1 channel group, 5 ways to make one smaller; Top-1 accuracy 79.69 % on 650 samples"
+    )
+    assert step.details == (
+        ("rank correlation of what was foreseen and measured", "0.975"),
+        ("stem.conv, low rank", "30.00 % left: foreseen loss 0.500, Top-1 accuracy 60.00 %"),
+        ("head, low rank", "25.00 % left: foreseen loss 0.0625, Top-1 accuracy 78.50 %"),
+        ("block.0, channels", "50.00 % left: foreseen loss 0.250, Top-1 accuracy 70.00 %"),
+    )
+    rows = tuple(replace(row, value=None) for row in record.rows[:1])
+    (step,) = history([replace(record, metric="", unit="", value=None, samples=0, rows=rows, rank_correlation=None)])
+    assert step.summary == "1 layer and 0 channel groups, 1 way to make one smaller; nothing measured"
+    assert step.details == (("stem.conv, low rank", "30.00 % left: foreseen loss 0.500"),)
+
+
+def test_each_layer_that_changed_is_a_row():
+    table = compressed_table(samples.compressed())
+    assert [column.title for column in table.columns][-3:] == ["macs before", "after", "left"]
+    assert [[cell.text for cell in row] for row in table.rows] == [
+        ["stem.conv", "3", "32 → 24", "–", "2.00 M", "1.50 M", "75.00 %"],
+        ["block.0", "32 → 24", "64", "spatial 12", "4.00 M", "1.00 M", "25.00 %"],
+        ["head", "64", "1000", "output 40", "4.00 M", "2.50 M", "62.50 %"],
+    ]

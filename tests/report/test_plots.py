@@ -41,7 +41,7 @@ def test_every_figure_is_valid_plotly_and_valid_json(plot):
 
 
 def test_names_of_plots_are_unique():
-    assert len({plot.name for plot in PLOTS}) == len(PLOTS) == 13
+    assert len({plot.name for plot in PLOTS}) == len(PLOTS) == 16
 
 
 def test_a_value_that_is_not_finite_is_a_gap():

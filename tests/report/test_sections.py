@@ -6,12 +6,13 @@ from microjoule.records.analysed import Sensitivities, Sensitivity
 from microjoule.records.facts import BiasesCorrected, BiasShift, Calibrated, RangeFound, Skipped, WeightRanges
 from microjoule.records.measured import ErrorsByLayer, Evaluated, Verified
 from microjoule.report.sections import sections
-from tests.report.samples import histograms, records, scheduled
+from tests.report.samples import compressed, compression_sensitivity, histograms, records, scheduled
 
 NAMES = [
     "accuracy",
     "attempts",
     "front",
+    "compression",
     "deployed",
     "layers",
     "weights",
@@ -20,6 +21,7 @@ NAMES = [
     "histograms",
     "errors",
     "sensitivity",
+    "bearing",
     "memory",
     "files",
     "history",
@@ -52,6 +54,8 @@ def test_each_record_alone_makes_a_page(record):
         BiasesCorrected("noise", (), ()),
         WeightRanges("before", {}),
         Sensitivities("", "", None, 1, (), None),
+        replace(compressed(), layers=()),
+        replace(compression_sensitivity(), rows=()),
     ],
     ids=lambda record: type(record).__name__,
 )
@@ -105,7 +109,7 @@ def test_layers_that_were_not_corrected_are_counted():
 @pytest.mark.parametrize(("stages", "compared"), [(("fp32", "W8A8"), True), (("W4A8", "W8A8"), False)])
 def test_stages_are_compared_with_fp32_where_it_was_scored(stages, compared):
     history = [Evaluated(stage, "top1", 70.0, "%", 10, "photos", 1.0) for stage in stages]
-    assert ("before quantization" in by_name(history)["accuracy"].text) is compared
+    assert ("against the original" in by_name(history)["accuracy"].text) is compared
 
 
 def test_a_machine_is_told_once():

@@ -78,7 +78,7 @@ def auto(
     microjoule auto model.pt2 --data test.npz --drop 0.5 --weights 4 --work-folder work --report r.html --out model.mj
     """
     seed_everything(seed)
-    found, chosen = _scored(model, metric, shape=shape, zoo_data=zoo_data)
+    found, chosen = model_and_metric(model, metric, shape=shape, zoo_data=zoo_data)
     labelled = find_data(data, found, Reading(size, normalise, samples, zoo_data))
     reading = Reading(size, normalise, calibration_samples, zoo_data)
     inputs = None if calibration is None else find_data(calibration, found, reading)
@@ -98,7 +98,9 @@ def _finish(network: Network, paths: Mapping[str, Path | None], title: str, *, a
         raise typer.Exit(EXIT_CHECK_FAILED)
 
 
-def _scored(source: str, metric: str | None, *, shape: str | None, zoo_data: Path | None) -> tuple[Model, Metric]:
+def model_and_metric(
+    source: str, metric: str | None, *, shape: str | None, zoo_data: Path | None
+) -> tuple[Model, Metric]:
     """The model and the metric: what was asked for, the zoo model's own, or top1."""
     found = find_model(source, shape=shape, zoo_data=zoo_data)
     return found, find_metric(metric or (found.card.metric if found.card else None) or "top1")

@@ -15,6 +15,7 @@ from microjoule.cli import python_file
 from microjoule.cli.values import whole_numbers
 from microjoule.errors import FileError, SettingError
 from microjoule.graph.network import Network
+from microjoule.records.compressed import Compressed
 from microjoule.records.facts import Placed, Run
 from microjoule.zoo import cards, models
 
@@ -66,10 +67,10 @@ def find_model(source: str, *, shape: str | None = None, zoo_data: Path | None =
 
 
 def stage_name(network: Network) -> str:
-    """What to call a network in records: "fp32", or its recipe and bits, such as "data-free W8A8"."""
+    """What to call a network in records: "fp32", "compressed", or its recipe and bits, such as "data-free W8A8"."""
     placed = [record for record in network.history if isinstance(record, Placed)]
     if not placed:
-        return "fp32"
+        return "compressed" if any(isinstance(record, Compressed) for record in network.history) else "fp32"
     runs = [record.recipe for record in network.history if isinstance(record, Run)]
     bits = {kind: {grid.bits for grid in placed[-1].grids if grid.kind == kind} for kind in ("weight", "activation")}
     widths = {kind: str(next(iter(found))) if len(found) == 1 else "x" for kind, found in bits.items()}

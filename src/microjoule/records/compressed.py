@@ -120,3 +120,50 @@ class Compressed:
     tried: tuple[Divided, ...]
     chosen: int
     layers: tuple[LayerCompressed, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OneCompressed:
+    """One layer or one channel group made smaller, all else as it is.
+
+    Args:
+        name: the layer's path, or the group's name.
+        kind: "low rank" or "channels".
+        kept: the share of the layer's multiply-accumulates, or of the group's units, that is left.
+        method: the low-rank form, or "" for channels.
+        left: the rank, or how many units are left.
+        full: the rank with which nothing would be lost, or how many units there are.
+        loss: foreseen: the relative squared error of outputs, of a group summed over its readers.
+        value: of the metric; None if none was measured.
+    """
+
+    name: str
+    kind: str
+    kept: float
+    method: str
+    left: int
+    full: int
+    loss: float
+    value: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class CompressionSensitivity:
+    """What can be made smaller: each layer and each channel group alone, at several shares.
+
+    Args:
+        metric: its name; empty if none was measured.
+        unit: of the metric.
+        value: of the metric for the network as it is; None if none was measured.
+        samples: that were scored.
+        rows: layers first, each with its smallest share first; then groups likewise.
+        rank_correlation: Spearman's, between the foreseen loss and what the metric loses; None if nothing was
+            measured, or one of them is the same everywhere.
+    """
+
+    metric: str
+    unit: str
+    value: float | None
+    samples: int
+    rows: tuple[OneCompressed, ...]
+    rank_correlation: float | None

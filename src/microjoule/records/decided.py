@@ -124,7 +124,7 @@ class FrontPoint:
     """A network that was chosen for a budget, and measured.
 
     Args:
-        budget: what it may cost, as it was asked for.
+        budget: what it may cost, as it was asked for; of a network that was compressed the share of the cost.
         spent: what it costs.
         loss: predicted.
         value: of the metric, measured.
@@ -145,7 +145,7 @@ class ParetoFront:
     Args:
         metric: its name.
         unit: of the metric.
-        fp_value: of the metric in FP32.
+        fp_value: of the metric for the network as it is, in FP32.
         samples: that were scored.
         cost: what the budgets are counted in.
         cost_unit: of the cost.

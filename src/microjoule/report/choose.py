@@ -9,8 +9,8 @@ from microjoule.records.facts import Calibrated, Placed, Record
 from microjoule.records.measured import Costs, Evaluated, Exported, Measured
 
 Kind = TypeVar("Kind")
-FLOAT_NAMES = ("fp32", "float32", "float")
-"""How the stage before quantization is called."""
+FLOAT_NAMES = ("fp32", "float32", "float", "original")
+"""How the stage before quantization, or compression, is called."""
 
 
 def every(records: Sequence[Record], kind: type[Kind]) -> list[Kind]:

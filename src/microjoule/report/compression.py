@@ -3,10 +3,18 @@
 from collections.abc import Callable
 from typing import Any
 
-from microjoule.records.compressed import Compressed, Factorized, LayerCompressed, LayerFactorized
+from microjoule.records.compressed import (
+    Compressed,
+    CompressionSensitivity,
+    Factorized,
+    LayerCompressed,
+    LayerFactorized,
+    OneCompressed,
+)
 from microjoule.records.pruned import ChannelsRemoved
 from microjoule.report import units
 from microjoule.report.step import Step
+from microjoule.report.tables import MISSING, Cell, Column, Table, number, word
 from microjoule.report.units import many
 
 
@@ -42,12 +50,55 @@ def compressed(record: Compressed) -> Step:
     return Step("Compressed", summary, (*ways, *((one.layer, _left(one)) for one in record.layers)))
 
 
+def compressed_table(record: Compressed) -> Table:
+    """A row for each layer that changed."""
+    titles = ("layer", "channels read", "channels made", "low rank", f"{record.cost} before", "after", "left")
+    columns = tuple(Column(title, numeric=title not in ("layer", "low rank")) for title in titles)
+    return Table("Compressed layers", columns, tuple(_row(one, record.cost_unit) for one in record.layers))
+
+
+def _row(one: LayerCompressed, unit: str) -> tuple[Cell, ...]:
+    channels = zip(one.channels_before, one.channels_after, strict=True)
+    share = one.cost_after / one.cost_before
+    return (
+        word(one.layer),
+        *(number(after, f"{after}" if after == before else f"{before} → {after}") for before, after in channels),
+        word(f"{one.method} {', '.join(map(str, one.ranks))}") if one.method else MISSING,
+        number(one.cost_before, units.amount(one.cost_before, unit)),
+        number(one.cost_after, units.amount(one.cost_after, unit)),
+        number(share, units.percent(share)),
+    )
+
+
 def _left(one: LayerCompressed) -> str:
     sides = zip(one.channels_before, one.channels_after, ("read", "made"), strict=True)
     words = [f"{after} of {before} channels {verb}" for before, after, verb in sides if after < before]
     if one.method:
         words.append(f"{one.method}, rank {' and '.join(map(str, one.ranks))}")
     return f"{', '.join(words)}: {units.percent(one.cost_after / one.cost_before)} of its cost"
+
+
+def compression_sensitivity(record: CompressionSensitivity) -> Step:
+    """What can be made smaller: how well the order was foreseen, and each layer's smallest share."""
+    names = dict.fromkeys((row.kind, row.name) for row in record.rows)
+    told = "nothing measured"
+    if record.value is not None:
+        told = f"{record.metric} {units.score(record.value, record.unit)} on {many(record.samples, 'sample')}"
+    layers, groups = (sum(one == kind for one, _ in names) for kind in ("low rank", "channels"))
+    what = f"{many(layers, 'layer')} and {many(groups, 'channel group')}"
+    summary = f"{what}, {many(len(record.rows), 'way')} to make one smaller; {told}"
+    details = []
+    if record.rank_correlation is not None:
+        details.append(("rank correlation of what was foreseen and measured", f"{record.rank_correlation:.3f}"))
+    for kind, name in names:
+        least = min((row for row in record.rows if (row.kind, row.name) == (kind, name)), key=lambda row: row.kept)
+        details.append((f"{name}, {kind}", _bears(least, record)))
+    return Step("Looked for what can be made smaller", summary, tuple(details))
+
+
+def _bears(row: OneCompressed, record: CompressionSensitivity) -> str:
+    value = "" if row.value is None else f", {record.metric} {units.score(row.value, record.unit)}"
+    return f"{units.percent(row.kept)} left: foreseen loss {units.digits(row.loss)}{value}"
 
 
 def channels_removed(record: ChannelsRemoved) -> Step:
@@ -66,5 +117,6 @@ WORDS: dict[type[Any], Callable[[Any], Step]] = {
     Factorized: factorized,
     ChannelsRemoved: channels_removed,
     Compressed: compressed,
+    CompressionSensitivity: compression_sensitivity,
 }
 """By the kind of record."""

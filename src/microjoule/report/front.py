@@ -27,7 +27,7 @@ def front_plot(record: ParetoFront) -> Plot:
         "hovertemplate": "FP32: %{y}<extra></extra>",
     }
     layout = {"xaxis": {"title": {"text": label(cost)}}, "yaxis": {"title": {"text": label(metric)}}, "height": 420}
-    caption = "Each point is a network that was quantized and scored. Upper left is better."
+    caption = "Each point is a network that was made for its budget and scored. Upper left is better."
     return single("front", "Accuracy against cost", caption, {"data": [*traces, floating], "layout": layout})
 
 

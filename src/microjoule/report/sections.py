@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from microjoule.records.analysed import GridHistograms, Sensitivities
+from microjoule.records.compressed import Compressed, CompressionSensitivity
 from microjoule.records.decided import ParetoFront, Reached
 from microjoule.records.facts import BiasesCorrected, Calibrated, Placed, Record, Run, WeightRanges
 from microjoule.records.measured import ErrorsByLayer, Evaluated, Machine, Measured, Verified
@@ -13,6 +14,8 @@ from microjoule.report.advice import advice, measure_of, worst, worst_table
 from microjoule.report.attempts import attempts_plot, attempts_table, outcome
 from microjoule.report.bias_plots import Shifts, bias_histogram, root_mean_square
 from microjoule.report.choose import calibrations, every, is_float, last, result_stage
+from microjoule.report.compression import compressed, compressed_table
+from microjoule.report.compression_plots import bearing_plot, layers_plot, ways_plot
 from microjoule.report.front import front_plot
 from microjoule.report.histogram_plots import histograms_plot, most_clipped
 from microjoule.report.history import history, machine, settings
@@ -58,6 +61,7 @@ def sections(records: Sequence[Record]) -> list[Section]:
         _accuracy,
         _attempts,
         _front,
+        _compressed,
         _deployment,
         _by_layer,
         _weights,
@@ -66,6 +70,7 @@ def sections(records: Sequence[Record]) -> list[Section]:
         _histograms,
         _errors,
         _hurts,
+        _bearing,
         _memory,
         _files,
         _steps,
@@ -89,7 +94,7 @@ def _accuracy(records: Sequence[Record]) -> Section | None:
     )
     text = "Every stage that was evaluated."
     if any(is_float(record.stage) for record in every(records, Evaluated)):
-        text = "Every stage that was evaluated, against the network before quantization."
+        text = "Every stage that was evaluated, against the original network."
     return Section("accuracy", "Accuracy", text, plots, tuple(evaluations(group) for group in groups))
 
 
@@ -105,8 +110,18 @@ def _front(records: Sequence[Record]) -> Section | None:
     record = last(records, ParetoFront)
     if record is None or not record.points:
         return None
-    text = f"For each budget of {record.cost} the bits were chosen anew, and the network was quantized and scored."
+    text = f"For each budget of {record.cost} a network was made and scored."
     return Section("front", "Accuracy against cost", text, (front_plot(record),))
+
+
+def _compressed(records: Sequence[Record]) -> Section | None:
+    record = last(records, Compressed)
+    if record is None or not record.layers:
+        return None
+    text = f"Channels went, and layers were put in low-rank forms: {compressed(record).summary}."
+    return Section(
+        "compression", "Compression", text, (layers_plot(record), ways_plot(record)), (compressed_table(record),)
+    )
 
 
 def _deployment(records: Sequence[Record]) -> Section | None:
@@ -256,6 +271,19 @@ def _hurts(records: Sequence[Record]) -> Section | None:
         )
     plots = () if plot is None else (plot,)
     return Section("sensitivity", "What hurts", text, plots, (worst_table(record, show),))
+
+
+def _bearing(records: Sequence[Record]) -> Section | None:
+    record = last(records, CompressionSensitivity)
+    if record is None or not record.rows:
+        return None
+    text = "Each layer in low-rank form, and each channel group in fewer channels, alone."
+    if record.rank_correlation is not None:
+        text += (
+            " The error that is foreseen in closed form orders them as measuring does with a rank correlation of "
+            f"{record.rank_correlation:.2f}."
+        )
+    return Section("bearing", "What can be made smaller", text, (bearing_plot(record),))
 
 
 def _memory(records: Sequence[Record]) -> Section | None:

@@ -1,0 +1,91 @@
+"""Accuracy against cost for a network that is made smaller: measured at several shares of its cost."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from microjoule.compression.menu import METHODS
+from microjoule.compression.prices import currency
+from microjoule.errors import SettingError
+from microjoule.execution.batches import batches, first
+from microjoule.execution.evaluate import Metric
+from microjoule.graph.network import Network
+from microjoule.numerics.low_rank_shapes import Method
+from microjoule.recipes.compression_trial import WAYS, WHOLE, How, Results, Scored, Trial, by_metric, find_trial
+from microjoule.records.decided import FrontPoint, ParetoFront
+from microjoule.search.pareto import pareto_front
+
+SHARES = (0.9, 0.75, 0.6, 0.5, 0.4, 0.3)
+"""Of the cost, that are tried."""
+
+
+def compression_front(
+    network: Network,
+    data: Any,
+    metric: Metric,
+    *,
+    shares: Sequence[float] = SHARES,
+    cost: str = "macs",
+    calibration: Any = None,
+    methods: Sequence[Method] = METHODS,
+    multiple: int = 1,
+    ways: Sequence[float] = WAYS,
+    samples: int = 1000,
+    seed: int = 0,
+    folder: str | Path | None = None,
+) -> ParetoFront:
+    """Measure accuracy against cost: for each share of the cost compress the network, and score it.
+
+    What each step would lose is found once for all shares.
+
+    Args:
+        network: in floating point; only its history changes.
+        data: labelled data for the metric, in any form that `batches` takes.
+        metric: larger is better; it is reset each time.
+        shares: of the cost, to keep; each once.
+        cost: what is counted: "macs", "bytes" or "energy".
+        calibration: as in `mj.compress`, which makes each network.
+        methods: as there.
+        multiple: as there.
+        ways: as there; each point is the best of them.
+        samples: as there.
+        seed: as there.
+        folder: keeps each network's score and each fitted layer; the same call then goes on where it was interrupted,
+            another call may ask for more shares, and `mj.compress` finds its share there.
+
+    Raises:
+        SettingError: for shares that there are not, one that cannot be kept in any way, or another cost.
+        DataError: if the data has no targets, is empty, or does not fit.
+        FileError: if the folder holds the work of another run, or cannot be written.
+    """
+    if not shares or len(set(shares)) < len(shares) or not all(0 < share <= 1 for share in shares):
+        raise SettingError("shares", f"is {tuple(shares)}", remedy="give shares above 0 and up to 1, each once")
+    how = How(tuple(methods), tuple(ways), multiple, seed, None if folder is None else Path(folder))
+    source = batches(data)
+    inputs = first(source if calibration is None else batches(calibration), samples)
+    trial = find_trial(network, inputs, by_metric(source, metric), currency(cost), how)
+    trial.check(min(shares))
+    record = _front(trial, shares, trial.run(shares))
+    network.history.append(record)
+    return record
+
+
+def _front(trial: Trial, shares: Sequence[float], found: Results) -> ParetoFront:
+    """The best way of each share."""
+    whole, taken = found[WHOLE], [found[trial.taken(share, found)] for share in shares]
+    made = [one for one in taken if isinstance(one, Scored)]
+    assert isinstance(whole, Scored)
+    best = pareto_front([(-one.value, one.cost) for one in made])
+    points = [
+        FrontPoint(f"{share:g}", one.cost, one.loss, one.value, index in best)
+        for index, (share, one) in enumerate(zip(shares, made, strict=True))
+    ]
+    return ParetoFront(
+        metric=trial.score.name,
+        unit=trial.score.unit,
+        fp_value=whole.value,
+        samples=whole.samples,
+        cost=trial.menu.currency.name,
+        cost_unit=trial.menu.currency.unit,
+        points=tuple(sorted(points, key=lambda point: (point.spent, -point.value))),
+    )

@@ -1,0 +1,162 @@
+"""What compression of each layer and of each channel group alone does: measured, and foreseen in closed form."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from microjoule.compression.alone import CHANNELS, LOW_RANK, Smaller, make_smaller, smaller_groups, smaller_layers
+from microjoule.compression.menu import METHODS, Menu, find_menu
+from microjoule.compression.prices import currency
+from microjoule.errors import FileError, SettingError
+from microjoule.execution.batches import Batches, batches, first
+from microjoule.execution.evaluate import Metric
+from microjoule.execution.tasks import Jobs, Work, digest, run_tasks
+from microjoule.graph.network import Network
+from microjoule.numerics.least_squares import Moments
+from microjoule.numerics.low_rank_shapes import Method
+from microjoule.numerics.ranks import rank_correlation
+from microjoule.recipes.compression_trial import WHOLE, Score, by_metric
+from microjoule.records.compressed import CompressionSensitivity, OneCompressed
+
+SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+
+KINDS: dict[str, Callable[[Menu, Sequence[float]], Any]] = {LOW_RANK: smaller_layers, CHANNELS: smaller_groups}
+"""What can be made smaller."""
+
+
+def compression_sensitivity(
+    network: Network,
+    data: Any,
+    metric: Metric | None = None,
+    *,
+    shares: Sequence[float] = SHARES,
+    kinds: Sequence[str] = tuple(KINDS),
+    calibration: Any = None,
+    methods: Sequence[Method] = METHODS,
+    samples: int = 1000,
+    folder: str | Path | None = None,
+    n_jobs: int = 1,
+    backend: str = "loky",
+    seed: int = 0,
+) -> CompressionSensitivity:
+    """Find out what can be made smaller: each layer in low-rank form, each channel group in fewer channels, alone.
+
+    Each is fitted in closed form, and the network is scored. Beside it stands what is foreseen without scoring: the
+    relative error of the outputs. `mj.compress` goes by that alone.
+
+    Args:
+        network: in floating point; only its history changes.
+        data: labelled data for the metric, in any form that `batches` takes.
+        metric: larger is better; it is reset each time. None measures nothing: what is foreseen is all there is then.
+        shares: to keep, of a layer's multiply-accumulates or of a group's units.
+        kinds: "low rank", "channels", or both.
+        calibration: some hundred unlabelled inputs. None takes those of `data`, without labels.
+        methods: the low-rank forms; of those that keep a share the one that loses least is taken.
+        samples: how many calibration inputs are used, the first ones.
+        folder: where each result is kept; the same call then goes on where an earlier one stopped.
+        n_jobs: how many processes measure at once, -1 for one a core; each holds the moments of the layers' inputs.
+        backend: joblib's: "loky", "threading", or a cluster's that is registered with joblib, such as "ray".
+        seed: of the places that are looked at.
+
+    Raises:
+        SettingError: for shares or kinds that there are not.
+        DataError: if the data has no targets for the metric, is empty, or does not fit.
+        FileError: if the folder holds the results of another run.
+    """
+    if not shares or not all(0 < share < 1 for share in shares):
+        raise SettingError("shares", f"is {tuple(shares)}", remedy="give shares between 0 and 1")
+    if not kinds or not set(kinds) <= set(KINDS):
+        raise SettingError("kinds", f"is {tuple(kinds)}", remedy=f"choose from {', '.join(KINDS)}")
+    jobs, source = Jobs(folder, n_jobs, backend), batches(data)
+    inputs = first(source if calibration is None else batches(calibration), samples)
+    own = network.copy().eval()
+    menu = find_menu(own, inputs, currency("macs"), seed=seed, methods=methods)
+    found = [one for kind in KINDS if kind in kinds for one in KINDS[kind](menu, shares)]
+    score = None if metric is None else by_metric(source, metric)
+    values = {} if score is None else _measured(_Scoring(own, menu.known, score, found), inputs, methods, seed, jobs)
+    record = _record(score, found, values)
+    network.history.append(record)
+    return record
+
+
+# Measuring ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Scoring:
+    """Makes what runs a task."""
+
+    network: Network
+    known: Mapping[str, Moments]
+    score: Score
+    found: Sequence[Smaller]
+
+    @property
+    def tasks(self) -> dict[str, Smaller]:
+        """By name."""
+        return {_task(one): one for one in self.found}
+
+    def __call__(self) -> Work:
+        return partial(self._scored, self.tasks)
+
+    def _scored(self, tasks: Mapping[str, Smaller], task: str) -> str:
+        network = self.network.copy()
+        if task != WHOLE:
+            make_smaller(network, tasks[task], self.known)
+        made = self.score.of(network)
+        return json.dumps({"value": made.value, "samples": made.samples})
+
+
+def _task(one: Smaller) -> str:
+    how = f"{one.form[0]} of rank" if one.form is not None else "channels:"
+    return f"{one.name} {how} {one.left}"
+
+
+def _measured(
+    scoring: _Scoring, inputs: Batches, methods: Sequence[Method], seed: int, jobs: Jobs
+) -> dict[str, tuple[float, int]]:
+    """The metric and the number of samples by task."""
+    network = scoring.network
+    state = network.state_dict()
+    identity = {
+        "network": digest([str(network.graph), list(state), list(state.values())]),
+        "calibration": digest([batch for batch, _ in inputs]),
+        "data": scoring.score.data,
+        "metric": scoring.score.name,
+        "methods": str(tuple(methods)),
+        "seed": str(seed),
+    }
+    texts = run_tasks(scoring, [WHOLE, *scoring.tasks], jobs, identity=identity, label="compression sensitivity")
+    return {task: _parsed(text, task, jobs) for task, text in texts.items()}
+
+
+def _parsed(text: str, task: str, jobs: Jobs) -> tuple[float, int]:
+    try:
+        content = json.loads(text)
+        return float(content["value"]), int(content["samples"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise FileError(
+            str(jobs.folder), f"holds a file for {task!r} that is no result", remedy="remove that file"
+        ) from error
+
+
+def _record(
+    score: Score | None, found: Sequence[Smaller], values: Mapping[str, tuple[float, int]]
+) -> CompressionSensitivity:
+    whole, samples = values.get(WHOLE, (None, 0))
+    rows = []
+    for one in found:
+        method, (value, _) = "" if one.form is None else one.form[0], values.get(_task(one), (None, 0))
+        rows.append(OneCompressed(one.name, one.kind, one.kept, method, one.left, one.full, one.loss, value))
+    measured = [(row.loss, -row.value) for row in rows if row.value is not None]
+    return CompressionSensitivity(
+        metric="" if score is None else score.name,
+        unit="" if score is None else score.unit,
+        value=whole,
+        samples=samples,
+        rows=tuple(rows),
+        rank_correlation=rank_correlation(*zip(*measured, strict=True)) if measured else None,
+    )

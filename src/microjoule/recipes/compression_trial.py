@@ -1,0 +1,284 @@
+"""Ways to compress one network, carried out and scored; each result is kept, so that a long run can be interrupted."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+from microjoule.compression.choice import Chosen, choose
+from microjoule.compression.cuts import cuts
+from microjoule.compression.menu import METHODS, Menu, find_menu
+from microjoule.compression.plan import Plan, carry_out
+from microjoule.compression.prices import Currency
+from microjoule.errors import FileError, SettingError
+from microjoule.execution.batches import Batches
+from microjoule.execution.evaluate import Metric, evaluate
+from microjoule.execution.tasks import Jobs, digest, run_tasks
+from microjoule.graph.network import Network
+from microjoule.numerics.low_rank_shapes import Method, factor_shapes
+from microjoule.records.compressed import Compressed, Divided, LayerCompressed
+from microjoule.records.measured import Evaluated
+
+WAYS = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""Shares of the work, on a logarithmic scale, that channels save in the ways that are tried; low-rank forms save the
+rest: for half the cost in equal shares each leaves 0.71 of it."""
+
+WHOLE = "whole"
+"""The name of the network as it is among the tasks."""
+
+
+# How, and by what score -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """How networks are compressed; as `compress` takes it.
+
+    Raises:
+        SettingError: for ways that there are not, or a multiple below 1.
+    """
+
+    methods: tuple[Method, ...] = METHODS
+    ways: tuple[float, ...] = WAYS
+    multiple: int = 1
+    seed: int = 0
+    folder: Path | None = None
+
+    def __post_init__(self) -> None:
+        if not self.ways or not all(0 <= way <= 1 for way in self.ways):
+            raise SettingError("ways", f"is {self.ways}", remedy="give shares from 0 to 1")
+        if not self.methods and 1.0 not in self.ways:
+            raise SettingError("ways", "need low-rank forms, of which none may be used", remedy="give ways=[1.0]")
+        if self.multiple < 1:
+            raise SettingError("multiple", f"is {self.multiple}", remedy="give at least 1")
+
+    @property
+    def usable_ways(self) -> list[float]:
+        """Those that need no low-rank forms, if there are none."""
+        return [way for way in self.ways if self.methods or way == 1.0]
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What networks are compared by.
+
+    Args:
+        name: of the metric.
+        unit: of the metric.
+        data: the name of what networks are scored on.
+        of: scores a network; larger is better.
+    """
+
+    name: str
+    unit: str
+    data: str
+    of: Callable[[Network], Evaluated]
+
+
+def by_metric(data: Batches, metric: Metric) -> Score:
+    """A metric on labelled data."""
+    return Score(metric.name, metric.unit, data.name, partial(evaluate, data=data, metric=metric))
+
+
+# Ways -----------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A network that was made and scored, and what was foreseen of it; `loss` and so on as in `Divided`."""
+
+    value: float
+    samples: int
+    seconds: float
+    pruned_to: float
+    loss: float
+    greedy_loss: float
+    cost: float
+
+
+Results = Mapping[str, Scored | str]
+"""By task: what came out, or why nothing could."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """Carries out ways to compress one network, and scores them.
+
+    Args:
+        menu: of that network.
+        inputs: that layers are fitted on.
+        score: what networks are compared by.
+        how: which ways there are.
+    """
+
+    menu: Menu
+    inputs: Batches
+    score: Score
+    how: How
+
+    def run(self, shares: Sequence[float]) -> Results:
+        """Try every way to keep each of several shares of the cost, and score the network as it is."""
+        tasks = {task: (share, way) for share in shares for way, task in self._tasks(share).items()}
+        names, folder = [WHOLE, *tasks], self.how.folder
+        texts = run_tasks(
+            lambda: partial(self._scored, tasks),
+            names,
+            Jobs(folder),
+            identity=self._identity(),
+            label="ways to compress",
+        )
+        return {name: _parsed(text, name, folder) for name, text in texts.items()}
+
+    def check(self, share: float) -> None:
+        """See, before anything is carried out, whether a share can be kept in any way.
+
+        Raises:
+            SettingError: if it cannot.
+        """
+        reasons = []
+        for way in self.how.usable_ways:
+            try:
+                self.chosen(share, way)
+            except SettingError as error:
+                reasons.append(str(error))
+            else:
+                return
+        raise SettingError("budget", f"of {share:g} of the cost cannot be kept in any way", remedy=reasons[0])
+
+    def chosen(self, share: float, way: float) -> Chosen:
+        """The plan of a way."""
+        return choose(self.menu, share * self.menu.cost(Plan()), share**way)
+
+    def taken(self, share: float, found: Results) -> str:
+        """The task with the best score; among equals the one with the least foreseen loss.
+
+        Raises:
+            SettingError: if the share cannot be kept in any way.
+        """
+        tasks = list(self._tasks(share).values())
+        scored = {task: one for task in tasks if isinstance(one := found[task], Scored)}
+        if not scored:
+            raise SettingError("budget", "cannot be kept in any way", remedy=str(found[tasks[0]]))
+        return max(scored, key=lambda task: (scored[task].value, -scored[task].loss))
+
+    def best(self, share: float, found: Results) -> Network:
+        """The network of the best way; its history ends with the scores and the record `Compressed`."""
+        taken, whole = self.taken(share, found), found[WHOLE]
+        ways = {task: way for way, task in self._tasks(share).items()}
+        plan = self.chosen(share, ways[taken]).plan
+        result = self._network_of(plan, taken)
+        scored = {task: one for task in ways if isinstance(one := found[task], Scored)}
+        assert isinstance(whole, Scored)
+        tried = [Divided(one.pruned_to, one.loss, one.greedy_loss, one.cost, one.value) for one in scored.values()]
+        result.history += [self._evaluated("original", whole), self._evaluated("compressed", scored[taken])]
+        result.history.append(
+            Compressed(
+                metric=self.score.name,
+                unit=self.score.unit,
+                value_before=whole.value,
+                value_after=scored[taken].value,
+                samples=whole.samples,
+                cost=self.menu.currency.name,
+                cost_unit=self.menu.currency.unit,
+                cost_before=whole.cost,
+                cost_after=scored[taken].cost,
+                budget=share * whole.cost,
+                tried=tuple(tried),
+                chosen=list(scored).index(taken),
+                layers=tuple(_layers(self.menu, plan)),
+            )
+        )
+        return result
+
+    def _tasks(self, share: float) -> dict[float, str]:
+        """The name of each way's task."""
+        return {way: f"{share} {way}" for way in self.how.usable_ways}
+
+    def _evaluated(self, stage: str, one: Scored) -> Evaluated:
+        score = self.score
+        return Evaluated(stage, score.name, one.value, score.unit, one.samples, score.data, one.seconds)
+
+    def _network_of(self, plan: Plan, task: str) -> Network:
+        result, folder = self.menu.network.copy(), self.how.folder
+        place = None if folder is None else folder / f"{task}.layers"
+        if plan.removed or plan.forms:
+            carry_out(result, plan, self.inputs, seed=self.how.seed, folder=place)
+        return result
+
+    def _identity(self) -> dict[str, str]:
+        """What tells its results from others'."""
+        state = self.menu.network.state_dict()
+        return {
+            "network": digest([str(self.menu.network.graph), list(state), list(state.values())]),
+            "calibration": digest([inputs for inputs, _ in self.inputs]),
+            "data": self.score.data,
+            "metric": self.score.name,
+            "cost": self.menu.currency.name,
+            "methods": str(self.menu.methods),
+            "multiple": str(self.menu.multiple),
+            "seed": str(self.how.seed),
+        }
+
+    def _scored(self, tasks: Mapping[str, tuple[float, float]], task: str) -> str:
+        """A way's score; of a way that cannot be gone, the reason."""
+        chosen = Chosen(Plan(), 1.0, 0.0, 0.0, self.menu.cost(Plan()))
+        try:
+            if task != WHOLE:
+                chosen = self.chosen(*tasks[task])
+        except SettingError as error:
+            return json.dumps({"reason": str(error)})
+        made = self.score.of(self._network_of(chosen.plan, task))
+        figures = (chosen.pruned_to, chosen.loss, chosen.greedy_loss, chosen.cost)
+        return json.dumps(asdict(Scored(made.value, made.samples, made.seconds, *figures)))
+
+
+def find_trial(network: Network, inputs: Batches, score: Score, paid: Currency, how: How) -> Trial:
+    """Look at a network once; then any share of its cost can be asked for.
+
+    Args:
+        network: in floating point; it is left alone.
+        inputs: unlabelled.
+        score: what networks are compared by.
+        paid: what costs are counted in.
+        how: which ways there are.
+    """
+    own = network.copy().eval()
+    menu = find_menu(own, inputs, paid, seed=how.seed, methods=how.methods, multiple=how.multiple)
+    return Trial(menu, inputs, score, how)
+
+
+def _parsed(text: str, task: str, folder: Path | None) -> Scored | str:
+    with suppress(ValueError, TypeError):
+        content = json.loads(text)
+        if isinstance(content.get("reason"), str):
+            return str(content["reason"])
+        found = Scored(**content)
+        if all(isinstance(number, int | float) for number in content.values()):
+            return found
+    raise FileError(str(folder), f"holds a file for {task!r} that is no result", remedy="remove that file")
+
+
+def _layers(menu: Menu, plan: Plan) -> list[LayerCompressed]:
+    """What is left of each layer that changed."""
+    found = []
+    whole = cuts(menu.network, (), {})
+    for layer in menu.network.layers:
+        path = layer.path
+        cut, form = cuts(menu.network, menu.groups, plan.removed)[path], plan.forms.get(path)
+        if cut.whole and form is None:
+            continue
+        ranks = () if form is None else tuple(one[0] for one in factor_shapes(cut.shape(layer), *form)[:-1])
+        found.append(
+            LayerCompressed(
+                layer=path,
+                channels_before=(layer.in_channels, layer.out_channels),
+                channels_after=(int(cut.ins.sum()), int(cut.outs.sum())),
+                method="" if form is None else form[0],
+                ranks=ranks,
+                cost_before=menu.layer_cost(path, whole[path]),
+                cost_after=menu.layer_cost(path, cut, form),
+            )
+        )
+    return found

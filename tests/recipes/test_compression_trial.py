@@ -1,0 +1,98 @@
+"""Ways that are tried: which there are, which is taken, and what is kept of each."""
+
+import pytest
+import torch
+from torch import nn
+
+import microjoule as mj
+from microjoule.compression.prices import currency
+from microjoule.errors import SettingError
+from microjoule.execution.batches import batches
+from microjoule.recipes.compression_trial import WHOLE, How, Score, Scored, by_metric, find_trial
+from microjoule.records.measured import Evaluated
+
+X = torch.randn(40, 6, generator=torch.Generator().manual_seed(3))
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(0)
+    return mj.capture(nn.Sequential(nn.Linear(6, 12), nn.ReLU(), nn.Linear(12, 4)).eval(), X[:2])
+
+
+def trial(network, values, **how):
+    """A trial whose networks get these scores, one after another."""
+    scores = iter(values)
+    score = Score("fake", "%", "no data", lambda _: Evaluated("", "fake", next(scores), "%", 7, "no data", 0.5))
+    return find_trial(network, batches(X), score, currency("macs"), How(**how))
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"ways": ()}, "ways: is"),
+        ({"ways": (1.1,)}, "ways: is"),
+        ({"ways": (-0.1,)}, "ways: is"),
+        ({"ways": (0.5,), "methods": ()}, "ways: need low-rank forms"),
+        ({"multiple": 0}, "multiple: is 0"),
+    ],
+    ids=["no way", "above 1", "below 0", "needs forms", "no multiple"],
+)
+def test_ways_that_there_are_not_are_refused(how, message):
+    with pytest.raises(SettingError, match=message):
+        How(**how)
+
+
+def test_without_forms_only_pruning_alone_is_left():
+    assert How(methods=()).usable_ways == [1.0]
+    assert How(ways=(0.0, 0.5)).usable_ways == [0.0, 0.5]
+
+
+def test_a_metric_becomes_a_score(network):
+    labelled = batches((X, network(X).argmax(1)))
+    score = by_metric(labelled, mj.zoo.metric("top1"))
+    assert (score.name, score.unit, score.data) == ("top1", "%", labelled.name)
+    assert score.of(network.copy()).value == 100
+
+
+def test_every_way_is_made_once_and_keeps_the_share(network):
+    found = trial(network, (90, 1, 2, 3), ways=(0.0, 1.0)).run([0.5])
+    assert list(found) == [WHOLE, "0.5 0.0", "0.5 1.0"]
+    assert [found[name].value for name in found] == [90, 1, 2]
+    assert (found[WHOLE].cost, found[WHOLE].loss, found[WHOLE].pruned_to) == (6 * 12 + 12 * 4, 0, 1)
+    assert all(found[name].cost <= 60 for name in ("0.5 0.0", "0.5 1.0"))
+    assert found["0.5 0.0"].pruned_to == 1
+    assert found["0.5 1.0"].pruned_to == found["0.5 1.0"].cost / 120
+
+
+@pytest.mark.parametrize(
+    ("values", "losses", "taken"),
+    [((1, 2), (0.1, 0.2), "0.5 1.0"), ((2, 1), (0.2, 0.1), "0.5 0.0"), ((2, 2), (0.2, 0.1), "0.5 1.0")],
+    ids=["second", "first", "equal: less loss"],
+)
+def test_the_best_score_is_taken_and_among_equals_the_least_loss(network, values, losses, taken):
+    results = [Scored(value, 7, 0.5, 1.0, loss, 1.0, 50) for value, loss in zip(values, losses, strict=True)]
+    one = trial(network, (), ways=(0.0, 1.0))
+    assert one.taken(0.5, dict(zip(("0.5 0.0", "0.5 1.0"), results, strict=True))) == taken
+
+
+def test_a_way_that_cannot_be_gone_is_passed_over_and_the_record_tells_the_others(network):
+    one = trial(network, (90, 80), ways=(0.0, 1.0))
+    found = one.run([0.16])  # one unit alone would cost 10 of 120, a whole network of rank 1 costs 34
+    assert "channels alone can be pruned to" not in str(found["0.16 1.0"])
+    assert isinstance(found["0.16 0.0"], str)
+    made = one.best(0.16, found)
+    *_, original, compressed, record = made.history
+    assert (original.stage, original.value, compressed.stage, compressed.value) == ("original", 90, "compressed", 80)
+    assert (record.chosen, len(record.tried), record.tried[0].value) == (0, 1, 80)
+    assert (record.cost_before, record.budget, record.samples) == (120, 0.16 * 120, 7)
+    assert mj.costs(made).macs == record.cost_after <= record.budget
+
+
+def test_what_cannot_be_kept_in_any_way_is_refused(network):
+    one = trial(network, (90,), ways=(1.0,), methods=())
+    with pytest.raises(SettingError, match=r"budget: cannot be kept in any way\n.*pruned to"):
+        one.best(0.01, one.run([0.01]))
+    with pytest.raises(SettingError, match=r"budget: of 0.01 of the cost cannot be kept in any way\n.*pruned to"):
+        one.check(0.01)
+    one.check(0.5)
