@@ -86,6 +86,9 @@ def ratios_at(scores: Scores, level: float) -> dict[str, float]:
 def chosen_ratios(scores: Scores, budget: float, macs_of: Callable[[dict[str, float]], int]) -> dict[str, float]:
     """The ratios at the highest level that meets a budget; at the lowest level if none does.
 
+    Layers that meet the same level change at once. Where that overshoots, layers in the order of the network stay at
+    the level above as far as the budget allows: AIMET has no such rule, and without it less work would be left to it.
+
     Args:
         scores: of each layer and ratio.
         budget: multiply-accumulates.
@@ -93,7 +96,14 @@ def chosen_ratios(scores: Scores, budget: float, macs_of: Callable[[dict[str, fl
     """
     levels = sorted({score for by_ratio in scores.values() for score in by_ratio.values()}, reverse=True)
     meets = bisect_left(levels, 0, key=lambda level: int(budget) - macs_of(ratios_at(scores, level)))
-    return ratios_at(scores, levels[min(meets, len(levels) - 1)])
+    found = ratios_at(scores, levels[min(meets, len(levels) - 1)])
+    gentler = ratios_at(scores, [math.inf, *levels][meets])
+    for path in list(found):
+        tried = {one: ratio for one, ratio in found.items() if one != path}
+        tried |= {path: gentler[path]} if path in gentler else {}
+        if macs_of(tried) <= budget:
+            found = tried
+    return found
 
 
 # Low rank -------------------------------------------------------------------------------------------------------------
