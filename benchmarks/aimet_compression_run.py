@@ -1,7 +1,7 @@
 """One shot of aimet-torch's own compression on one network, in a process of its own: what is left, and how good it is.
 
-Its defaults: nine candidates a layer, no layer left out, multiplicity 1. Channel pruning reads a graph of modules, so
-that the network goes through AIMET's model preparer first.
+Its defaults: nine candidates a layer, multiplicity 1; the first layer stays, as in its examples: it cannot prune it.
+Channel pruning reads a graph of modules, so that the network goes through AIMET's model preparer first.
 """
 
 import argparse
@@ -27,6 +27,9 @@ SCHEMES = {"svd": ("SpatialSvdParameters", "spatial_svd"), "pruning": ("ChannelP
 
 PLACES = 10
 """Of each image in the regression: AIMET's own number."""
+
+FITTED = 200
+"""Images in the regression, which it gathers anew for each candidate."""
 
 AT_ONCE = 50
 
@@ -61,11 +64,13 @@ def compressed(module: nn.Module, images: Images, scheme: str, share: float) -> 
     kind, scheme_name = SCHEMES[scheme]
     parameters: Any = getattr(settings, kind)
     greedy = common.GreedySelectionParameters(target_comp_ratio=Decimal(str(share)), num_comp_ratio_candidates=10)
-    how: dict[str, Any] = {"mode": parameters.Mode.auto, "params": parameters.AutoModeParams(greedy)}
+    how: dict[str, Any] = {}
     if scheme == "pruning":
         module = preparer.prepare_model(module).eval()
         how["data_loader"] = DataLoader(TensorDataset(images.inputs, images.labels), batch_size=AT_ONCE)
-        how |= {"num_reconstruction_samples": PLACES * len(images.inputs), "allow_custom_downsample_ops": False}
+        how |= {"num_reconstruction_samples": PLACES * FITTED, "allow_custom_downsample_ops": False}
+    first = next(one for one in module.modules() if isinstance(one, nn.Conv2d))
+    how |= {"mode": parameters.Mode.auto, "params": parameters.AutoModeParams(greedy, modules_to_ignore=[first])}
     found: nn.Module
     found, _ = tool.ModelCompressor.compress_model(
         module,
