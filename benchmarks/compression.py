@@ -78,8 +78,7 @@ def ours(given: Case, share: float) -> mj.Network:
         share: of multiply-accumulates that may be left.
     """
     pairs = given.images.inputs, given.images.labels
-    found: mj.Network = mj.compress(given.given.network, pairs, given.given.metric, macs=share)  # type: ignore[attr-defined]
-    return found
+    return mj.compress(given.given.network, pairs, given.given.metric, macs=share)
 
 
 def _network(given: Case, others: dict[float, Outcome], folder: Path, points: list[Point]) -> Iterator[Figure]:

@@ -74,7 +74,7 @@ def smaller_layers(menu: Menu, shares: Sequence[float]) -> Iterator[Smaller]:
         known = menu.known[layer.path]
         forms = dict.fromkeys(form(layer, method) for method in menu.methods)
         usable = [one for one in forms if unfit(menu.network, layer, one) is None]
-        curves = [curve(layer, one, menu.sizes[layer.path], known) for one in usable]
+        curves = [curve(layer, one, menu.sizes[layer.path][0], known) for one in usable]
         if float(known.output_variance.sum()) > 0:
             found = (_at(curves, layer.path, share) for share in sorted(set(shares)))
             yield from {one.form: one for one in found if one is not None}.values()
