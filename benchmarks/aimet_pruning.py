@@ -146,17 +146,17 @@ def candidate_weights(network: mj.Network, inputs: Tensor) -> dict[str, dict[flo
 # Applying it ----------------------------------------------------------------------------------------------------------
 
 
-def thinned(network: mj.Network, ratios: Mapping[str, float]) -> mj.Network:
+def thinned(network: mj.Network, ratios: Mapping[str, float], channels: Channels) -> mj.Network:
     """A pruned network whose weights are not fitted.
 
     Args:
         network: in floating point.
         ratios: of input channels, by layer.
+        channels: of the network, from `prunable`.
     """
-    channels, found = prunable(network), network.copy()
-    mj.remove_channels(
-        found, _units(channels, {path: _keep(found.layer(path), channels[path], ratios[path]) for path in ratios})
-    )
+    found = network.copy()
+    keep = {path: _keep(found.layer(path), channels[path], ratios[path]) for path in ratios}
+    mj.remove_channels(found, _units(channels, keep))
     return found
 
 

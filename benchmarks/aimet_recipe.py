@@ -16,7 +16,7 @@ from itertools import takewhile
 from typing import Literal
 
 import microjoule as mj
-from benchmarks.aimet_pruning import candidate_weights, prune, thinned
+from benchmarks.aimet_pruning import candidate_weights, prunable, prune, thinned
 from benchmarks.alone import RATIOS, Images, Scores, Weights, score_alone
 from microjoule.compression.approximations import Sizes, layer_sizes
 from microjoule.graph.factor import replace_by_factors, unfit
@@ -50,7 +50,9 @@ def compressed(
     if scheme == "svd":
         return found
     scores = (known or {}).get(scheme) or scores_of(found, images, "pruning")
-    return prune(found, images.inputs, chosen_ratios(scores, macs * whole, lambda ratios: _macs_pruned(found, ratios)))
+    channels = prunable(found)
+    ratios = chosen_ratios(scores, macs * whole, lambda given: mj.costs(thinned(found, given, channels)).macs)
+    return prune(found, images.inputs, ratios)
 
 
 def scores_of(network: mj.Network, images: Images, scheme: Scheme) -> Scores:
@@ -160,7 +162,3 @@ def _macs_factorized(network: mj.Network, ratios: dict[str, float]) -> int:
     found = network.copy()
     factorize(found, ratios)
     return mj.costs(found).macs
-
-
-def _macs_pruned(network: mj.Network, ratios: dict[str, float]) -> int:
-    return mj.costs(thinned(network, ratios)).macs

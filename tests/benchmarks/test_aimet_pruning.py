@@ -85,7 +85,7 @@ def test_a_pruned_network_is_really_smaller(network, inputs):
 
 def test_of_each_group_one_channel_stays(network, inputs):
     network.layer("squeeze").owner.weight.data[:, 4:] *= 1e-3
-    found = thinned(network, {"squeeze": 0.3})
+    found = thinned(network, {"squeeze": 0.3}, prunable(network))
     assert (found.layer("left").out_channels, found.layer("right").out_channels) == (2, 1)
 
 
@@ -95,7 +95,7 @@ def test_a_copy_of_another_channel_is_made_up_for(network, inputs):
     first.weight.data[7], first.bias.data[7] = 2 * first.weight.data[6], 2 * first.bias.data[6]
     second.weight.data[:, 7] *= 0.3
     before = network(inputs)
-    assert (thinned(network, {"second": 0.875})(inputs) - before).abs().max() > 1e-4
+    assert (thinned(network, {"second": 0.875}, prunable(network))(inputs) - before).abs().max() > 1e-4
     found = prune(network, inputs, {"second": 0.875})
     assert found.layer("first").out_channels == 7
     assert_close(found(inputs), before, atol=1e-5, rtol=1e-4)

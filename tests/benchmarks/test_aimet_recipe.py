@@ -73,8 +73,7 @@ def images(network):
     return Images(x, network(x).argmax(1), 20)
 
 
-@pytest.mark.parametrize("macs", [0.75, 0.5])
-@pytest.mark.parametrize("scheme", ["svd", "pruning", "both"])
+@pytest.mark.parametrize(("scheme", "macs"), [("svd", 0.75), ("pruning", 0.5), ("both", 0.5)])
 def test_the_target_is_met(network, images, scheme, macs):
     whole = mj.costs(network.copy()).macs
     found = compressed(network, images, macs=macs, scheme=scheme)
