@@ -79,7 +79,7 @@ def svd_prune_int8(
     quantized = _rounding(rounding, None if folder is None else Path(folder) / "rounded")
     source = batches(data)
     inputs = first(source if calibration is None else batches(calibration), samples)
-    shares = {"macs": macs, "size": size, "energy": energy}
+    shares: dict[str, Any] = {"macs": macs, "size": size, "energy": energy}
     shares = shares if any(share is not None for share in shares.values()) else {"macs": 0.5}
     how: dict[str, Any] = {"methods": methods, "multiple": multiple, "ways": ways, "samples": samples, "folder": folder}
     smaller = compress(network, source, metric, calibration=inputs, seed=seed, **shares, **how)
