@@ -77,7 +77,9 @@ def images(network):
 def test_the_target_is_met(network, images, scheme, macs):
     whole = mj.costs(network.copy()).macs
     found = compressed(network, images, macs=macs, scheme=scheme)
-    assert 0.5 * macs < mj.costs(found).macs / whole <= macs
+    left = mj.costs(found).macs / whole
+    assert left <= macs
+    assert scheme == "both" or left > 0.5 * macs, "one coarse step after another may end far below"
     assert found(images.inputs).shape == (20, 4)
     assert len(network.layers) == 4, "the network that was given is as it was"
     assert any(layer.path.endswith(".first") for layer in found.layers) == (scheme != "pruning")

@@ -35,6 +35,8 @@ def test_a_problem_by_hand():
     x = tensor([[[-1.0], [1.0]]])
     problem = Problem.of(Rows(layer, moments(x, 2 * x + 1), None, x, 2 * x + 1))
     assert_close(problem.wanted, tensor([[[2.3 / 1.3 * 7]]]).double(), rtol=1e-6, atol=0)
+    firmer = Problem.of(problem.rows, ridge=1.0)
+    assert_close(firmer.wanted, tensor([[[3 / 2 * 7]]]).double(), rtol=1e-6, atol=0)
     assert (problem.low.item(), problem.high.item()) == (-7, 7)
     assert_close(problem.rounded(), tensor([[[7.0]]]).double())
     seven = tensor([[[7.0]]]).double()

@@ -53,10 +53,15 @@ class Problem:
         return self.rows.known
 
     @classmethod
-    def of(cls, rows: Rows) -> "Problem":
-        """The problem of a layer with a quantizer."""
+    def of(cls, rows: Rows, *, ridge: float = RIDGE) -> "Problem":
+        """The problem of a layer with a quantizer.
+
+        Args:
+            rows: what the layer reads and ought to give.
+            ridge: how firmly refitted weights hold on to the trained ones.
+        """
         layer = rows.layer
-        return cls._on_grid(rows, refit(weight_rows(layer, layer.stored_weight.detach()), rows.known, ridge=RIDGE))
+        return cls._on_grid(rows, refit(weight_rows(layer, layer.stored_weight.detach()), rows.known, ridge=ridge))
 
     @classmethod
     def _on_grid(cls, rows: Rows, real: Tensor) -> "Problem":
@@ -131,11 +136,13 @@ class Method:
         name: for the record.
         settings: which tell one run from another.
         ranges: choose the range of each weight anew, by its layer's output, before it is rounded.
+        ridge: how firmly refitted weights hold on to the trained ones.
     """
 
     name: str
     settings: Mapping[str, Any]
     ranges: bool = False
+    ridge: float = RIDGE
 
 
 def fit_layers(
@@ -162,10 +169,10 @@ def fit_layers(
     found = batches(data)
     skipped = [Skipped(layer.path, reason) for layer in network.layers if (reason := cannot_fit(network, layer))]
     chosen = [layer for layer in network.layers if not cannot_fit(network, layer)]
-    settings = {"method": method.name, **method.settings, "ranges": method.ranges}
+    settings = {"method": method.name, **method.settings, "ranges": method.ranges, "ridge": method.ridge}
 
     def solve(rows: Rows) -> Fitted:
-        problem = Problem.of(rows)
+        problem = Problem.of(rows, ridge=method.ridge)
         if not method.ranges:
             return fit(problem)
         before, fitted = problem.error_now(), fit(problem.in_best_range())

@@ -29,6 +29,11 @@ WIDE = 8
 
 With 8 bits clipping cost MobileNetV2 accuracy; with 4 it brought ResNet-20 from 9 points below FP32 to 1.2."""
 
+FIRM = 1.0
+"""The ridge of the weights that blocks start from, which learn to make up for one another themselves.
+
+MobileNetV2 W4A4, 128 images, 100 iterations a block: 39.8 from a ridge of 1, 33.4 from one of 0.3."""
+
 
 def adaround(
     network: Network,
@@ -142,7 +147,7 @@ def qdrop(
 
     def rounding(result: Network, inputs: Any) -> None:
         exact = result.copy()
-        compensating.gptq(result, inputs, seed=seed, folder=folder)
+        compensating.gptq(result, inputs, ridge=FIRM, seed=seed, folder=folder)
         dropping.qdrop(result, inputs, iterations=iterations, drop=drop, exact=exact, seed=seed)
 
     wanted = _Wanted("qdrop", find_target(target), weights, activations, layers or {}, input_range, seed, True)  # noqa: FBT003

@@ -125,6 +125,16 @@ def test_without_sweeps_the_descent_is_left_out(example):
     assert not torch.equal(one.layers[2].weight, other.layers[2].weight)
 
 
+def test_a_firm_ridge_holds_weights_at_what_they_were(example):
+    network, x = example
+    trained, moved = network.layers[2].stored_weight.detach(), []
+    for ridge in (1e-3, 1e6):
+        copy = network.copy()
+        mj.gptq(copy, x, ridge=ridge)
+        moved.append((copy.layers[2].weight.detach() - trained).square().mean().item())
+    assert moved[1] < moved[0]
+
+
 def test_the_same_seed_gives_the_same_integers(example):
     network, x = example
     found = []

@@ -23,7 +23,7 @@ from microjoule.execution.kept import Fitted
 from microjoule.execution.reconstruct import ROWS, Look
 from microjoule.graph.network import Network
 from microjoule.numerics.least_squares import damped
-from microjoule.quantization.layer_fit import Method, Problem, fit_layers
+from microjoule.quantization.layer_fit import RIDGE, Method, Problem, fit_layers
 from microjoule.records.facts import Reconstructed
 
 BLOCK = 64
@@ -106,6 +106,7 @@ def gptq(
     damping: float = 0.01,
     sweeps: int = 20,
     ranges: bool = False,
+    ridge: float = RIDGE,
     seed: int = 0,
     folder: str | Path | None = None,
 ) -> Reconstructed:
@@ -119,6 +120,8 @@ def gptq(
         damping: what is added to A's diagonal, as a share of it.
         sweeps: of the coordinate descent, at most; 0 leaves it out.
         ranges: choose the range of each weight anew before, as `sequential_mse` does.
+        ridge: how firmly the weights that are rounded hold on to the trained ones, as a share of each input's mean
+            square; they are first fitted to the inputs as the layers before now make them.
         seed: of the places.
         folder: keeps each layer as soon as it is done; the same call then goes on where it was interrupted.
 
@@ -133,7 +136,8 @@ def gptq(
 
     settings: dict[str, Any] = {"damping": damping, "sweeps": sweeps}
     fit = partial(solve, **settings)
-    return fit_layers(network, data, fit, Method("GPTQ", settings, ranges), Look(samples, rows, seed, folder))
+    method = Method("GPTQ", settings, ranges, ridge)
+    return fit_layers(network, data, fit, method, Look(samples, rows, seed, folder))
 
 
 def solve(problem: Problem, *, damping: float = 0.01, sweeps: int = 20) -> Fitted:
