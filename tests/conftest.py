@@ -4,7 +4,7 @@ import os
 from collections.abc import Generator
 from pathlib import Path
 
-# Two workers share two cores; the libraries read these when they are loaded.
+# Two workers share two cores; the libraries read these when they are loaded. What is set outside counts.
 THREADS = "1" if "PYTEST_XDIST_WORKER" in os.environ else "2"
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(variable, THREADS)
@@ -13,7 +13,7 @@ import pytest  # noqa: E402  the threads come first
 import torch  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
-torch.set_num_threads(int(THREADS))
+torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 # The machine is shared, so the time of one example says nothing.
 settings.register_profile("microjoule", deadline=None)

@@ -19,8 +19,8 @@ class BayesianPruned:
         parameters_after: likewise.
         bits: layer path -> bits of each of its weights: a sign, 3 of the exponent, the rest of the significand; empty
             where weights were not rounded.
-        size_bits: of what is left: weights at their bits, all other parameters at 32, and a bit for each input that a
-            layer could pick.
+        size_bits: of what is left: weights at their bits, all other parameters at 32, and a bit for each input
+            that a layer picks from, of channels that stay.
         seed: of the training.
         seconds: in all.
     """

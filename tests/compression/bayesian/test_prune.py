@@ -1,10 +1,15 @@
 """Learned pruning on a small LeNet: the folded network is the gated one, it is really smaller, counts are by hand."""
 
+import onnxruntime
 import pytest
 import torch
 from torch.testing import assert_close
 
-from microjoule.compression.bayesian.prune import GATES, bayesian_prune
+from microjoule.compression.bayesian.choose import choose
+from microjoule.compression.bayesian.normal_jeffreys import NormalJeffreysGate
+from microjoule.compression.bayesian.posterior import Posterior
+from microjoule.compression.bayesian.prune import GATES, _picks, _remove, _size_bits, bayesian_prune
+from microjoule.deploy.onnx_file import export
 from microjoule.errors import SettingError
 from microjoule.execution.evaluate import evaluate
 from microjoule.execution.train import train
@@ -17,8 +22,27 @@ PARAMETERS = (25 + 1) * 4 + (4 * 36 + 1) * 6 + (24 + 1) * 12 + (12 + 1) * 2
 @pytest.fixture(scope="module")
 def trained():
     network = lenet()
-    train(network, (X, Y), epochs=12, learning_rate=3e-3, optimizer="adamw", batch_size=20)
+    train(network, (X, Y), epochs=8, learning_rate=1e-2, optimizer="adamw", batch_size=20)
     return network
+
+
+@pytest.fixture(scope="module")
+def picking(trained):
+    """Without the second unit of `second`, and every third input of `hidden`."""
+    network = trained.copy()
+    posterior = Posterior(network, NormalJeffreysGate, noisy=True)
+    with torch.no_grad():
+        posterior.units["second"].log_variance[1] = 9.0
+        posterior.inputs["hidden"].log_variance[::3] = 9.0
+    posterior.detach()
+    choice = choose(posterior, 0.0)
+    picks = _picks(posterior, choice)
+    _remove(network, posterior, choice, picks)
+    return network, picks
+
+
+def accuracy(network):
+    return evaluate(network, (X, Y), Top1()).value
 
 
 @pytest.mark.parametrize("method", GATES)
@@ -32,22 +56,57 @@ def test_a_network_gets_smaller_and_still_works(trained, method):
     for name, (_, left) in record.units.items():
         assert network.layer(name).out_channels == left
     assert network.layer("hidden").in_channels == record.inputs["hidden"][1]
-    assert evaluate(network, (X, Y), Top1()).value > 75
+    assert accuracy(trained) > 94
+    assert accuracy(network) > 90
     assert network.history[-2] is record
     assert set(record.bits) == ({"first", "second", "hidden", "last"} if method == "normal_jeffreys" else set())
 
 
 def test_the_bits_are_counted_by_hand(trained):
     network = trained.copy()
-    record = bayesian_prune(network, (X, Y), epochs=2, batch_size=20, compression=4)
+    record = bayesian_prune(network, (X, Y), epochs=1, batch_size=20, compression=3)
     weights = {path: network.layer(path).stored_weight for path in record.bits}
     expected = sum(record.bits[path] * weight.numel() for path, weight in weights.items())
-    expected += 32 * sum(network.layer(path).bias.numel() for path in weights)
-    picked = record.inputs["hidden"]
-    assert record.size_bits == expected + (picked[0] if picked[1] < picked[0] else 0)
+    assert record.size_bits == expected + 32 * sum(network.layer(path).bias.numel() for path in weights)
     assert record.compression_with_bits == pytest.approx(32 * PARAMETERS / record.size_bits)
     for path, weight in weights.items():
         assert len(weight.detach().abs().unique()) <= 8 * 2 ** (record.bits[path] - 4)
+
+
+def test_an_index_costs_a_bit_for_each_input_of_units_that_stay(picking):
+    network, picks = picking
+    assert _size_bits(network, {}, picks) == 32 * sum(p.numel() for p in network.module.parameters()) + 5 * 4
+    assert _size_bits(network, {}, {"hidden": torch.ones(20, dtype=torch.bool)}) % 32 == 0
+
+
+def test_a_network_that_picks_computes_as_with_weights_at_0(trained, picking):
+    network, masked = picking[0], trained.copy()
+    with torch.no_grad():
+        masked.layer("hidden").stored_weight[:, 4:8] = 0
+        masked.layer("hidden").stored_weight[:, ::3] = 0
+    assert_close(network(X), masked(X), atol=1e-5, rtol=1e-5)
+    assert network.layer("hidden").in_channels == 13
+
+
+def test_a_network_that_picks_computes_the_same_in_onnx_runtime(picking, tmp_path):
+    network = picking[0]
+    export(network, tmp_path / "pruned.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "pruned.onnx", providers=["CPUExecutionProvider"])
+    (given,) = session.run(None, {session.get_inputs()[0].name: X.numpy()})
+    assert_close(torch.from_numpy(given), network(X), atol=1e-5, rtol=1e-5)
+
+
+def test_a_pruned_network_is_pruned_again_but_not_where_it_picks(picking):
+    network = picking[0].copy()
+    index = [buffer.clone() for buffer in network.module.buffers()]
+    before = sum(p.numel() for p in network.module.parameters())
+    record = bayesian_prune(network, (X, Y), epochs=1, batch_size=20, compression=1.3)
+    assert set(record.units) == {"first", "hidden"}
+    assert record.inputs == {}
+    assert record.parameters_before == before >= 1.3 * record.parameters_after
+    assert all(torch.equal(*pair) for pair in zip(index, network.module.buffers(), strict=True))
+    assert network.layer("hidden").in_channels == 13
+    assert torch.isfinite(network(X)).all()
 
 
 def test_without_anything_to_remove_the_means_are_folded_in(trained):

@@ -8,6 +8,9 @@ variance that remains of a weight tells how many bits of it matter.
 The prior of the factor has no scale, hence the scale of the weights' prior is free; here it is the root mean square of
 the layer's weights at the beginning, so that a trained network need not move first.
 
+The rule for the bits is not the paper's, which compares the round-off 2^-t with twice the variance of each weight,
+whatever the scale of the weights: here both are taken relative to the layer's largest weight.
+
 Source: Louizos, Ullrich and Welling 2017, Bayesian Compression for Deep Learning, https://arxiv.org/abs/1705.08665,
 sections 3.1 and 3.3, equations 7 to 11; the constants of the divergence: Molchanov et al. 2017,
 https://arxiv.org/abs/1701.05369, equation 14.

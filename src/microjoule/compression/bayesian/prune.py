@@ -107,14 +107,16 @@ def bayesian_prune(
         network, method, strength / samples, settings | {"epochs": epochs, "learning_rate": learning_rate}
     )
     choice = choose(posterior, 0.0) if compression is None else choose_within(posterior, compression)
-    variances = _remove(network, posterior, choice)
+    picks = _picks(posterior, choice)
+    variances = _remove(network, posterior, choice, picks)
     if finetune_epochs:
         settings |= {"epochs": finetune_epochs, "learning_rate": finetune_learning_rate}
         train(network, warmup=1, teacher=original, **settings)
     bits = _round(network, variances) if round_weights else {}
     told: dict[str, Any] = {"method": method, "epochs": epochs, "strength": strength, "seed": seed}
     told |= {"parameters_before": before, "data": batches(data).name, "seconds": time.perf_counter() - started}
-    record = _record(network, choice, bits, told)
+    told |= {"bits": bits, "size_bits": _size_bits(network, bits, picks)}
+    record = _record(network, choice, told)
     network.history.append(record)
     return record
 
@@ -132,14 +134,12 @@ def _check(method: str, data: Batches, strength: float, compression: float | Non
     return data.samples
 
 
-def _record(network: Network, choice: Choice, bits: dict[str, int], told: dict[str, Any]) -> BayesianPruned:
+def _record(network: Network, choice: Choice, told: dict[str, Any]) -> BayesianPruned:
     return BayesianPruned(
         threshold=choice.threshold,
         units={name: (len(keep), int(keep.sum())) for name, keep in choice.units.items()},
         inputs={path: (len(keep), int(keep.sum())) for path, keep in choice.inputs.items()},
         parameters_after=_parameters(network),
-        bits=bits,
-        size_bits=_size_bits(network, bits, choice),
         **told,
     )
 
@@ -188,7 +188,7 @@ class _Penalty:
 
 
 @torch.no_grad()
-def _remove(network: Network, posterior: Posterior, choice: Choice) -> dict[str, float]:
+def _remove(network: Network, posterior: Posterior, choice: Choice, picks: dict[str, Tensor]) -> dict[str, float]:
     """Fold the gates into the weights and remove what goes; returns the mean variance of each noisy layer's weights."""
     noisy = network.copy()
     for path, layer in posterior.layers.items():
@@ -199,7 +199,6 @@ def _remove(network: Network, posterior: Posterior, choice: Choice) -> dict[str,
             spread_out = marginal_variance(per_input(layer, mean), per_input(layer, variance), weight, noise)
             set_weight(noisy.layer(path), layer.in_layout(spread_out))
         set_weight(layer, layer.in_layout(weight * per_input(layer, mean)))
-    picks = _picks(posterior, choice)
     for one in (network, noisy) if posterior.noise else (network,):
         _shrink(one, choice, picks)
     return {path: float(noisy.layer(path).stored_weight.mean()) for path in posterior.noise}
@@ -247,9 +246,9 @@ def _round(network: Network, variances: dict[str, float]) -> dict[str, int]:
     return bits
 
 
-def _size_bits(network: Network, bits: dict[str, int], choice: Choice) -> int:
-    """Weights at their bits, all other parameters at 32, and a bit for each input that could be picked."""
+def _size_bits(network: Network, bits: dict[str, int], picks: dict[str, Tensor]) -> int:
+    """Weights at their bits, all other parameters at 32, and a bit for each input that a layer picks from."""
     weights = {path: network.layer(path).stored_weight.numel() for path in bits}
     rest = 32 * (_parameters(network) - sum(weights.values()))
-    picks = sum(len(keep) for keep in choice.inputs.values() if not bool(keep.all()))
-    return rest + picks + sum(bits[path] * count for path, count in weights.items())
+    index = sum(len(keep) for keep in picks.values() if not bool(keep.all()))
+    return rest + index + sum(bits[path] * count for path, count in weights.items())
