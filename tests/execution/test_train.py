@@ -308,7 +308,7 @@ def test_data_that_comes_in_batches_keeps_its_order_and_is_counted():
         ({"valid": (X, Y)}, "valid: is nothing without a metric"),
         ({"metric": Top1()}, "valid: is nothing without a metric"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else ", ".join(value),
 )
 def test_settings_that_cannot_be_are_refused_before_anything_is_done(setting, message):
     network = net()
