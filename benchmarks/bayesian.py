@@ -14,7 +14,7 @@ from microjoule.execution.augment import turns_and_shifts
 
 PAPER = "Louizos et al. 2017: error 1.0 %, 108x, 361x, on 60,000 images"
 
-EPOCHS, PRUNING, FINETUNING = 20, 25, 40
+EPOCHS, PRUNING, FINETUNING = 16, 20, 200
 
 
 class LeNet5(nn.Module):
@@ -50,7 +50,16 @@ def figures(data: Path) -> Iterator[Figure]:
     mj.train(network, train, epochs=EPOCHS, learning_rate=3e-3, optimizer="adamw", warmup=2, **settings)
     yield Figure("LeNet-5-Caffe error", _error(network, test), "%", None, f"{len(test[1])} images")
     record = mj.bayesian_prune(
-        network, train, epochs=PRUNING, strength=1.5, compression=101, finetune_epochs=FINETUNING, **settings
+        network,
+        train,
+        epochs=PRUNING,
+        strength=1.5,
+        compression=100,
+        finetune_epochs=FINETUNING,
+        finetune_learning_rate=8e-3,
+        finetune_ema=0.999,
+        guard_bits=1,
+        **settings,
     )
     shape = "-".join(str(left) for _, left in [*record.units.values(), *record.inputs.values()])
     yield Figure("after Bayesian compression, error", _error(network, test), "%", "<= 1.1", f"{PAPER}; {shape}")

@@ -8,7 +8,7 @@ from torch.testing import assert_close
 from microjoule.compression.bayesian.choose import choose
 from microjoule.compression.bayesian.normal_jeffreys import NormalJeffreysGate
 from microjoule.compression.bayesian.posterior import Posterior
-from microjoule.compression.bayesian.prune import GATES, _picks, _remove, _size_bits, bayesian_prune
+from microjoule.compression.bayesian.prune import GATES, _picks, _remove, _round, _size_bits, bayesian_prune
 from microjoule.deploy.onnx_file import export
 from microjoule.errors import SettingError
 from microjoule.execution.evaluate import evaluate
@@ -71,6 +71,17 @@ def test_the_bits_are_counted_by_hand(trained):
     assert record.compression_with_bits == pytest.approx(32 * PARAMETERS / record.size_bits)
     for path, weight in weights.items():
         assert len(weight.detach().abs().unique()) <= 8 * 2 ** (record.bits[path] - 4)
+
+
+def test_guard_bits_are_added_and_bring_weights_nearer(picking):
+    rounded = [picking[0].copy() for _ in range(3)]
+    bits = [
+        _round(network, {"hidden": 0.01}, guard)["hidden"] for network, guard in zip(rounded, (0, 2, 99), strict=True)
+    ]
+    assert bits == [bits[0], bits[0] + 2, 27]
+    weight = picking[0].layer("hidden").stored_weight
+    off = [float((network.layer("hidden").stored_weight - weight).detach().abs().max()) for network in rounded]
+    assert off[0] > 3 * off[1] > off[2]
 
 
 def test_an_index_costs_a_bit_for_each_input_of_units_that_stay(picking):
@@ -138,6 +149,7 @@ def test_the_same_seed_gives_the_same_network(trained):
         ({"strength": 0.0}, "strength: is 0"),
         ({"compression": 0.5}, "compression: is 0.5"),
         ({"epochs": 0}, "epochs: is 0"),
+        ({"guard_bits": -1}, "guard_bits: is -1"),
     ],
     ids=str,
 )

@@ -6,7 +6,7 @@ one, xi = mu^2 + sigma^2, bounds what the layer tells about its inputs:
     min over xi  KL(N(mu, sigma^2) || N(0, xi)) = 0.5 log(1 + mu^2 / sigma^2).
 
 It falls to 0 where the mean is small against the noise; such a unit tells nothing and goes. Each unit counts once: the
-authors' code multiplies a layer's part by the size of its maps and a factor of its own, which is left away here.
+published code multiplies a layer's part by the size of its maps and a factor of its own, which is left away here.
 
 Source: Dai, Zhu, Guo and Wipf 2018, Compressing Neural Networks using the Variational Information Bottleneck,
 https://arxiv.org/abs/1802.10399, section 2, equations 7 to 10.

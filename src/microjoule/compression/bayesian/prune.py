@@ -63,7 +63,9 @@ def bayesian_prune(
     finetune_epochs: int = 0,
     finetune_learning_rate: float = 4e-3,
     teacher: Network | Teacher | None = None,
+    finetune_ema: float | None = None,
     round_weights: bool = True,
+    guard_bits: int = 0,
     batch_size: int = 100,
     augment: Augment | None = None,
     seed: int = 0,
@@ -84,8 +86,10 @@ def bayesian_prune(
             removes what the method's own threshold tells.
         finetune_epochs: of training without gates, after the removal and before the rounding.
         finetune_learning_rate: its peak.
+        finetune_ema: the decay of its moving average of the weights, as `train` takes it.
         teacher: whom the fine-tuning learns from; the network as it was before, if None.
         round_weights: with "normal_jeffreys", round weights to the bits that their posterior leaves.
+        guard_bits: how many more bits each weight keeps, for accuracy; `compression_with_bits` counts them.
         batch_size: samples a batch.
         augment: changes each batch at random.
         seed: of the training.
@@ -99,7 +103,7 @@ def bayesian_prune(
         SettingError: for an unknown method, or a value that cannot be.
     """
     started, original = time.perf_counter(), network.copy() if teacher is None else teacher
-    samples = _check(method, batches(data), strength, compression)
+    samples = _check(method, batches(data), strength, compression, guard_bits)
     before = _parameters(network)
     settings: dict[str, Any] = {"data": data, "batch_size": batch_size, "augment": augment, "seed": seed}
     settings |= {"optimizer": "adamw", "weight_decay": 0.0}
@@ -111,8 +115,8 @@ def bayesian_prune(
     variances = _remove(network, posterior, choice, picks)
     if finetune_epochs:
         settings |= {"epochs": finetune_epochs, "learning_rate": finetune_learning_rate}
-        train(network, warmup=1, teacher=original, **settings)
-    bits = _round(network, variances) if round_weights else {}
+        train(network, warmup=1, teacher=original, ema=finetune_ema, **settings)
+    bits = _round(network, variances, guard_bits) if round_weights else {}
     told: dict[str, Any] = {"method": method, "epochs": epochs, "strength": strength, "seed": seed}
     told |= {"parameters_before": before, "data": batches(data).name, "seconds": time.perf_counter() - started}
     told |= {"bits": bits, "size_bits": _size_bits(network, bits, picks)}
@@ -121,7 +125,7 @@ def bayesian_prune(
     return record
 
 
-def _check(method: str, data: Batches, strength: float, compression: float | None) -> int:
+def _check(method: str, data: Batches, strength: float, compression: float | None, guard_bits: int) -> int:
     """How many samples there are, if all settings can be."""
     if method not in GATES:
         raise SettingError("method", f"is {method!r}", remedy=f"choose {', '.join(GATES)}")
@@ -129,6 +133,8 @@ def _check(method: str, data: Batches, strength: float, compression: float | Non
         raise SettingError("strength", f"is {strength}", remedy="give more than 0")
     if compression is not None and not compression >= 1:
         raise SettingError("compression", f"is {compression}", remedy="give 1 or more: how many times fewer parameters")
+    if guard_bits < 0:
+        raise SettingError("guard_bits", f"is {guard_bits}", remedy="give 0 or more")
     if data.samples is None:
         raise SettingError("data", "does not tell its number of samples", remedy="give (inputs, targets) or a dataset")
     return data.samples
@@ -234,13 +240,13 @@ def _shrink(network: Network, choice: Choice, picks: dict[str, Tensor]) -> None:
 
 
 @torch.no_grad()
-def _round(network: Network, variances: dict[str, float]) -> dict[str, int]:
-    """Round weights to the bits that their variance leaves; returns the bits of a weight."""
+def _round(network: Network, variances: dict[str, float], guard_bits: int) -> dict[str, int]:
+    """Round weights to the bits that their variance leaves, and some more; returns the bits of a weight."""
     bits = {}
     for path, variance in variances.items():
         layer = network.layer(path)
         weight = layer.stored_weight.detach()
-        significant = significant_bits(variance, float(weight.abs().max()))
+        significant = min(23, significant_bits(variance, float(weight.abs().max())) + guard_bits)
         set_weight(layer, round_to_bits(weight, significant))
         bits[path] = significant + SIGN_AND_EXPONENT
     return bits
