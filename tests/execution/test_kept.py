@@ -4,7 +4,7 @@ from torch import nn
 
 import microjoule as mj
 from microjoule.errors import FileError
-from microjoule.execution.kept import Fitted, Kept, fingerprint
+from microjoule.execution.kept import Fitted, Kept, KeptTensors, fingerprint
 
 LAYER = Fitted(torch.tensor([[1, -2]], dtype=torch.int32), torch.tensor([0.1]), 0.1 + 0.2, 1 / 3)
 
@@ -61,3 +61,27 @@ def test_the_fingerprint_tells_networks_and_settings_apart():
     with torch.no_grad():
         same.layers[0].stored_weight[0, 0] += 1e-6
     assert fingerprint(same, {"seed": 0}) != first
+
+
+def test_tensors_of_a_part_come_back_bit_for_bit(tmp_path):
+    tensors = {"a/scale": torch.tensor(1 / 3), "b": torch.arange(6, dtype=torch.int32).reshape(2, 3).T}
+    KeptTensors(tmp_path / "run", "a").write("block", tensors)
+    back = KeptTensors(tmp_path / "run", "a").read("block")
+    assert back.keys() == tensors.keys()
+    assert all(torch.equal(back[name], tensors[name]) for name in tensors)
+    assert KeptTensors(tmp_path / "run", "a").read("other") is None
+
+
+def test_without_a_folder_no_part_is_kept():
+    kept = KeptTensors(None, "a")
+    kept.write("block", {"a": torch.zeros(1)})
+    assert kept.read("block") is None
+
+
+def test_a_damaged_part_and_another_runs_folder_are_named(tmp_path):
+    KeptTensors(tmp_path, "a").write("x", {"a": torch.zeros(1)})
+    (tmp_path / "x.safetensors").write_bytes(b"half")
+    with pytest.raises(FileError, match=r"x\.safetensors.*damaged"):
+        KeptTensors(tmp_path, "a").read("x")
+    with pytest.raises(FileError, match="another run"):
+        KeptTensors(tmp_path, "b")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import load, save
 from torch import Tensor
 
 from microjoule.errors import FileError
@@ -84,6 +84,46 @@ class Kept:
     def _file(self, layer: str) -> Path:
         assert self.folder is not None
         return self.folder / f"{layer}.safetensors"
+
+
+class KeptTensors:
+    """The finished parts of one run as named tensors: in a folder, or nowhere.
+
+    Args:
+        folder: where they are; None keeps nothing. It is made if its parent is there.
+        run: what tells this run from others, from `fingerprint`.
+
+    Raises:
+        FileError: if the folder holds the work of another run, or cannot be made.
+    """
+
+    def __init__(self, folder: Path | None, run: str) -> None:
+        self.folder = folder
+        if folder is not None:
+            claim(folder, run)
+
+    def read(self, part: str) -> dict[str, Tensor] | None:
+        """The tensors of a part that was finished already, or None.
+
+        Raises:
+            FileError: if its file is damaged.
+        """
+        if self.folder is None or not self._file(part).exists():
+            return None
+        try:
+            return load(self._file(part).read_bytes())
+        except (SafetensorError, ValueError) as error:
+            raise FileError(str(self._file(part)), f"is damaged ({error})", remedy="delete it") from error
+
+    def write(self, part: str, tensors: Mapping[str, Tensor]) -> None:
+        """Keep a part."""
+        if self.folder is not None:
+            held = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
+            write_atomically(self._file(part), save(held))
+
+    def _file(self, part: str) -> Path:
+        assert self.folder is not None
+        return self.folder / f"{part}.safetensors"
 
 
 def claim(folder: Path, run: str) -> None:

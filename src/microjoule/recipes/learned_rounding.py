@@ -138,8 +138,8 @@ def qdrop(
         iterations: for each block.
         drop: the probability that an activation is not quantized while learning.
         seed: of every draw.
-        folder: keeps each layer that `gptq` rounds as soon as it is done; the same call then goes on where it was
-            interrupted. Blocks are learned anew.
+        folder: keeps each layer and each block as soon as it is done; the same call then goes on where it was
+            interrupted.
 
     Returns:
         A new network with quantizers, frozen; its history says what was done.
@@ -148,7 +148,8 @@ def qdrop(
     def rounding(result: Network, inputs: Any) -> None:
         exact = result.copy()
         compensating.gptq(result, inputs, ridge=FIRM, seed=seed, folder=folder)
-        dropping.qdrop(result, inputs, iterations=iterations, drop=drop, exact=exact, seed=seed)
+        blocks = None if folder is None else Path(folder) / "blocks"
+        dropping.qdrop(result, inputs, iterations=iterations, drop=drop, exact=exact, seed=seed, folder=blocks)
 
     wanted = _Wanted("qdrop", find_target(target), weights, activations, layers or {}, input_range, seed, True)  # noqa: FBT003
     return _rounded(network, data, rounding, wanted)

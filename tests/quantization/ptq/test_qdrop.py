@@ -1,14 +1,17 @@
 """QDrop: its equations by hand; what it learns is nearer to floating point, and is held for good."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 from torch import nn, tensor
 from torch.testing import assert_close
 
 import microjoule as mj
-from microjoule.errors import GraphError, SettingError
+from microjoule.errors import FileError, GraphError, SettingError
 from microjoule.execution.run import unquantized
 from microjoule.numerics.ranges import mse
+from microjoule.quantization.ptq import qdrop
 from microjoule.quantization.ptq.qdrop import dropped, learned_quantize, round_through
 
 
@@ -102,6 +105,32 @@ def test_the_same_seed_gives_the_same_network(example):
     for copy in copies:
         mj.qdrop(copy, x, iterations=20, seed=4)
     assert torch.equal(copies[0](x), copies[1](x))
+
+
+@pytest.mark.parametrize("blocks", [1, 2, 3])
+def test_an_interrupted_run_learns_no_block_again_and_ends_in_the_same(example, blocks, tmp_path, monkeypatch):
+    network, x = example
+    whole, parts, learned = network.copy(), [network.copy(), network.copy()], []
+    mj.qdrop(whole, x, iterations=10, seed=4)
+    learn = qdrop._learn
+
+    def counted(part, *rest):
+        if len(learned) == blocks:
+            raise KeyboardInterrupt
+        learned.append(part.block.layers)
+        learn(part, *rest)
+
+    monkeypatch.setattr(qdrop, "_learn", counted)
+    with pytest.raises(KeyboardInterrupt) if blocks < 3 else nullcontext():
+        mj.qdrop(parts[0], x, iterations=10, seed=4, folder=tmp_path / "run")
+    learned_before, blocks = list(learned), 3
+    mj.qdrop(parts[1], x, iterations=10, seed=4, folder=tmp_path / "run")
+    assert len(learned) == len(set(learned)) == 3
+    assert learned[: len(learned_before)] == learned_before
+    pairs = zip(whole.state_dict().items(), parts[1].state_dict().items(), strict=True)
+    assert all(name == other and torch.equal(a, b) for (name, a), (other, b) in pairs)
+    with pytest.raises(FileError, match="another run"):
+        mj.qdrop(network.copy(), x, iterations=11, seed=4, folder=tmp_path / "run")
 
 
 @pytest.mark.parametrize(

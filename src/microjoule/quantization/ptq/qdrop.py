@@ -16,7 +16,8 @@ al. 2021, BRECQ, https://arxiv.org/abs/2102.05426, equation 10.
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,6 +25,7 @@ from torch import Tensor, nn
 
 from microjoule.errors import GraphError, SettingError
 from microjoule.execution.batches import batches, first
+from microjoule.execution.kept import KeptTensors, fingerprint
 from microjoule.execution.reconstruct_blocks import BlockData, reconstruct_blocks
 from microjoule.graph.blocks import blocks
 from microjoule.graph.network import Network
@@ -116,10 +118,20 @@ class _Rounding:
         self.quantizer.held = (self.below + h).clamp(self.low, self.high) * self.scale
         return h
 
-    def finish(self) -> None:
-        """Hold the integers for good."""
+    def finish(self) -> dict[str, Tensor]:
+        """Hold the integers for good; returns what was learned, by names that `restore` takes."""
         integers = self.below + (rectified_sigmoid(self.v.detach()) >= 0.5)
         self.quantizer.hold(integers.clamp(self.low, self.high) + self.zero_point)
+        assert self.quantizer.integers is not None
+        found = {f"{self.layer.path}/integers": self.quantizer.integers}
+        return found if self.layer.bias is None else found | {f"{self.layer.path}/bias": self.layer.bias}
+
+    def restore(self, known: Mapping[str, Tensor]) -> None:
+        """Take what was learned before."""
+        self.quantizer.hold(known[f"{self.layer.path}/integers"].to(self.below.device))
+        if self.layer.bias is not None:
+            with torch.no_grad():
+                self.layer.bias.copy_(known[f"{self.layer.path}/bias"])
 
 
 class _Scale:
@@ -136,10 +148,15 @@ class _Scale:
         """What the quantizer is to give."""
         return dropped(learned_quantize(x, self.logarithm.exp(), self.low, self.high), x, share, generator)
 
-    def finish(self) -> None:
-        """Set what was learned."""
+    def finish(self) -> Tensor:
+        """Set what was learned, and return it: ()."""
         scale = self.logarithm.detach().exp()
-        self.quantizer.set_affine(Affine(self.affine.scheme, scale, self.affine.zero_point))
+        self.restore(scale)
+        return scale
+
+    def restore(self, scale: Tensor) -> None:
+        """Take what was learned before."""
+        self.quantizer.set_affine(Affine(self.affine.scheme, scale.to(self.logarithm.device), self.affine.zero_point))
 
 
 @contextlib.contextmanager
@@ -172,6 +189,7 @@ def qdrop(
     exact: Network | None = None,
     samples: int | None = None,
     seed: int = 0,
+    folder: str | Path | None = None,
 ) -> Reconstructed:
     """Learn roundings, activation scales and biases block by block, in place.
 
@@ -187,6 +205,7 @@ def qdrop(
             which is right if no method before this one fitted biases.
         samples: how many samples to use; None for all.
         seed: of the batches and of what is dropped.
+        folder: keeps each block as soon as it is learned; the same call then goes on where it was interrupted.
 
     Returns:
         Each block's error before and after.
@@ -195,6 +214,7 @@ def qdrop(
         GraphError: if no weight is quantized, or the network is no chain of blocks.
         SettingError: for less than one iteration, or a probability outside 0 to 1.
         DataError: if the data is empty, not finite, or does not fit.
+        FileError: if the folder holds the work of another run, or cannot be written.
     """
     if iterations < 1:
         raise SettingError("iterations", f"is {iterations}", remedy="give at least 1")
@@ -212,11 +232,22 @@ def qdrop(
     reached = {path for block in chain for path in block.layers}
     chosen = {layer.path: layer for layer in network.layers if layer.path in reached and _can_learn(network, layer)}
 
+    run = {"iterations": iterations, "drop": drop, "seed": seed, "data": found.name, "samples": samples}
+    kept = KeptTensors(None if folder is None else Path(folder), fingerprint(network, run))
+
     def train(part: BlockData) -> None:
         roundings = [_Rounding(chosen[path]) for path in part.block.layers if path in chosen]
         scales = [_Scale(quantizer) for quantizer in _own_quantizers(network, part)]
-        generator = torch.Generator().manual_seed(seed)
-        _learn(part, roundings, scales, weights[part.block], (iterations, drop, generator))
+        known = kept.read(part.block.exit.name)
+        if known is None:
+            generator = torch.Generator().manual_seed(seed)
+            _learn(part, roundings, scales, weights[part.block], (iterations, drop, generator))
+            kept.write(part.block.exit.name, _finished(roundings, scales))
+            return
+        for rounding in roundings:
+            rounding.restore(known)
+        for number, scale in enumerate(scales):
+            scale.restore(known[f"{number}/scale"])
 
     done, count = reconstruct_blocks(network, ideal, found, train)
     layers = tuple(LayerReconstructed(one.layer, one.error_before, one.error_after, one.seconds) for one in done)
@@ -249,7 +280,7 @@ def _learn(
     information: Tensor | None,
     how: tuple[int, float, torch.Generator],
 ) -> None:
-    """Adam on V, scales and biases of one block, then everything set for good."""
+    """Adam on V, scales and biases of one block."""
     iterations, drop, generator = how
     adam = _optimizer(roundings, scales)
     unit: Tensor | None = None
@@ -268,10 +299,14 @@ def _learn(
         adam.zero_grad()
         total.backward()
         adam.step()
+
+
+def _finished(roundings: list[_Rounding], scales: list[_Scale]) -> dict[str, Tensor]:
+    """Everything set for good, and what was learned."""
+    found = {f"{number}/scale": scale.finish() for number, scale in enumerate(scales)}
     for rounding in roundings:
-        rounding.finish()
-    for scale in scales:
-        scale.finish()
+        found |= rounding.finish()
+    return found
 
 
 def _optimizer(roundings: list[_Rounding], scales: list[_Scale]) -> torch.optim.Adam:
