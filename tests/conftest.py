@@ -4,7 +4,8 @@ import os
 from collections.abc import Generator
 from pathlib import Path
 
-# Two workers share two cores; the libraries read these when they are loaded. What is set outside counts.
+# Two workers share two cores; the libraries read these when they are loaded. Fewer that are set outside count; a worker
+# has what the process that started it set here.
 THREADS = "1" if "PYTEST_XDIST_WORKER" in os.environ else "2"
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(variable, THREADS)
@@ -13,7 +14,7 @@ import pytest  # noqa: E402  the threads come first
 import torch  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
-torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+torch.set_num_threads(min(int(THREADS), int(os.environ["OMP_NUM_THREADS"])))
 
 # The machine is shared, so the time of one example says nothing.
 settings.register_profile("microjoule", deadline=None)
