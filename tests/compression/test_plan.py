@@ -65,6 +65,7 @@ def test_a_last_linear_layer_is_fitted_as_well_as_can_be():
     torch.manual_seed(2)
     module = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3)).double().eval()
     x = torch.randn(300, 4, generator=torch.Generator().manual_seed(3)).double()
+    module.requires_grad_(requires_grad=False)
     network = capture(module, x[:2])
     plain, fitted = network.copy(), network.copy()
     remove_channels(plain, {"0": (1, 4)})

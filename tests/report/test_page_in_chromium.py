@@ -71,7 +71,7 @@ def head(page, name):
 
 def test_every_plot_is_drawn(page):
     plots = page.locator(".plot")
-    assert plots.count() == 13
+    assert plots.count() == 16
     for plot in plots.all():
         assert plot.locator(".main-svg").count() > 0
         assert plot.bounding_box()["width"] > 900

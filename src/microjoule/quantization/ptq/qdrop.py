@@ -27,7 +27,7 @@ from microjoule.errors import GraphError, SettingError
 from microjoule.execution.batches import batches, first
 from microjoule.execution.kept import KeptTensors, fingerprint
 from microjoule.execution.reconstruct_blocks import BlockData, reconstruct_blocks
-from microjoule.graph.blocks import blocks
+from microjoule.graph.blocks import Block, blocks
 from microjoule.graph.network import Network
 from microjoule.graph.ops import Layer
 from microjoule.graph.quantizer import Quantizer
@@ -216,15 +216,7 @@ def qdrop(
         DataError: if the data is empty, not finite, or does not fit.
         FileError: if the folder holds the work of another run, or cannot be written.
     """
-    if iterations < 1:
-        raise SettingError("iterations", f"is {iterations}", remedy="give at least 1")
-    if not 0 <= drop < 1:
-        raise SettingError("drop", f"is {drop}", remedy="give at least 0 and less than 1, such as 0.5")
-    if not any(layer.quantizer for layer in network.layers):
-        raise GraphError("network", "has no quantized weight", remedy="call mj.quantize(network, ...) first")
-    chain = blocks(network)
-    if not chain:
-        raise GraphError("network", "is no chain of blocks", remedy="use mj.adaround, which goes layer by layer")
+    chain = _chain(network, iterations, drop)
     found = batches(data, batch_size=BATCH) if samples is None else first(batches(data, batch_size=BATCH), samples)
     ideal = network.copy() if exact is None else exact
     information = channel_information(ideal, found, [block.exit for block in blocks(ideal)], seed=seed)
@@ -243,19 +235,29 @@ def qdrop(
             generator = torch.Generator().manual_seed(seed)
             _learn(part, roundings, scales, weights[part.block], (iterations, drop, generator))
             kept.write(part.block.exit.name, _finished(roundings, scales))
-            return
-        for rounding in roundings:
-            rounding.restore(known)
-        for number, scale in enumerate(scales):
-            scale.restore(known[f"{number}/scale"])
+        else:
+            _restore(roundings, scales, known)
 
     done, count = reconstruct_blocks(network, ideal, found, train)
     layers = tuple(LayerReconstructed(one.layer, one.error_before, one.error_after, one.seconds) for one in done)
     left = [layer.path for layer in network.layers if layer.path not in chosen]
     skipped = tuple(Skipped(path, "not quantized, used more than once, or in no block") for path in left)
-    record = Reconstructed("QDrop", found.name, count, seed, layers, skipped)
-    network.history.append(record)
+    network.history.append(record := Reconstructed("QDrop", found.name, count, seed, layers, skipped))
     return record
+
+
+def _chain(network: Network, iterations: int, drop: float) -> list[Block]:
+    """The blocks of a network that can be learned, with settings that there can be."""
+    if iterations < 1:
+        raise SettingError("iterations", f"is {iterations}", remedy="give at least 1")
+    if not 0 <= drop < 1:
+        raise SettingError("drop", f"is {drop}", remedy="give at least 0 and less than 1, such as 0.5")
+    if not any(layer.quantizer for layer in network.layers):
+        raise GraphError("network", "has no quantized weight", remedy="call mj.quantize(network, ...) first")
+    chain = blocks(network)
+    if not chain:
+        raise GraphError("network", "is no chain of blocks", remedy="use mj.adaround, which goes layer by layer")
+    return chain
 
 
 def _can_learn(network: Network, layer: Layer) -> bool:
@@ -307,6 +309,14 @@ def _finished(roundings: list[_Rounding], scales: list[_Scale]) -> dict[str, Ten
     for rounding in roundings:
         found |= rounding.finish()
     return found
+
+
+def _restore(roundings: list[_Rounding], scales: list[_Scale], known: Mapping[str, Tensor]) -> None:
+    """Take what `_finished` returned."""
+    for rounding in roundings:
+        rounding.restore(known)
+    for number, scale in enumerate(scales):
+        scale.restore(known[f"{number}/scale"])
 
 
 def _optimizer(roundings: list[_Rounding], scales: list[_Scale]) -> torch.optim.Adam:
