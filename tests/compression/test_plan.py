@@ -33,7 +33,7 @@ def removed(network, count=1):
 
 def error(network, original, data):
     (x,) = next(iter(data))[0]
-    return float((network(x) - original(x)).square().sum())
+    return float((network(x) - original(x)).detach().square().sum())
 
 
 @pytest.mark.parametrize("name", NETWORKS)
