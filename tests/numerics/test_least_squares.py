@@ -87,3 +87,13 @@ def test_an_input_that_never_changes_leaves_the_matrix_regular():
     second = torch.diag(tensor([3.0, 0.0, 0.0])).double()[None]
     assert (torch.linalg.eigvalsh(damped(second, 0.01)) > 0).all()
     assert (torch.linalg.eigvalsh(damped(torch.zeros(1, 3, 3).double(), 0.01)) > 0).all()
+
+
+def test_a_bias_adds_the_square_of_what_it_is_off():
+    x, y = torch.randn(2, 50, 3).double(), torch.randn(2, 50, 4).double()
+    known, weight = moments(x, y), torch.randn(2, 4, 3).double()
+    off = torch.randn(2, 4).double()
+    bias = best_bias(weight, known) + off
+    made = x @ weight.transpose(1, 2) + bias[:, None]
+    assert_close(squared_error(weight, known, bias), (made - y).square().mean(1))
+    assert_close(squared_error(weight, known, bias.flatten()), squared_error(weight, known) + off.square())

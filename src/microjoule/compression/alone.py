@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from microjoule.compression.approximations import Curve, curve, form
+from microjoule.compression.approximations import Curve, curve, usable_forms
 from microjoule.compression.cuts import cuts
 from microjoule.compression.menu import Menu, Removal
-from microjoule.compression.plan import RIDGE, reading
+from microjoule.compression.plan import RIDGE, laid_out, refit_reading
 from microjoule.compression.prices import Form
 from microjoule.graph.channels import ChannelGroup
 from microjoule.graph.edit import set_bias, set_weight
@@ -21,7 +21,7 @@ from microjoule.graph.factor import unfit
 from microjoule.graph.network import Network
 from microjoule.graph.ops import Layer
 from microjoule.graph.patches import weight_from_rows, weight_rows
-from microjoule.numerics.least_squares import Moments, best_bias, refit
+from microjoule.numerics.least_squares import Moments, best_bias
 from microjoule.numerics.low_rank import approximated
 
 LOW_RANK = "low rank"
@@ -72,8 +72,7 @@ def smaller_layers(menu: Menu, shares: Sequence[float]) -> Iterator[Smaller]:
         if layer.path not in menu.known or unfit(menu.network, layer) is not None:
             continue
         known = menu.known[layer.path]
-        forms = dict.fromkeys(form(layer, method) for method in menu.methods)
-        usable = [one for one in forms if unfit(menu.network, layer, one) is None]
+        usable = usable_forms(menu.network, layer, menu.methods)
         curves = [curve(layer, one, menu.sizes[layer.path][0], known) for one in usable]
         if float(known.output_variance.sum()) > 0:
             found = (_at(curves, layer.path, share) for share in sorted(set(shares)))
@@ -133,22 +132,10 @@ def make_smaller(network: Network, one: Smaller, known: Mapping[str, Moments]) -
             layer = network.layer(path)
             if layer.in_channels > layer.groups:
                 rows = weight_rows(layer, layer.stored_weight.detach())
-                rows = _without(rows, stays[path].columns(layer), known[path])
-                _set(network, layer, rows, known[path])
+                columns = stays[path].columns(layer)
+                fitted, _ = refit_reading(rows, known[path], columns, ridge=RIDGE)
+                _set(network, layer, laid_out(fitted, columns, rows.shape[2]), known[path])
     network.recompile()
-
-
-def _without(rows: Tensor, columns: Tensor, known: Moments) -> Tensor:
-    """Weights with zeros but for some columns, which are fitted anew.
-
-    Args:
-        rows: (groups, outputs, inputs).
-        columns: (groups, inputs that stay).
-        known: of all inputs.
-    """
-    places = columns.to(rows.device)[:, None].expand(-1, rows.shape[1], -1)
-    fitted = refit(rows.gather(2, places), reading(known, columns.to(rows.device)), ridge=RIDGE)
-    return fitted.new_zeros(rows.shape).scatter(2, places, fitted)
 
 
 def _set(network: Network, layer: Layer, rows: Tensor, known: Moments) -> None:

@@ -46,8 +46,8 @@ class Curve:
 
 def layer_sizes(network: Network, layers: Sequence[Layer]) -> dict[str, Sizes]:
     """The sizes of layers' inputs and outputs for the network's example, by path."""
-    known = shapes(network)
-    return {layer.path: _sizes(layer, known[layer.node.all_input_nodes[0]], known[layer.node]) for layer in layers}
+    found = call_sizes(network)
+    return {layer.path: found[layer.path][0] for layer in layers}
 
 
 def call_sizes(network: Network) -> dict[str, tuple[Sizes, ...]]:
@@ -71,6 +71,18 @@ def _sizes(layer: Layer, read: Shape, given: Shape) -> Sizes:
 def form(layer: Layer, method: Method) -> Method:
     """The form that a layer takes: where its kernel has one tap, all forms of two factors are the same, `output`."""
     return "output" if layer.stored_weight.shape[2:].numel() == 1 else method
+
+
+def usable_forms(network: Network, layer: Layer, methods: Sequence[Method]) -> list[Method]:
+    """The forms that a layer can have, each once.
+
+    Args:
+        network: the network that the layer is in.
+        layer: one that is not `unfit` for all of them.
+        methods: what is asked for.
+    """
+    forms = dict.fromkeys(form(layer, method) for method in methods)
+    return [one for one in forms if unfit(network, layer, one) is None]
 
 
 def curve(layer: Layer, method: Method, sizes: Sizes, known: Moments | None = None) -> Curve:
@@ -120,10 +132,8 @@ def approximations(
     sizes = layer_sizes(network, chosen)
     found: dict[str, dict[Method, Curve]] = {}
     for layer in chosen:
-        forms = dict.fromkeys(form(layer, method) for method in methods)
         found[layer.path] = {
             one: curve(layer, one, sizes[layer.path], None if known is None else known[layer.path])
-            for one in forms
-            if unfit(network, layer, one) is None
+            for one in usable_forms(network, layer, methods)
         }
     return found

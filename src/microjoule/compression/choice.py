@@ -78,16 +78,16 @@ def _pruned(menu: Menu, budget: float) -> tuple[dict[str, int], tuple[float, flo
             best, lower = found, middle
         else:
             upper = middle
-    return best.counts, (best.loss, best.greedy_loss)
+    return best.counts, (best.loss, greedy.solve(best.problem).loss)
 
 
 @dataclass(frozen=True, slots=True)
 class _Pruned:
-    """A solution, and what it really costs."""
+    """A problem's solution, and what it really costs."""
 
+    problem: Problem
     counts: dict[str, int]
     loss: float
-    greedy_loss: float
     cost: float
 
 
@@ -96,7 +96,7 @@ def _solved(menu: Menu, problem: Problem) -> _Pruned:
     pairs = zip(problem.groups, found.picked, strict=True)
     counts = {group.name: int(group.options[picked].name) for group, picked in pairs}
     removed = {name: menu.removed(name, count) for name, count in counts.items() if count}
-    return _Pruned(counts, found.loss, greedy.solve(problem).loss, menu.cost(Plan(removed)))
+    return _Pruned(problem, counts, found.loss, menu.cost(Plan(removed)))
 
 
 def _groups(menu: Menu) -> tuple[Group, ...]:

@@ -17,7 +17,8 @@ from torch import Tensor
 from microjoule.compression.approximations import Sizes, form, layer_sizes
 from microjoule.errors import SettingError
 from microjoule.execution.batches import Batches, batches, first, sample_count
-from microjoule.execution.moments import ROWS, input_moments
+from microjoule.execution.moments import input_moments
+from microjoule.execution.reconstruct import ROWS
 from microjoule.graph.factor import replace_by_factors, unfit
 from microjoule.graph.network import Network
 from microjoule.graph.ops import Layer

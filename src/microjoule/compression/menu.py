@@ -7,12 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from microjoule.compression.approximations import Sizes, call_sizes, form
+from microjoule.compression.approximations import Sizes, call_sizes, usable_forms
 from microjoule.compression.cuts import Cut, cuts
 from microjoule.compression.plan import Plan
 from microjoule.compression.prices import Currency, Form, works
 from microjoule.compression.readers import readers, reading_layers
-from microjoule.execution.moments import ROWS, input_moments
+from microjoule.execution.moments import input_moments
+from microjoule.execution.reconstruct import ROWS
 from microjoule.graph.channels import ChannelGroup, channel_groups
 from microjoule.graph.factor import unfit
 from microjoule.graph.network import Network
@@ -107,9 +108,7 @@ class Menu:
             return
         weight, second, total = self._left(layer, cut)
         limit, shape = self.layer_cost(path, cut), tuple(weight.shape)
-        for method in dict.fromkeys(form(layer, one) for one in self.methods):
-            if unfit(self.network, layer, method) is not None:
-                continue
+        for method in usable_forms(self.network, layer, self.methods):
             lost = (errors(weight, method, second) / total).tolist() if total > 0 else []
             full = full_rank(shape, method)
             for rank in range(1, full, max(1, full // LEVELS)):

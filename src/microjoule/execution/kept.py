@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load, save
+from safetensors.torch import save
 from torch import Tensor
 
 from microjoule.errors import FileError
@@ -39,55 +39,8 @@ class Fitted:
     weight: Tensor | None = None
 
 
-class Kept:
-    """The fitted layers of one run: in a folder, or nowhere.
-
-    Args:
-        folder: where they are; None keeps nothing. It is made if its parent is there.
-        run: what tells this run from others, from `fingerprint`.
-
-    Raises:
-        FileError: if the folder holds the work of another run, or cannot be made.
-    """
-
-    def __init__(self, folder: Path | None, run: str) -> None:
-        self.folder = folder
-        if folder is None:
-            return
-        claim(folder, run)
-
-    def read(self, layer: str) -> Fitted | None:
-        """A layer that was fitted already, or None.
-
-        Raises:
-            FileError: if its file is damaged.
-        """
-        if self.folder is None or not self._file(layer).exists():
-            return None
-        try:
-            with safe_open(self._file(layer), "pt") as file:
-                found: dict[str, Any] = {name: float(value) for name, value in file.metadata().items()}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-                return Fitted(**{"integers": None, **found, **tensors})
-        except (SafetensorError, ValueError, TypeError) as error:
-            raise FileError(str(self._file(layer)), f"is damaged ({error})", remedy="delete it") from error
-
-    def write(self, layer: str, fitted: Fitted) -> None:
-        """Keep a layer."""
-        if self.folder is None:
-            return
-        named = {name: getattr(fitted, name) for name in ("integers", "bias", "scale", "zero_point", "weight")}
-        tensors = {name: tensor.contiguous().cpu() for name, tensor in named.items() if tensor is not None}
-        errors = {"error_before": repr(fitted.error_before), "error_after": repr(fitted.error_after)}
-        write_atomically(self._file(layer), save(tensors, metadata=errors))
-
-    def _file(self, layer: str) -> Path:
-        assert self.folder is not None
-        return self.folder / f"{layer}.safetensors"
-
-
-class KeptTensors:
-    """The finished parts of one run as named tensors: in a folder, or nowhere.
+class _Files:
+    """Files of one run, one a part: in a folder, or nowhere.
 
     Args:
         folder: where they are; None keeps nothing. It is made if its parent is there.
@@ -102,8 +55,8 @@ class KeptTensors:
         if folder is not None:
             claim(folder, run)
 
-    def read(self, part: str) -> dict[str, Tensor] | None:
-        """The tensors of a part that was finished already, or None.
+    def _read(self, part: str) -> tuple[dict[str, Tensor], dict[str, str]] | None:
+        """A part's tensors and texts, or None if it is not there.
 
         Raises:
             FileError: if its file is damaged.
@@ -111,19 +64,65 @@ class KeptTensors:
         if self.folder is None or not self._file(part).exists():
             return None
         try:
-            return load(self._file(part).read_bytes())
-        except (SafetensorError, ValueError) as error:
-            raise FileError(str(self._file(part)), f"is damaged ({error})", remedy="delete it") from error
+            with safe_open(self._file(part), "pt") as file:
+                return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+        except SafetensorError as error:
+            raise self._damaged(part, error) from error
 
-    def write(self, part: str, tensors: Mapping[str, Tensor]) -> None:
-        """Keep a part."""
+    def _write(self, part: str, tensors: Mapping[str, Tensor], texts: dict[str, str] | None = None) -> None:
         if self.folder is not None:
             held = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
-            write_atomically(self._file(part), save(held))
+            write_atomically(self._file(part), save(held, metadata=texts))
+
+    def _damaged(self, part: str, error: Exception) -> FileError:
+        return FileError(str(self._file(part)), f"is damaged ({error})", remedy="delete it")
 
     def _file(self, part: str) -> Path:
         assert self.folder is not None
         return self.folder / f"{part}.safetensors"
+
+
+class Kept(_Files):
+    """The fitted layers of one run; see `_Files`."""
+
+    def read(self, layer: str) -> Fitted | None:
+        """A layer that was fitted already, or None.
+
+        Raises:
+            FileError: if its file is damaged.
+        """
+        known = self._read(layer)
+        if known is None:
+            return None
+        tensors, texts = known
+        try:
+            errors: dict[str, Any] = {name: float(value) for name, value in texts.items()}
+            return Fitted(**{"integers": None, **errors, **tensors})
+        except (ValueError, TypeError) as error:
+            raise self._damaged(layer, error) from error
+
+    def write(self, layer: str, fitted: Fitted) -> None:
+        """Keep a layer."""
+        named = {name: getattr(fitted, name) for name in ("integers", "bias", "scale", "zero_point", "weight")}
+        errors = {"error_before": repr(fitted.error_before), "error_after": repr(fitted.error_after)}
+        self._write(layer, {name: tensor for name, tensor in named.items() if tensor is not None}, errors)
+
+
+class KeptTensors(_Files):
+    """The finished parts of one run as named tensors; see `_Files`."""
+
+    def read(self, part: str) -> dict[str, Tensor] | None:
+        """The tensors of a part that was finished already, or None.
+
+        Raises:
+            FileError: if its file is damaged.
+        """
+        known = self._read(part)
+        return None if known is None else known[0]
+
+    def write(self, part: str, tensors: Mapping[str, Tensor]) -> None:
+        """Keep a part."""
+        self._write(part, tensors)
 
 
 def claim(folder: Path, run: str) -> None:

@@ -14,17 +14,12 @@ from torch.fx import Node
 
 from microjoule.execution.batches import batches, first, in_parts, sample_count
 from microjoule.execution.progress import track
+from microjoule.execution.reconstruct import PART, ROWS
 from microjoule.execution.run import visit
 from microjoule.graph.network import Network
 from microjoule.graph.ops import Layer
 from microjoule.graph.patches import input_rows, output_rows, output_sizes, sample_positions
 from microjoule.numerics.least_squares import Moments, RunningMoments
-
-ROWS = 2**14
-"""Places of a layer's output that are looked at, over all samples."""
-
-PART = 2**20
-"""Values of the network's inputs that run at a time."""
 
 
 def input_moments(

@@ -70,6 +70,11 @@ class Network:
         """Its convolutions and linear layers, in order, each once."""
         return layers(self.module)
 
+    @property
+    def parameter_count(self) -> int:
+        """How many numbers its parameters hold, shared ones once."""
+        return sum(parameter.numel() for parameter in self.module.parameters())
+
     def layer(self, path: str) -> Layer:
         """The layer at a path.
 
@@ -145,8 +150,7 @@ class Network:
 
     def __repr__(self) -> str:
         """A line that says what it is."""
-        parameters = sum(p.numel() for p in self.module.parameters())
-        return f"Network({len(self.graph.nodes)} nodes, {len(self.layers)} layers, {parameters:,} parameters)"
+        return f"Network({len(self.graph.nodes)} nodes, {len(self.layers)} layers, {self.parameter_count:,} parameters)"
 
 
 def unknown_layer(path: str, known: list[str]) -> GraphError:

@@ -40,7 +40,7 @@ def remove_channels(network: Network, removed: Mapping[str, Collection[int]]) ->
     groups, classes = groups_of(trace)
     numbers = _numbers(groups, classes, removed)
     left = Left(trace, numbers)
-    before = sum(parameter.numel() for parameter in network.module.parameters())
+    before = network.parameter_count
     widths = {path: layer.out_channels for path, layer in trace.layers.items()}
     smaller = [(node, smaller_arguments(left, node)) for node in network.graph.nodes]
     stays = {place: left.places(value) for place, value in trace.places.items() if left.axis(value) is not None}
@@ -62,7 +62,7 @@ def remove_channels(network: Network, removed: Mapping[str, Collection[int]]) ->
         units={name: (size, rest) for name, (size, rest) in units.items() if rest < size},
         channels={path: (widths[path], rest) for path, rest in widths_after.items() if rest < widths[path]},
         parameters_before=before,
-        parameters_after=sum(parameter.numel() for parameter in network.module.parameters()),
+        parameters_after=network.parameter_count,
     )
     network.history.append(record)
     return record

@@ -130,15 +130,17 @@ DEAD_SHARE = 1e-6
 """An input whose mean square is less than this share of the others' counts as having it; it hardly matters then."""
 
 
-def squared_error(weight: Tensor, known: Moments) -> Tensor:
-    """E (y - W x)^2 of each centred output, (groups, outputs).
+def squared_error(weight: Tensor, known: Moments, bias: Tensor | None = None) -> Tensor:
+    """E (y - W x - b)^2 of each output, (groups, outputs).
 
     Args:
         weight: (groups, outputs, inputs).
         known: of the inputs and outputs.
+        bias: (groups * outputs,) or (groups, outputs); None for the best one.
     """
     w = weight.double()
-    return known.output_variance + ((w @ known.second - 2 * known.cross) * w).sum(2)
+    left = known.output_variance + ((w @ known.second - 2 * known.cross) * w).sum(2)
+    return left if bias is None else left + (best_bias(w, known) - bias.double().reshape(left.shape)).square()
 
 
 def best_bias(weight: Tensor, known: Moments) -> Tensor:

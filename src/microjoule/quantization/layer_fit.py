@@ -94,10 +94,7 @@ class Problem:
             integers: (groups, out, in), in steps.
             bias: (out,).
         """
-        weight = integers * self.scale
-        left = squared_error(weight, self.known)
-        if bias is not None:
-            left = left + (best_bias(weight, self.known) - bias.double().reshape(left.shape)).square()
+        left = squared_error(integers * self.scale, self.known, bias)
         return (left.sum() / self.known.output_variance.sum().clamp(min=torch.finfo(torch.float64).tiny)).item()
 
     def solved(self, integers: Tensor, bias: Tensor | None = None) -> Fitted:

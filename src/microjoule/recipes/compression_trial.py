@@ -263,10 +263,10 @@ def _parsed(text: str, task: str, folder: Path | None) -> Scored | str:
 def _layers(menu: Menu, plan: Plan) -> list[LayerCompressed]:
     """What is left of each layer that changed."""
     found = []
-    whole = cuts(menu.network, (), {})
+    whole, stays = cuts(menu.network, (), {}), cuts(menu.network, menu.groups, plan.removed)
     for layer in menu.network.layers:
         path = layer.path
-        cut, form = cuts(menu.network, menu.groups, plan.removed)[path], plan.forms.get(path)
+        cut, form = stays[path], plan.forms.get(path)
         if cut.whole and form is None:
             continue
         ranks = () if form is None else tuple(one[0] for one in factor_shapes(cut.shape(layer), *form)[:-1])

@@ -48,7 +48,7 @@ def choose_within(posterior: Posterior, compression: float) -> Choice:
     the parameters that they cost over their share of their group's signal: the greedy rule for a knapsack. Both change
     with what goes, so a few units go at a time. If not even one unit a group is few enough, one a group stays.
     """
-    wanted = sum(p.numel() for p in posterior.network.module.parameters()) / compression
+    wanted = posterior.network.parameter_count / compression
     scores = {name: _score(gate) for name, gate in posterior.gates.items()}
     choice = choose(posterior, math.inf)
     while parameters_left(posterior, choice) > wanted:
@@ -127,7 +127,7 @@ def sizes_of(posterior: Posterior, choice: Choice) -> dict[str, float]:
 
 def parameters_left(posterior: Posterior, choice: Choice) -> int:
     """How many parameters the network has with what stays."""
-    total = sum(p.numel() for p in posterior.network.module.parameters())
+    total = posterior.network.parameter_count
     for layer in posterior.layers.values():
         total -= layer.stored_weight.numel() - _weights_left(posterior, choice, layer)
         total -= 0 if layer.bias is None else layer.out_channels - _kept(posterior, choice, layer, "out")

@@ -13,9 +13,9 @@ https://arxiv.org/abs/1802.10399, section 2, equations 7 to 10.
 """
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from microjoule.compression.bayesian.gate import Gate
+from microjoule.compression.bayesian.gate import NormalGate
 
 FIRST_LOG_VARIANCE = -6.0
 """Of a factor of 1: noise of 5 %."""
@@ -50,7 +50,7 @@ def noise_ratio(mean: Tensor, log_variance: Tensor) -> Tensor:
     return log_variance - (mean.square() + NEVER).log()
 
 
-class BottleneckGate(Gate):
+class BottleneckGate(NormalGate):
     """Factors with normal posteriors.
 
     Args:
@@ -58,18 +58,7 @@ class BottleneckGate(Gate):
     """
 
     def __init__(self, units: int) -> None:
-        super().__init__()
-        self.mean = nn.Parameter(torch.ones(units))
-        self.log_variance = nn.Parameter(torch.full((units,), FIRST_LOG_VARIANCE))
-
-    def draw(self, samples: int) -> Tensor:
-        """(samples, units): mu + sigma e with e from N(0, 1)."""
-        noise = torch.randn(samples, *self.mean.shape, device=self.mean.device)
-        return self.mean + (0.5 * self.log_variance).exp() * noise
-
-    def fixed(self) -> Tensor:
-        """(units,): the means."""
-        return self.mean
+        super().__init__(units, FIRST_LOG_VARIANCE)
 
     def divergence(self) -> Tensor:
         """(units,)."""

@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from microjoule.compression.bayesian.gate import Gate
+from microjoule.compression.bayesian.gate import NormalGate
 
 K1, K2, K3 = 0.63576, 1.87320, 1.48695
 """Fitted to the exact divergence in Molchanov et al. 2017, equation 14."""
@@ -147,7 +147,7 @@ def _rounded(values: Tensor, exponents: Tensor, significant: int) -> Tensor:
 # What learns ----------------------------------------------------------------------------------------------------------
 
 
-class NormalJeffreysGate(Gate):
+class NormalJeffreysGate(NormalGate):
     """Factors with normal posteriors.
 
     Args:
@@ -155,18 +155,7 @@ class NormalJeffreysGate(Gate):
     """
 
     def __init__(self, units: int) -> None:
-        super().__init__()
-        self.mean = nn.Parameter(torch.ones(units))
-        self.log_variance = nn.Parameter(torch.full((units,), FIRST_LOG_ALPHA))
-
-    def draw(self, samples: int) -> Tensor:
-        """(samples, units): m + sqrt(v) e with e from N(0, 1)."""
-        noise = torch.randn(samples, *self.mean.shape, device=self.mean.device)
-        return self.mean + (0.5 * self.log_variance).exp() * noise
-
-    def fixed(self) -> Tensor:
-        """(units,): the means."""
-        return self.mean
+        super().__init__(units, FIRST_LOG_ALPHA)
 
     def divergence(self) -> Tensor:
         """(units,)."""

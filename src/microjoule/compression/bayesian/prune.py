@@ -104,7 +104,7 @@ def bayesian_prune(
     """
     started, original = time.perf_counter(), network.copy() if teacher is None else teacher
     samples = _check(method, batches(data), strength, compression, guard_bits)
-    before = _parameters(network)
+    before = network.parameter_count
     settings: dict[str, Any] = {"data": data, "batch_size": batch_size, "augment": augment, "seed": seed}
     settings |= {"optimizer": "adamw", "weight_decay": 0.0}
     posterior = _learned(
@@ -145,13 +145,9 @@ def _record(network: Network, choice: Choice, told: dict[str, Any]) -> BayesianP
         threshold=choice.threshold,
         units={name: (len(keep), int(keep.sum())) for name, keep in choice.units.items()},
         inputs={path: (len(keep), int(keep.sum())) for path, keep in choice.inputs.items()},
-        parameters_after=_parameters(network),
+        parameters_after=network.parameter_count,
         **told,
     )
-
-
-def _parameters(network: Network) -> int:
-    return sum(parameter.numel() for parameter in network.module.parameters())
 
 
 def _learned(network: Network, method: str, weight: float, settings: dict[str, Any]) -> Posterior:
@@ -255,6 +251,6 @@ def _round(network: Network, variances: dict[str, float], guard_bits: int) -> di
 def _size_bits(network: Network, bits: dict[str, int], picks: dict[str, Tensor]) -> int:
     """Weights at their bits, all other parameters at 32, and a bit for each input that a layer picks from."""
     weights = {path: network.layer(path).stored_weight.numel() for path in bits}
-    rest = 32 * (_parameters(network) - sum(weights.values()))
+    rest = 32 * (network.parameter_count - sum(weights.values()))
     index = sum(len(keep) for keep in picks.values() if not bool(keep.all()))
     return rest + index + sum(bits[path] * count for path, count in weights.items())
