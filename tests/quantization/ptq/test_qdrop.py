@@ -107,7 +107,7 @@ def test_the_same_seed_gives_the_same_network(example):
     assert torch.equal(copies[0](x), copies[1](x))
 
 
-class Stopped(Exception):
+class StoppedError(Exception):
     """Ends a run in its middle."""
 
 
@@ -120,12 +120,12 @@ def test_an_interrupted_run_learns_no_block_again_and_ends_in_the_same(example, 
 
     def counted(part, *rest):
         if len(learned) == blocks:
-            raise Stopped
+            raise StoppedError
         learned.append(part.block.layers)
         learn(part, *rest)
 
     monkeypatch.setattr(qdrop, "_learn", counted)
-    with pytest.raises(Stopped) if blocks < 3 else nullcontext():
+    with pytest.raises(StoppedError) if blocks < 3 else nullcontext():
         mj.qdrop(parts[0], x, iterations=10, seed=4, folder=tmp_path / "run")
     learned_before, blocks = list(learned), 3
     mj.qdrop(parts[1], x, iterations=10, seed=4, folder=tmp_path / "run")
