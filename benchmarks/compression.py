@@ -1,4 +1,7 @@
-"""Half the work in one shot: accuracy at 25 % and 50 % fewer multiply-accumulates, against AIMET and torch-pruning."""
+"""Networks made smaller in one shot, at 25 % and 50 % fewer multiply-accumulates, against AIMET and torch-pruning.
+
+What `compression_cifar10`, `compression_imagenet` and `compression_by_aimet` have in common.
+"""
 
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,7 +12,7 @@ from typing import Any
 import microjoule as mj
 from benchmarks import aimet_recipe
 from benchmarks.against_aimet import AIMET, MORE, NEEDS
-from benchmarks.compression_cases import NAMES, RESNET20, Case, case
+from benchmarks.compression_cases import RESNET20, Case, case
 from benchmarks.compression_plot import Point, draw
 from benchmarks.environment import ROOT, environment, run_module
 from benchmarks.figure import Figure
@@ -28,7 +31,8 @@ TORCH_PRUNING = "torch-pruning==1.6.1"
 RUNS, RANGED = 200, 48
 """Timed runs, and images for the ranges of int8."""
 
-PLOT = ROOT / "benchmarks" / "results" / "compression.html"
+PLOTS = ROOT / "build" / "benchmarks"
+"""Where plots go: they are made anew with each run, and not kept with the project."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,23 +55,23 @@ class Outcome:
         return f"{self.tool} {self.accuracy:.2f} with {self.left:.1%} of the MACs"
 
 
-def figures(data: Path) -> Iterator[Figure]:
+def figures_of(names: Sequence[str], data: Path, plot: str) -> Iterator[Figure]:
     """Network by network and share by share; the plot is written at the end.
 
     Args:
+        names: of the networks.
         data: a folder of the layout that the zoo reads.
+        plot: the name of its file, among `PLOTS`.
     """
     points: list[Point] = []
     with tempfile.TemporaryDirectory(prefix="microjoule-") as place:
         folder = Path(place)
         python = environment(folder / "torch_pruning", (TORCH_PRUNING,), ("numpy",))
-        for name in NAMES:
+        for name in names:
             given = case(name, data)
             others = by_torch_pruning(python, name, data, folder)
             yield from _network(given, others, folder, points)
-        python = environment(folder / "aimet", (AIMET,), (*NEEDS, *MORE))
-        yield from by_aimet(python, data, folder)
-    draw(points, PLOT)
+    draw(points, PLOTS / plot)
 
 
 def ours(given: Case, share: float) -> mj.Network:
@@ -193,21 +197,21 @@ def best(outcomes: Iterable[dict[str, Any]]) -> Outcome:
     return max(each, key=lambda outcome: outcome.accuracy)
 
 
-def by_aimet(python: Path, data: Path, folder: Path) -> Iterator[Figure]:
+def by_aimet(data: Path) -> Iterator[Figure]:
     """What aimet-torch itself makes of ResNet-20, for comparison with the recipe.
 
     Args:
-        python: of its environment.
         data: a folder of the layout that the zoo reads.
-        folder: for its results.
     """
-    for scheme in SCHEMES[:2]:
-        for share in SHARES:
-            result = folder / f"aimet-{scheme}-{share}.json"
-            words = (RESNET20, scheme, str(share), "--data", str(data), "--result", str(result))
-            found = run_module(
-                python, "benchmarks.aimet_compression_run", words, result, place=f"{AIMET} on {RESNET20}"
-            )
-            (one,) = found["outcomes"]
-            told = f"{one['left']:.1%} of the MACs"
-            yield Figure(f"{RESNET20}, {share:.0%} by {AIMET} itself, {scheme}", one["accuracy"], "%", None, told)
+    with tempfile.TemporaryDirectory(prefix="microjoule-") as place:
+        folder = Path(place)
+        python = environment(folder / "aimet", (AIMET,), (*NEEDS, *MORE))
+        for scheme in SCHEMES[:2]:
+            for share in SHARES:
+                result = folder / f"aimet-{scheme}-{share}.json"
+                words = (RESNET20, scheme, str(share), "--data", str(data), "--result", str(result))
+                run, told = "benchmarks.aimet_compression_run", f"{AIMET} on {RESNET20}"
+                found = run_module(python, run, words, result, place=told)
+                (one,) = found["outcomes"]
+                told = f"{one['left']:.1%} of the MACs"
+                yield Figure(f"{RESNET20}, {share:.0%} by {AIMET} itself, {scheme}", one["accuracy"], "%", None, told)

@@ -55,4 +55,4 @@ def draw(points: Sequence[Point], path: Path) -> None:
             figure.add_trace(go.Scatter(x=[x for _, _, x in line], y=ys, **marks, showlegend=row == 1), row=row, col=2)
     figure.update_layout(height=380 * max(1, len(names)), title="One shot, nothing trained")
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, figure.to_html(include_plotlyjs="cdn").encode())
+    write_atomically(path, figure.to_html(include_plotlyjs=True).encode())

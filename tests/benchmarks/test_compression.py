@@ -12,7 +12,7 @@ from torch import nn
 import microjoule as mj
 from benchmarks import compression
 from benchmarks.alone import Images
-from benchmarks.compression import Outcome, best, by_aimet, by_torch_pruning, compared, figures, ours
+from benchmarks.compression import Outcome, best, by_aimet, by_torch_pruning, compared, figures_of, ours
 from benchmarks.compression_cases import Case
 from benchmarks.subjects import Subject
 
@@ -62,7 +62,8 @@ def test_torch_pruning_runs_for_all_shares(tools, tmp_path):
 
 def test_aimet_runs_by_itself_on_the_smallest_network(tools, tmp_path, monkeypatch):
     monkeypatch.setattr(json, "loads", lambda text: {"outcomes": WRITTEN[:1]})
-    found = list(by_aimet(Path("python"), tmp_path, tmp_path))
+    monkeypatch.setattr(compression, "environment", lambda *_: Path("python"))
+    found = list(by_aimet(tmp_path))
     assert [figure.value for figure in found] == [60.0] * 4
     assert [command[3:6] for command in tools] == [
         ["resnet20_cifar10", scheme, share] for scheme in ("svd", "pruning") for share in ("0.75", "0.5")
@@ -96,21 +97,19 @@ def test_ours_is_one_call_on_what_a_recipe_may_look_at(given, monkeypatch):
 
 
 def test_the_whole_tells_points_and_latencies_and_draws(given, monkeypatch, tmp_path):
-    monkeypatch.setattr(compression, "NAMES", ("small",))
     monkeypatch.setattr(
         compression, "measure_together", lambda paths, runs: [SimpleNamespace(latency_low_ms=2.0) for _ in paths]
     )
-    monkeypatch.setattr(compression, "PLOT", tmp_path / "plot.html")
+    monkeypatch.setattr(compression, "PLOTS", tmp_path)
     monkeypatch.setattr(compression, "case", lambda name, data: given)
     monkeypatch.setattr(compression, "environment", lambda *_: Path("python"))
-    monkeypatch.setattr(compression, "by_aimet", lambda *_: iter(()))
     other = Outcome("torch-pruning", 50.0, 0.5)
     monkeypatch.setattr(compression, "by_torch_pruning", lambda *_: {0.75: other, 0.5: other})
     monkeypatch.setattr(compression, "ours", lambda given, share: given.given.network.copy())
-    found = {figure.name: figure for figure in figures(tmp_path)}
+    found = {figure.name: figure for figure in figures_of(("small",), tmp_path, "plot.html")}
     assert found["small before"].value == 100.0
     assert found["small, 50% of the MACs, above torch-pruning"].value == 50.0
     assert found["small, 50% of the MACs, left"].met is False, "nothing was removed"
     assert found["small, original, FP32 latency"].value == 1.0
     assert sum(name.endswith("int8 latency") for name in found) == 5
-    assert "AIMET's recipe 50%, int8" in (tmp_path / "plot.html").read_text().encode().decode("unicode_escape")
+    assert "recipe 50%, int8" in (tmp_path / "plot.html").read_text()

@@ -1,0 +1,57 @@
+"""The whole chain on ResNet-20: pruned, in low-rank forms, in 8 bits, against the original; run by ONNX Runtime."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+import microjoule as mj
+from benchmarks.compression_cases import RESNET20, case
+from benchmarks.figure import Figure
+from benchmarks.subjects import score
+from microjoule.deploy.measure import measure_together
+
+SHARE = 0.5
+"""Of the multiply-accumulates, to keep."""
+
+RUNS = 600
+
+VERIFIED = 100
+"""Images on which simulated and deployed are compared, layer by layer."""
+
+
+def figures(data: Path) -> Iterator[Figure]:
+    """Accuracy, bytes, multiply-accumulates, energy and latency, each against the original's."""
+    given = case(RESNET20, data)
+    subject, labelled = given.given, (given.images.inputs, given.images.labels)
+    small = mj.recipes.svd_prune_int8(
+        subject.network, labelled, subject.metric, macs=SHARE, input_range=subject.input_range
+    )
+    before, after = (score(network, subject, batch_size=100) for network in (subject.network, small))
+    told = f"{after:.2f} against {before:.2f} %, {len(subject.labelled)} images"
+    yield Figure(f"{RESNET20} half the MACs, W8A8, below FP32", before - after, "points", None, told)
+    plain = subject.network.copy()
+    mj.fold_batch_norms(plain)
+    both = [mj.costs(network) for network in (plain, small)]
+    yield _ratio("MACs", [one.macs for one in both], "MACs")
+    yield _ratio("energy, estimated", [one.energy_pj / 1e6 for one in both], "uJ")
+    with tempfile.TemporaryDirectory(prefix="microjoule-") as place:
+        paths = [Path(place) / "fp32.onnx", Path(place) / "int8.onnx"]
+        for network, path in zip((plain, small), paths, strict=True):
+            mj.export(network, path)
+        measured = measure_together(paths, runs=RUNS)
+        yield _ratio("file", [one.size_bytes for one in measured], "bytes")
+        yield _ratio("latency", [one.latency_low_ms for one in measured], "ms")
+        images = torch.stack([subject.labelled[index][0] for index in range(VERIFIED)])
+        departures = [one.first_departure for one in mj.verify(small, paths[1], images)]
+    told = f"{len(departures)} runtimes, {VERIFIED} images, layer by layer"
+    yield Figure(
+        "runtimes that depart from the simulation", sum(one is not None for one in departures), "", "== 0", told
+    )
+
+
+def _ratio(name: str, values: list[float], unit: str) -> Figure:
+    """What is left of the original's."""
+    before, after = values
+    return Figure(f"{RESNET20} {name}", after / before, "x", "< 1", f"{after:,.4g} against {before:,.4g} {unit}")
