@@ -4,7 +4,8 @@ import pytest
 
 
 @pytest.mark.parametrize(
-    "name", ["inspect", "quantize", "evaluate", "export", "verify", "measure", "report", "quickstart", "compress"]
+    "name",
+    ["inspect", "quantize", "evaluate", "export", "verify", "measure", "report", "quickstart", "compress", "tradeoff"],
 )
 def test_every_command_explains_itself_with_an_example(command, name):
     code, out, _ = command(name, "--help")

@@ -3,7 +3,8 @@ from dataclasses import replace
 from microjoule.records.compressed import Factorized, LayerFactorized
 from microjoule.records.pruned import ChannelsRemoved
 from microjoule.records.skipped import Skipped
-from microjoule.report.compression import compressed_table, factorized
+from microjoule.report import units
+from microjoule.report.compression import compressed_table, factorized, sensitivity_table
 from microjoule.report.history import history
 from tests.report import samples
 
@@ -87,3 +88,32 @@ def test_each_layer_that_changed_is_a_row():
         ["block.0", "32 → 24", "64", "spatial 12", "4.00 M", "1.00 M", "25.00 %"],
         ["head", "64", "1000", "output 40", "4.00 M", "2.50 M", "62.50 %"],
     ]
+
+
+def test_each_layer_alone_has_a_column_for_about_each_tenth_left():
+    record = samples.compression_sensitivity()
+    found = sensitivity_table(record)
+    assert [column.title for column in found.columns[2:]] == ["0.2", "0.3", "0.5", "0.6", "0.8"]
+    none = units.NONE
+    assert [[cell.text for cell in row] for row in found.rows] == [
+        ["stem.conv", "low rank", none, "60.00 %", none, "75.00 %", none],
+        ["head", "low rank", "78.50 %", none, none, none, none],
+        ["block.0", "channels", none, none, "70.00 %", none, "79.00 %"],
+    ]
+
+
+def test_where_two_are_near_a_tenth_the_nearer_one_is_told():
+    record = samples.compression_sensitivity()
+    first, *rest = record.rows
+    near = replace(first, kept=0.27, value=59.0)
+    for rows in ((first, near, *rest), (near, first, *rest)):
+        found = sensitivity_table(replace(record, rows=rows))
+        assert found.rows[0][3].text == "60.00 %"
+
+
+def test_where_nothing_was_measured_the_foreseen_loss_is_told():
+    record = samples.compression_sensitivity()
+    rows = tuple(replace(row, value=None) for row in record.rows)
+    found = sensitivity_table(replace(record, value=None, rows=rows, rank_correlation=None))
+    assert found.title == "Alone: foreseen loss with a share left"
+    assert found.rows[1][2].text == "0.0625"

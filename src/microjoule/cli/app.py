@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from microjoule.cli import auto, compress, deploy, evaluate, inspect, quantize, quickstart, report, schedule
+from microjoule.cli import auto, compress, deploy, evaluate, inspect, quantize, quickstart, report, schedule, tradeoff
 from microjoule.cli.names import EXIT_INTERRUPTED, EXIT_OUR_ERROR, EXIT_USER_ERROR
 from microjoule.errors import MicrojouleError
 from microjoule.records.machine import this_machine
@@ -51,6 +51,7 @@ for command in (
     inspect.inspect,
     quantize.quantize,
     auto.auto,
+    tradeoff.tradeoff,
     compress.compress,
     evaluate.evaluate,
     schedule.schedule,

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from microjoule.cli.auto import Calibration, MetricName, OnnxFile, SearchFolder, model_and_metric
+from microjoule.cli.auto import Calibration, MetricName, SearchFolder, model_and_metric
 from microjoule.cli.data import Reading, find_data
 from microjoule.cli.options import DataSource, Json, ModelSource, Normalise, Samples, Seed, Shape, Size, ZooData
 from microjoule.cli.output import finish
@@ -15,6 +15,7 @@ from microjoule.cli.seed import seed_everything
 from microjoule.deploy.onnx_file import export
 from microjoule.errors import SettingError
 from microjoule.graph.network import Network
+from microjoule.numerics.low_rank_shapes import Method
 from microjoule.recipes.compress import compress as compressed_by
 from microjoule.recipes.compress_model import SCHEMES
 from microjoule.recipes.report import report as write_report
@@ -29,9 +30,10 @@ NAMES = tuple(name.replace("_", "-") for name in SCHEMES)
 Macs = Annotated[float | None, typer.Option(metavar="SHARE", help="Of the multiply-accumulates, to keep, such as 0.5.")]
 Bytes = Annotated[float | None, typer.Option("--bytes", metavar="SHARE", help="Of the weights' bytes, to keep.")]
 Energy = Annotated[float | None, typer.Option(metavar="SHARE", help="Of the estimated energy, to keep.")]
-Scheme = Annotated[str, typer.Option(metavar="NAME", help=f"One of {', '.join(NAMES)}.")]
+SchemeName = Annotated[str, typer.Option(metavar="NAME", help=f"One of {', '.join(NAMES)}.")]
 Multiple = Annotated[int, typer.Option(metavar="N", help="Prune channels to multiples of N, as some hardware likes.")]
 CalibrationSamples = Annotated[int, typer.Option(metavar="N", help="Use the first N calibration inputs.")]
+FloatOnnxFile = Annotated[Path | None, typer.Option("--onnx", metavar="FILE", help="Write the network as ONNX, too.")]
 ReportFile = Annotated[Path | None, typer.Option(metavar="FILE", help="Write a report, too.")]
 
 
@@ -43,7 +45,7 @@ def compress(
     macs: Macs = None,
     bytes_: Bytes = None,
     energy: Energy = None,
-    scheme: Scheme = "auto",
+    scheme: SchemeName = "auto",
     multiple: Multiple = 1,
     metric: MetricName = None,
     calibration: Calibration = None,
@@ -53,7 +55,7 @@ def compress(
     calibration_samples: CalibrationSamples = 1000,
     shape: Shape = None,
     zoo_data: ZooData = None,
-    onnx: OnnxFile = None,
+    onnx: FloatOnnxFile = None,
     report: ReportFile = None,
     work_folder: SearchFolder = None,
     seed: Seed = 0,
@@ -73,9 +75,7 @@ def compress(
     microjoule quantize half.mj --data images/ --out half.int8.mj
     """
     seed_everything(seed)
-    if scheme not in NAMES:
-        raise SettingError("--scheme", f"is {scheme!r}", remedy=f"use one of {', '.join(NAMES)}")
-    methods, ways = SCHEMES[scheme.replace("-", "_")]
+    methods, ways = scheme_of(scheme)
     found, chosen = model_and_metric(model, metric, shape=shape, zoo_data=zoo_data)
     labelled = find_data(data, found, Reading(size, normalise, samples, zoo_data))
     reading = Reading(size, normalise, calibration_samples, zoo_data)
@@ -84,6 +84,17 @@ def compress(
     asked |= {"methods": methods, "samples": calibration_samples, "seed": seed, "folder": work_folder}
     result = compressed_by(found.network, labelled, chosen, calibration=inputs, **asked)
     _finish(result, {"out": out, "onnx": onnx, "report": report}, f"{STAGE} {model}", as_json=json)
+
+
+def scheme_of(name: str) -> tuple[tuple[Method, ...], tuple[float, ...]]:
+    """The low-rank forms of a scheme, and how much of the saving channels do.
+
+    Raises:
+        SettingError: for another name.
+    """
+    if name not in NAMES:
+        raise SettingError("--scheme", f"is {name!r}", remedy=f"use one of {', '.join(NAMES)}")
+    return SCHEMES[name.replace("-", "_")]
 
 
 def _finish(network: Network, paths: Mapping[str, Path | None], title: str, *, as_json: bool) -> None:

@@ -96,6 +96,30 @@ def compression_sensitivity(record: CompressionSensitivity) -> Step:
     return Step("Looked for what can be made smaller", summary, tuple(details))
 
 
+def sensitivity_table(record: CompressionSensitivity) -> Table:
+    """A row for each layer and channel group: the metric, or the foreseen loss, with about each tenth left."""
+    farthest = sorted(record.rows, key=lambda row: -abs(row.kept - round(row.kept, 1)))
+    nearest = {(row.kind, row.name, round(row.kept, 1)): row for row in farthest}
+    shares = sorted({share for *_, share in nearest})
+    titles = ("layer or group", "made smaller by", *(f"{share:g}" for share in shares))
+    rows = []
+    for kind, name in dict.fromkeys((row.kind, row.name) for row in record.rows):
+        each = (nearest.get((kind, name, share)) for share in shares)
+        rows.append((word(name), word(kind), *(MISSING if row is None else _kept(row, record) for row in each)))
+    told = "foreseen loss"
+    if record.value is not None:
+        told = f"{record.metric}, {units.score(record.value, record.unit)} before,"
+    columns = tuple(Column(title, numeric=at > 1) for at, title in enumerate(titles))
+    return Table(f"Alone: {told} with a share left", columns, tuple(rows))
+
+
+def _kept(row: OneCompressed, record: CompressionSensitivity) -> Cell:
+    """The metric where it was measured, else what was foreseen to be lost."""
+    if row.value is None:
+        return number(row.loss, units.digits(row.loss))
+    return number(row.value, units.score(row.value, record.unit))
+
+
 def _bears(row: OneCompressed, record: CompressionSensitivity) -> str:
     value = "" if row.value is None else f", {record.metric} {units.score(row.value, record.unit)}"
     return f"{units.percent(row.kept)} left: foreseen loss {units.digits(row.loss)}{value}"

@@ -5,6 +5,7 @@ from typing import Any
 from microjoule.records.decided import FrontPoint, ParetoFront
 from microjoule.report import units
 from microjoule.report.plots import Plot, finite, label, single
+from microjoule.report.tables import Column, Table, number, word
 
 
 def front_plot(record: ParetoFront) -> Plot:
@@ -29,6 +30,22 @@ def front_plot(record: ParetoFront) -> Plot:
     layout = {"xaxis": {"title": {"text": label(cost)}}, "yaxis": {"title": {"text": label(metric)}}, "height": 420}
     caption = "Each point is a network that was made for its budget and scored. Upper left is better."
     return single("front", "Accuracy against cost", caption, {"data": [*traces, floating], "layout": layout})
+
+
+def front_table(record: ParetoFront) -> Table:
+    """A row for each budget."""
+    metric = f"{record.metric}, {units.score(record.fp_value, record.unit)} before"
+    columns = (Column("budget"), Column(record.cost, numeric=True), Column(metric, numeric=True), Column(""))
+    rows = tuple(
+        (
+            word(point.budget),
+            number(point.spent, units.amount(point.spent, record.cost_unit)),
+            number(point.value, units.score(point.value, record.unit)),
+            word("" if point.on_front else "beaten by another"),
+        )
+        for point in record.points
+    )
+    return Table("Accuracy against cost", columns, rows)
 
 
 def _trace(name: str, points: list[FrontPoint], record: ParetoFront, mode: str, colour: str) -> dict[str, Any]:

@@ -1,0 +1,86 @@
+"""`microjoule tradeoff`: what a network could be without, and accuracy against cost, measured before one decides."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from microjoule.cli.auto import Calibration, MetricName, SearchFolder, model_and_metric
+from microjoule.cli.compress import CalibrationSamples, Multiple, SchemeName, scheme_of
+from microjoule.cli.data import Reading, find_data
+from microjoule.cli.options import DataSource, Json, ModelSource, Normalise, Samples, Seed, Shape, Size, ZooData
+from microjoule.cli.output import finish
+from microjoule.cli.seed import seed_everything
+from microjoule.recipes.compression_front import SHARES, compression_front
+from microjoule.recipes.compression_sensitivity import compression_sensitivity
+from microjoule.recipes.report import report as write_report
+from microjoule.report.compression import sensitivity_table
+from microjoule.report.front import front_table
+from microjoule.report.terminal import rich_table
+
+DEFAULT_REPORT = Path("tradeoff.html")
+
+Shares = Annotated[
+    list[float] | None,
+    typer.Option(
+        "--share",
+        metavar="SHARE",
+        help=f"Of the cost, to keep; give it several times.  [default: {', '.join(map(str, SHARES))}]",
+    ),
+]
+Cost = Annotated[str, typer.Option(metavar="NAME", help="What is counted: macs, bytes, energy.")]
+Sensitivity = Annotated[bool, typer.Option(help="Score each layer and channel group alone, too, which takes longer.")]
+Report = Annotated[Path, typer.Option(metavar="FILE", help="Write the report here.")]
+
+
+def tradeoff(
+    *,
+    model: ModelSource,
+    data: DataSource,
+    share: Shares = None,
+    cost: Cost = "macs",
+    sensitivity: Sensitivity = True,
+    scheme: SchemeName = "auto",
+    multiple: Multiple = 1,
+    metric: MetricName = None,
+    calibration: Calibration = None,
+    size: Size = None,
+    normalise: Normalise = None,
+    samples: Samples = None,
+    calibration_samples: CalibrationSamples = 1000,
+    shape: Shape = None,
+    zoo_data: ZooData = None,
+    report: Report = DEFAULT_REPORT,
+    work_folder: SearchFolder = None,
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Measure accuracy against cost: a compressed network for each share, and what each layer alone can be without.
+
+    Nothing is saved but the report. With --work-folder, `microjoule compress` finds a share's network there again.
+
+    \b
+    microjoule tradeoff zoo:digits_mobilenet_v2 --data zoo:digits_test --calibration zoo:digits_train --share 0.75 \
+--share 0.5 --no-sensitivity
+    microjoule tradeoff model.pt2 --data test.npz --cost energy --work-folder work --report tradeoff.html
+    """
+    seed_everything(seed)
+    methods, ways = scheme_of(scheme)
+    found, chosen = model_and_metric(model, metric, shape=shape, zoo_data=zoo_data)
+    labelled = find_data(data, found, Reading(size, normalise, samples, zoo_data))
+    reading = Reading(size, normalise, calibration_samples, zoo_data)
+    inputs = None if calibration is None else find_data(calibration, found, reading)
+    asked: dict[str, Any] = {"calibration": inputs, "samples": calibration_samples, "seed": seed}
+    records: list[Any] = []
+    tables = []
+    if sensitivity:
+        kinds = [kind for kind, wanted in (("low rank", bool(methods)), ("channels", ways != (0.0,))) if wanted]
+        place = None if work_folder is None else work_folder / "sensitivity"
+        alone = compression_sensitivity(found.network, labelled, chosen, kinds=kinds, folder=place, **asked)
+        records, tables = [alone], [rich_table(sensitivity_table(alone))]
+    asked |= {"methods": methods, "ways": ways, "multiple": multiple, "folder": work_folder}
+    front = compression_front(found.network, labelled, chosen, shares=share or SHARES, cost=cost, **asked)
+    write_report(found.network, report, title=f"tradeoff {model}")
+    finish(
+        [*records, front], *tables, rich_table(front_table(front)), f"wrote {report}", as_json=json, report=str(report)
+    )
