@@ -16,12 +16,15 @@ from benchmarks.compression_cases import RESNET20, Case, case
 from benchmarks.compression_plot import Point, draw
 from benchmarks.environment import ROOT, environment, run_module
 from benchmarks.figure import Figure
-from benchmarks.subjects import score
+from benchmarks.subjects import MOBILENET_V2, score
 from microjoule.deploy.measure import measure_together
 
 SHARES = (0.75, 0.5)
 
 SCHEMES: tuple[aimet_recipe.Scheme, ...] = ("svd", "pruning", "both")
+
+ONE_TAP = frozenset([MOBILENET_V2])
+"""Networks of which spatial SVD applies to the first layer alone: the recipe is pruning."""
 
 BETTER = ">= 3"
 """Points above AIMET's recipe."""
@@ -91,12 +94,13 @@ def _network(given: Case, others: dict[float, Outcome], folder: Path, points: li
     exact = score(subject.network, subject)
     yield Figure(f"{subject.name} before", exact, "%", None, f"{len(subject.labelled)} samples, {whole:,} MACs")
     timed = {"original": subject.network}
-    known = {scheme: aimet_recipe.scores_of(subject.network, given.images, scheme) for scheme in SCHEMES[:2]}
+    schemes = SCHEMES[1:2] if subject.name in ONE_TAP else SCHEMES
+    known = {one: aimet_recipe.scores_of(subject.network, given.images, one) for one in schemes if one != "both"}
     outcomes = [Outcome("original", exact, 1.0)]
     for share in SHARES:
         mine = ours(given, share)
         own = Outcome("microjoule", score(mine, subject), _macs(mine) / whole)
-        recipes = list(_recipes(given, known, share, whole))
+        recipes = list(_recipes(given, schemes, known, share, whole))
         best, network = max(recipes, key=lambda pair: pair[0].accuracy)
         yield from compared(subject.name, share, exact, own, [one for one, _ in recipes], others[share])
         timed |= {f"microjoule {share:.0%}": mine, f"AIMET's recipe {share:.0%}": network}
@@ -104,9 +108,11 @@ def _network(given: Case, others: dict[float, Outcome], folder: Path, points: li
     yield from _latencies(given, timed, outcomes, folder, points)
 
 
-def _recipes(given: Case, known: Any, share: float, whole: int) -> Iterator[tuple[Outcome, mj.Network]]:
+def _recipes(
+    given: Case, schemes: Sequence[aimet_recipe.Scheme], known: Any, share: float, whole: int
+) -> Iterator[tuple[Outcome, mj.Network]]:
     """What each scheme of AIMET's recipe gives."""
-    for scheme in SCHEMES:
+    for scheme in schemes:
         found = aimet_recipe.compressed(given.given.network, given.images, macs=share, scheme=scheme, known=known)
         yield Outcome(f"recipe, {scheme}", score(found, given.given), _macs(found) / whole), found
 
