@@ -14,7 +14,7 @@ from microjoule.execution.augment import turns_and_shifts
 
 PAPER = "Louizos et al. 2017: error 1.0 %, 108x, 361x, on 60,000 images"
 
-EPOCHS, PRUNING, FINETUNING = 16, 20, 200
+EPOCHS, PRUNING, FINETUNING = 60, 20, 100
 
 
 class LeNet5(nn.Module):
@@ -47,7 +47,7 @@ def figures(data: Path) -> Iterator[Figure]:
     torch.manual_seed(0)
     network = mj.capture(LeNet5().eval(), train[0][:2])
     settings: dict[str, Any] = {"augment": turns_and_shifts(), "batch_size": 100}
-    mj.train(network, train, epochs=EPOCHS, learning_rate=3e-3, optimizer="adamw", warmup=2, **settings)
+    mj.train(network, train, epochs=EPOCHS, learning_rate=3e-3, optimizer="adamw", warmup=2, ema=0.998, **settings)
     yield Figure("LeNet-5-Caffe error", _error(network, test), "%", None, f"{len(test[1])} images")
     record = mj.bayesian_prune(
         network,
