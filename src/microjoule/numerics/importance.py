@@ -64,7 +64,7 @@ def fisher(gradients: Tensor) -> Tensor:
     """The change of the loss to second order, its curvature taken from the gradients' squares: (units,), float64.
 
     Args:
-        gradients: as in `taylor`.
+        gradients: (samples, units), as `taylor` takes them.
     """
     return gradients.double().square().mean(0) / 2
 
