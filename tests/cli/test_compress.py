@@ -5,6 +5,7 @@ import json
 import pytest
 
 import microjoule as mj
+from microjoule.cli import compress as module
 
 PROGRAM = """
 import torch
@@ -54,6 +55,14 @@ def test_people_see_a_table_and_what_it_came_to(command, words, tmp_path):
     assert (tmp_path / "work" / "run.json").exists()
 
 
+def test_channels_are_chosen_by_a_criterion(command, words, monkeypatch):
+    asked, real = [], module.compressed_by
+    monkeypatch.setattr(module, "compressed_by", lambda *some, **how: asked.append(how) or real(*some, **how))
+    for criterion in ([], ["--criterion", "geometric-median"]):
+        assert command("compress", *words, "--macs", 0.5, "--scheme", "channel-pruning", *criterion)[0] == 0
+    assert [how["criterion"] for how in asked] == ["elimination", "geometric_median"]
+
+
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
@@ -61,8 +70,10 @@ def test_people_see_a_table_and_what_it_came_to(command, words, tmp_path):
         (["--macs", 0.5, "--energy", 0.5], "budget: 2 are given"),
         (["--macs", 1.5], "macs: is 1.5"),
         (["--macs", 0.5, "--scheme", "svd"], "--scheme: is 'svd'"),
+        (["--macs", 0.5, "--criterion", "size"], "--criterion: is 'size'"),
+        (["--macs", 0.5, "--criterion", "geometric_median"], "use one of elimination, lasso"),
     ],
-    ids=["no budget", "two budgets", "too much", "scheme"],
+    ids=["no budget", "two budgets", "too much", "scheme", "criterion", "its name in Python"],
 )
 def test_what_cannot_be_is_said_and_nothing_is_written(command, words, tmp_path, asked, message):
     code, _, err = command("compress", *words, *asked)

@@ -75,8 +75,9 @@ def test_the_way_that_the_callback_likes_best_is_taken(model, tmp_path):
         ({"macs": 0.5, "eval_callback": lambda _: "good"}, "eval_callback: gives a str, and no number"),
         ({"macs": 0.5, "eval_callback": lambda _: torch.ones(2)}, "eval_callback: gives a Tensor, and no number"),
         ({"macs": 0.5, "eval_callback": lambda _: float("nan")}, "eval_callback: gives nan"),
+        ({"macs": 0.5, "criterion": "size"}, "criterion: is 'size'"),
     ],
-    ids=["scheme", "no budget", "text", "several numbers", "nan"],
+    ids=["scheme", "no budget", "text", "several numbers", "nan", "criterion"],
 )
 def test_bad_input_is_refused(model, settings, message):
     given = {"eval_callback": lambda _: 1.0, "data": X, **settings}

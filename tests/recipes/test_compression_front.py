@@ -28,7 +28,7 @@ def labelled(network):
 
 
 def test_each_point_is_the_network_that_compress_makes(network, labelled):
-    metric, given = mj.zoo.metric("top1"), {"ways": (0.0, 1.0)}
+    metric, given = mj.zoo.metric("top1"), {"ways": (0.0, 1.0), "criterion": "matching"}
     record = mj.recipes.compression_front(network, labelled, metric, shares=(0.75, 0.3), **given)
     macs = 6 * 16 + 16 * 16 + 16 * 4
     assert [point.budget for point in record.points] == ["0.3", "0.75"]
@@ -106,5 +106,7 @@ def test_another_cost_and_data_without_labels_are_refused(network, labelled):
     metric = mj.zoo.metric("top1")
     with pytest.raises(SettingError, match="cost: is 'watts'"):
         mj.recipes.compression_front(network, labelled, metric, cost="watts")
+    with pytest.raises(SettingError, match="criterion: is 'size'"):
+        mj.recipes.compression_front(network, labelled, metric, criterion="size")
     with pytest.raises(DataError, match="has no targets"):
         mj.recipes.compression_front(network, X, metric, shares=(0.5,))

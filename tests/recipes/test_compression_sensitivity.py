@@ -76,6 +76,15 @@ def test_without_a_metric_nothing_is_scored(network):
     assert (record.metric, record.value, record.samples, record.rank_correlation) == ("", None, 0, None)
 
 
+def test_the_criterion_chooses_the_channels(network):
+    first, other = (mj.compression_sensitivity(network, X, shares=(0.5,), criterion=c) for c in ("elimination", "norm"))
+    losses = [[row.loss for row in record.rows if row.kind == "channels"] for record in (first, other)]
+    assert all(loss < more for loss, more in zip(*losses, strict=True))
+    assert [row for row in first.rows if row.kind != "channels"] == [
+        row for row in other.rows if row.kind != "channels"
+    ]
+
+
 def test_processes_give_the_same(network, labelled):
     given = {"shares": (0.5,), "kinds": ("channels",)}
     one, two = (mj.compression_sensitivity(network, labelled, Closeness(), n_jobs=n, **given) for n in (1, 2))
@@ -94,6 +103,8 @@ def test_it_goes_on_where_it_stopped(network, labelled, tmp_path, monkeypatch):
     assert [row for row in more.rows if row.left == 8] == list(first.rows)
     with pytest.raises(FileError, match="another run: its seed differs"):
         mj.compression_sensitivity(network, labelled, Closeness(), shares=(0.5,), seed=1, **given)
+    with pytest.raises(FileError, match="another run: its criterion differs"):
+        mj.compression_sensitivity(network, labelled, Closeness(), shares=(0.5,), criterion="norm", **given)
     next(tmp_path.glob("0_channels_8-*.json")).write_text("{}")
     with pytest.raises(FileError, match="'0 channels: 8' that is no result"):
         mj.compression_sensitivity(network, labelled, Closeness(), shares=(0.5,), **given)
@@ -106,8 +117,9 @@ def test_it_goes_on_where_it_stopped(network, labelled, tmp_path, monkeypatch):
         ({"shares": (1.0,)}, "shares: is"),
         ({"kinds": ("weights",)}, "kinds: is .*\n.*low rank, channels"),
         ({"kinds": ()}, "kinds: is"),
+        ({"criterion": "size"}, "criterion: is 'size'"),
     ],
-    ids=["no share", "all", "kind", "no kind"],
+    ids=["no share", "all", "kind", "no kind", "criterion"],
 )
 def test_bad_input_is_refused(network, labelled, settings, message):
     with pytest.raises(SettingError, match=message):

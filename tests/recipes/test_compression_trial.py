@@ -6,7 +6,7 @@ from torch import nn
 
 import microjoule as mj
 from microjoule.compression.prices import currency
-from microjoule.errors import SettingError
+from microjoule.errors import FileError, SettingError
 from microjoule.execution.batches import batches
 from microjoule.recipes.compression_trial import WHOLE, How, Score, Scored, by_metric, find_trial
 from microjoule.records.measured import Evaluated
@@ -35,8 +35,9 @@ def trial(network, values, **how):
         ({"ways": (-0.1,)}, "ways: is"),
         ({"ways": (0.5,), "methods": ()}, "ways: need low-rank forms"),
         ({"multiple": 0}, "multiple: is 0"),
+        ({"criterion": "size"}, "criterion: is 'size'"),
     ],
-    ids=["no way", "above 1", "below 0", "needs forms", "no multiple"],
+    ids=["no way", "above 1", "below 0", "needs forms", "no multiple", "no criterion"],
 )
 def test_ways_that_there_are_not_are_refused(how, message):
     with pytest.raises(SettingError, match=message):
@@ -96,3 +97,16 @@ def test_what_cannot_be_kept_in_any_way_is_refused(network):
     with pytest.raises(SettingError, match=r"budget: of 0.01 of the cost cannot be kept in any way\n.*pruned to"):
         one.check(0.01)
     one.check(0.5)
+
+
+def test_networks_of_another_criterion_are_other_results(network, tmp_path):
+    first = trial(network, (90, 80), ways=(1.0,), folder=tmp_path)
+    assert first.run([0.5])["0.5 1.0"].value == 80
+    with pytest.raises(FileError):
+        trial(network, (90, 70), ways=(1.0,), folder=tmp_path, criterion="norm").run([0.5])
+    assert trial(network, (), ways=(1.0,), folder=tmp_path).run([0.5])["0.5 1.0"].value == 80
+
+
+def test_the_criterion_chooses_the_channels(network):
+    found = {one: trial(network, (), criterion=one).menu.removals["0"].order for one in ("elimination", "norm")}
+    assert found["elimination"] != found["norm"]

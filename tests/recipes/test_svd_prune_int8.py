@@ -73,5 +73,7 @@ def test_fewer_bits_are_rounded_by_a_fit(network, labelled, tmp_path):
 def test_bad_input_is_refused(network, labelled):
     with pytest.raises(SettingError, match=r"rounding: is 'nearest'\n.*data_free, gptq, adaround"):
         svd_prune_int8(network, labelled, mj.zoo.metric("top1"), rounding="nearest")
+    with pytest.raises(SettingError, match="criterion: is 'size'"):
+        svd_prune_int8(network, labelled, mj.zoo.metric("top1"), criterion="size")
     with pytest.raises(SettingError, match="budget: 2 are given"):
         svd_prune_int8(network, labelled, mj.zoo.metric("top1"), macs=0.5, size=0.5)

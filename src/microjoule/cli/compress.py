@@ -12,6 +12,7 @@ from microjoule.cli.options import DataSource, Json, ModelSource, Normalise, Sam
 from microjoule.cli.output import finish
 from microjoule.cli.quantize import Out
 from microjoule.cli.seed import seed_everything
+from microjoule.compression.criteria import CRITERIA
 from microjoule.deploy.onnx_file import export
 from microjoule.errors import SettingError
 from microjoule.graph.network import Network
@@ -27,11 +28,16 @@ STAGE = "compressed"
 
 NAMES = tuple(name.replace("_", "-") for name in SCHEMES)
 
+CRITERION_NAMES = tuple(name.replace("_", "-") for name in CRITERIA)
+
 Macs = Annotated[float | None, typer.Option(metavar="SHARE", help="Of the multiply-accumulates, to keep, such as 0.5.")]
 Bytes = Annotated[float | None, typer.Option("--bytes", metavar="SHARE", help="Of the weights' bytes, to keep.")]
 Energy = Annotated[float | None, typer.Option(metavar="SHARE", help="Of the estimated energy, to keep.")]
 SchemeName = Annotated[str, typer.Option(metavar="NAME", help=f"One of {', '.join(NAMES)}.")]
 Multiple = Annotated[int, typer.Option(metavar="N", help="Prune channels to multiples of N, as some hardware likes.")]
+Criterion = Annotated[
+    str, typer.Option(metavar="NAME", help=f"By which channels are chosen: {', '.join(CRITERION_NAMES)}.")
+]
 CalibrationSamples = Annotated[int, typer.Option(metavar="N", help="Use the first N calibration inputs.")]
 FloatOnnxFile = Annotated[Path | None, typer.Option("--onnx", metavar="FILE", help="Write the network as ONNX, too.")]
 ReportFile = Annotated[Path | None, typer.Option(metavar="FILE", help="Write a report, too.")]
@@ -47,6 +53,7 @@ def compress(
     energy: Energy = None,
     scheme: SchemeName = "auto",
     multiple: Multiple = 1,
+    criterion: Criterion = CRITERION_NAMES[0],
     metric: MetricName = None,
     calibration: Calibration = None,
     size: Size = None,
@@ -71,6 +78,7 @@ def compress(
     microjoule compress zoo:digits_mobilenet_v2 --data zoo:digits_test --calibration zoo:digits_train --macs 0.5 \
 --out half.mj
     microjoule compress model.pt2 --data test.npz --macs 0.5 --multiple 8 --report half.html --out half.mj
+    microjoule compress model.pt2 --data test.npz --macs 0.5 --scheme channel-pruning --criterion lasso --out half.mj
     microjoule compress model.pt2 --data test.npz --bytes 0.3 --scheme low-rank --onnx small.onnx --out small.mj
     microjoule quantize half.mj --data images/ --out half.int8.mj
     """
@@ -81,7 +89,13 @@ def compress(
     reading = Reading(size, normalise, calibration_samples, zoo_data)
     inputs = None if calibration is None else find_data(calibration, found, reading)
     asked: dict[str, Any] = {"macs": macs, "size": bytes_, "energy": energy, "multiple": multiple, "ways": ways}
-    asked |= {"methods": methods, "samples": calibration_samples, "seed": seed, "folder": work_folder}
+    asked |= {
+        "criterion": criterion_of(criterion),
+        "methods": methods,
+        "samples": calibration_samples,
+        "seed": seed,
+        "folder": work_folder,
+    }
     result = compressed_by(found.network, labelled, chosen, calibration=inputs, **asked)
     _finish(result, {"out": out, "onnx": onnx, "report": report}, f"{STAGE} {model}", as_json=json)
 
@@ -95,6 +109,17 @@ def scheme_of(name: str) -> tuple[tuple[Method, ...], tuple[float, ...]]:
     if name not in NAMES:
         raise SettingError("--scheme", f"is {name!r}", remedy=f"use one of {', '.join(NAMES)}")
     return SCHEMES[name.replace("-", "_")]
+
+
+def criterion_of(name: str) -> str:
+    """What a criterion is called in Python.
+
+    Raises:
+        SettingError: if there is none of that name.
+    """
+    if name not in CRITERION_NAMES:
+        raise SettingError("--criterion", f"is {name!r}", remedy=f"use one of {', '.join(CRITERION_NAMES)}")
+    return name.replace("-", "_")
 
 
 def _finish(network: Network, paths: Mapping[str, Path | None], title: str, *, as_json: bool) -> None:

@@ -6,7 +6,15 @@ from typing import Annotated, Any
 import typer
 
 from microjoule.cli.auto import Calibration, MetricName, SearchFolder, model_and_metric
-from microjoule.cli.compress import CalibrationSamples, Multiple, SchemeName, scheme_of
+from microjoule.cli.compress import (
+    CRITERION_NAMES,
+    CalibrationSamples,
+    Criterion,
+    Multiple,
+    SchemeName,
+    criterion_of,
+    scheme_of,
+)
 from microjoule.cli.data import Reading, find_data
 from microjoule.cli.options import DataSource, Json, ModelSource, Normalise, Samples, Seed, Shape, Size, ZooData
 from microjoule.cli.output import finish
@@ -42,6 +50,7 @@ def tradeoff(
     sensitivity: Sensitivity = True,
     scheme: SchemeName = "auto",
     multiple: Multiple = 1,
+    criterion: Criterion = CRITERION_NAMES[0],
     metric: MetricName = None,
     calibration: Calibration = None,
     size: Size = None,
@@ -71,6 +80,7 @@ def tradeoff(
     reading = Reading(size, normalise, calibration_samples, zoo_data)
     inputs = None if calibration is None else find_data(calibration, found, reading)
     asked: dict[str, Any] = {"calibration": inputs, "samples": calibration_samples, "seed": seed}
+    asked |= {"criterion": criterion_of(criterion)}
     records: list[Any] = []
     tables = []
     if sensitivity:

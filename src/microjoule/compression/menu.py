@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from microjoule.compression.approximations import Sizes, call_sizes, usable_forms
+from microjoule.compression.criteria import CRITERIA, check_criterion, gates_for, order_by
 from microjoule.compression.cuts import Cut, cuts
 from microjoule.compression.plan import Plan
 from microjoule.compression.prices import Currency, Form, works
@@ -136,6 +137,7 @@ def find_menu(
     seed: int = 0,
     methods: Sequence[Method] = METHODS,
     multiple: int = 1,
+    criterion: str = CRITERIA[0],
 ) -> Menu:
     """Look at what layers read, and in which order channels had best go.
 
@@ -148,12 +150,18 @@ def find_menu(
         seed: of the places.
         methods: the low-rank forms that are offered; none for pruning alone.
         multiple: widths that channels are pruned to are multiples of this.
+        criterion: by which channels are chosen, one of `CRITERIA`.
+
+    Raises:
+        SettingError: for a criterion that there is not, or that cannot be used on this network.
     """
+    check_criterion(criterion)
+    gates = gates_for(criterion, network, data, samples=samples)
     known = input_moments(network, data, reading_layers(network), samples=samples, rows=rows, seed=seed)
     removals = {}
     for group in channel_groups(network).groups:
         problems = readers(network, group, known)
         if problems:
-            order, losses = eliminate(problems)
+            order, losses = eliminate(problems, order_by(criterion, network, group, problems, gates))
             removals[group.name] = Removal(group, tuple(order), tuple(losses.tolist()))
     return Menu(network, removals, known, call_sizes(network), currency, tuple(methods), multiple)

@@ -58,7 +58,7 @@ def visit(network: Network, inputs: tuple[Any, ...], nodes: Collection[Node], vi
     """
     moved = to_device(inputs, network.device)
     try:
-        _check_count(network, moved)
+        check_count(network, moved)
         with torch.no_grad():
             _Visiting(network, nodes, visitor).run(*moved)
     except MicrojouleError:
@@ -82,7 +82,7 @@ def outputs_and_values(
     """
     values: dict[Node, Tensor] = {}
     try:
-        _check_count(network, inputs)
+        check_count(network, inputs)
         if not nodes:
             return network(*inputs), values
         return _Visiting(network, nodes, values.__setitem__).run(*inputs), values
@@ -107,8 +107,12 @@ def outputs(network: Network, data: Batches) -> Iterator[tuple[Any, Any]]:
         yield run(network, inputs), targets
 
 
-def _check_count(network: Network, inputs: tuple[Any, ...]) -> None:
-    """An interpreter would leave out inputs that no placeholder takes."""
+def check_count(network: Network, inputs: tuple[Any, ...]) -> None:
+    """See that no input is left over: an interpreter would leave out those that no placeholder takes.
+
+    Raises:
+        ValueError: if there are more tensors than the network takes.
+    """
     given, taken = len([t for t in pytree.tree_leaves(inputs) if isinstance(t, Tensor)]), len(network.example.tensors)
     if given > taken:
         raise ValueError(f"takes {taken} tensors, got {given}")

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from microjoule.compression.criteria import CRITERIA
 from microjoule.compression.menu import METHODS
 from microjoule.compression.prices import Currency, currency
 from microjoule.errors import SettingError
@@ -27,6 +28,7 @@ def compress(
     calibration: Any = None,
     methods: Sequence[Method] = METHODS,
     multiple: int = 1,
+    criterion: str = CRITERIA[0],
     ways: Sequence[float] = WAYS,
     samples: int = 1000,
     seed: int = 0,
@@ -48,6 +50,8 @@ def compress(
             `data`, without labels: scores are a little too good then.
         methods: the low-rank forms that may be used; none to prune alone.
         multiple: channels are pruned to multiples of this, as some hardware likes; 1 for any number.
+        criterion: by which channels are chosen: "elimination" (by what the readers would lose), "lasso", "matching",
+            "norm", "taylor", "fisher", "geometric_median" or "redundancy"; what is left is fitted in the same way.
         ways: how much of the saving channels do, from 0 (none) to 1 (all), each of which is tried.
         samples: how many calibration inputs are used, the first ones.
         seed: of the places that are looked at.
@@ -58,18 +62,20 @@ def compress(
         A new network, really smaller; its history ends with the record `Compressed`.
 
     Raises:
-        SettingError: unless exactly one budget is given, or for one that cannot be kept.
+        SettingError: unless exactly one budget is given, or for one that cannot be kept; for a criterion that there is
+            not, or that needs scores of classes where the network gives none.
         DataError: if the data has no targets, is empty, or does not fit.
         FileError: if the folder holds the work of another run, or cannot be written.
     """
     started = time.perf_counter()
     paid, share = budget_of(macs=macs, size=size, energy=energy)
-    how = How(tuple(methods), tuple(ways), multiple, seed, None if folder is None else Path(folder))
+    how = How(tuple(methods), tuple(ways), multiple, seed, None if folder is None else Path(folder), criterion)
     source = batches(data)
     inputs = first(source if calibration is None else batches(calibration), samples)
     trial = find_trial(network, inputs, by_metric(source, metric), paid, how)
     result = trial.best(share, trial.run([share]))
-    settings = {"macs": macs, "size": size, "energy": energy, "multiple": multiple, "samples": samples}
+    settings: dict[str, Any] = {"macs": macs, "size": size, "energy": energy, "multiple": multiple, "samples": samples}
+    settings |= {"criterion": criterion}
     result.history.insert(len(network.history), run_record("compress", settings, seed, started))
     return result
 

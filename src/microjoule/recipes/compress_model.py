@@ -10,6 +10,7 @@ from torch import nn
 from torch.fx import GraphModule
 
 from microjoule.capture.export import capture
+from microjoule.compression.criteria import CRITERIA
 from microjoule.compression.menu import METHODS
 from microjoule.errors import SettingError
 from microjoule.execution.batches import batches, first
@@ -38,6 +39,7 @@ def compress_model(
     size: float | None = None,
     energy: float | None = None,
     multiple: int = 1,
+    criterion: str = CRITERIA[0],
     samples: int = 1000,
     seed: int = 0,
     folder: str | Path | None = None,
@@ -54,6 +56,7 @@ def compress_model(
         size: the share of the weights' bytes to keep.
         energy: the share of the energy to keep, by the table of `mj.costs`.
         multiple: channels are pruned to multiples of this, as some hardware likes; 1 for any number.
+        criterion: by which channels are chosen, as in `mj.compress`.
         samples: how many inputs are used, the first ones.
         seed: of the places that are looked at.
         folder: keeps each way's score and each fitted layer; the same call goes on where it was interrupted.
@@ -71,7 +74,7 @@ def compress_model(
     if scheme not in SCHEMES:
         raise SettingError("scheme", f"is {scheme!r}", remedy=f"use one of {', '.join(SCHEMES)}")
     paid, share = budget_of(macs=macs, size=size, energy=energy)
-    how = How(*SCHEMES[scheme], multiple, seed, None if folder is None else Path(folder))
+    how = How(*SCHEMES[scheme], multiple, seed, None if folder is None else Path(folder), criterion)
     inputs = first(batches(data), samples)
     trial = find_trial(capture(model, example_inputs), inputs, by_callback(eval_callback), paid, how)
     return trial.best(share, trial.run([share])).module

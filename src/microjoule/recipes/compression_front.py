@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from microjoule.compression.criteria import CRITERIA
 from microjoule.compression.menu import METHODS
 from microjoule.compression.prices import currency
 from microjoule.errors import SettingError
@@ -29,6 +30,7 @@ def compression_front(
     calibration: Any = None,
     methods: Sequence[Method] = METHODS,
     multiple: int = 1,
+    criterion: str = CRITERIA[0],
     ways: Sequence[float] = WAYS,
     samples: int = 1000,
     seed: int = 0,
@@ -47,6 +49,7 @@ def compression_front(
         calibration: as in `mj.compress`, which makes each network.
         methods: as there.
         multiple: as there.
+        criterion: as there.
         ways: as there; each point is the best of them.
         samples: as there.
         seed: as there.
@@ -60,7 +63,7 @@ def compression_front(
     """
     if not shares or len(set(shares)) < len(shares) or not all(0 < share <= 1 for share in shares):
         raise SettingError("shares", f"is {tuple(shares)}", remedy="give shares above 0 and up to 1, each once")
-    how = How(tuple(methods), tuple(ways), multiple, seed, None if folder is None else Path(folder))
+    how = How(tuple(methods), tuple(ways), multiple, seed, None if folder is None else Path(folder), criterion)
     source = batches(data)
     inputs = first(source if calibration is None else batches(calibration), samples)
     trial = find_trial(network, inputs, by_metric(source, metric), currency(cost), how)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from microjoule.compression.alone import CHANNELS, LOW_RANK, Smaller, make_smaller, smaller_groups, smaller_layers
+from microjoule.compression.criteria import CRITERIA
 from microjoule.compression.menu import METHODS, Menu, find_menu
 from microjoule.compression.prices import currency
 from microjoule.errors import FileError, SettingError
@@ -36,6 +37,7 @@ def compression_sensitivity(
     kinds: Sequence[str] = tuple(KINDS),
     calibration: Any = None,
     methods: Sequence[Method] = METHODS,
+    criterion: str = CRITERIA[0],
     samples: int = 1000,
     folder: str | Path | None = None,
     n_jobs: int = 1,
@@ -55,6 +57,7 @@ def compression_sensitivity(
         kinds: "low rank", "channels", or both.
         calibration: some hundred unlabelled inputs. None takes those of `data`, without labels.
         methods: the low-rank forms; of those that keep a share the one that loses least is taken.
+        criterion: by which channels are chosen, as in `mj.compress`.
         samples: how many calibration inputs are used, the first ones.
         folder: where each result is kept; the same call then goes on where an earlier one stopped.
         n_jobs: how many processes measure at once, -1 for one a core; each holds the moments of the layers' inputs.
@@ -62,7 +65,8 @@ def compression_sensitivity(
         seed: of the places that are looked at.
 
     Raises:
-        SettingError: for shares or kinds that there are not.
+        SettingError: for shares, kinds or a criterion that there are not, or a criterion that needs scores of classes
+            where the network gives none.
         DataError: if the data has no targets for the metric, is empty, or does not fit.
         FileError: if the folder holds the results of another run.
     """
@@ -73,10 +77,11 @@ def compression_sensitivity(
     jobs, source = Jobs(folder, n_jobs, backend), batches(data)
     inputs = first(source if calibration is None else batches(calibration), samples)
     own = network.copy().eval()
-    menu = find_menu(own, inputs, currency("macs"), seed=seed, methods=methods)
+    menu = find_menu(own, inputs, currency("macs"), seed=seed, methods=methods, criterion=criterion)
     found = [one for kind in KINDS if kind in kinds for one in KINDS[kind](menu, shares)]
     score = None if metric is None else by_metric(source, metric)
-    values = {} if score is None else _measured(_Scoring(own, menu.known, score, found), inputs, methods, seed, jobs)
+    told = {"methods": str(tuple(methods)), "seed": str(seed), "criterion": criterion}
+    values = {} if score is None else _measured(_Scoring(own, menu.known, score, found), inputs, told, jobs)
     record = _record(score, found, values)
     network.history.append(record)
     return record
@@ -115,9 +120,7 @@ def _task(one: Smaller) -> str:
     return f"{one.name} {how} {one.left}"
 
 
-def _measured(
-    scoring: _Scoring, inputs: Batches, methods: Sequence[Method], seed: int, jobs: Jobs
-) -> dict[str, tuple[float, int]]:
+def _measured(scoring: _Scoring, inputs: Batches, told: Mapping[str, str], jobs: Jobs) -> dict[str, tuple[float, int]]:
     """The metric and the number of samples by task."""
     network = scoring.network
     state = network.state_dict()
@@ -126,8 +129,7 @@ def _measured(
         "calibration": digest([batch for batch, _ in inputs]),
         "data": scoring.score.data,
         "metric": scoring.score.name,
-        "methods": str(tuple(methods)),
-        "seed": str(seed),
+        **told,
     }
     texts = run_tasks(scoring, [WHOLE, *scoring.tasks], jobs, identity=identity, label="compression sensitivity")
     return {task: _parsed(text, task, jobs) for task, text in texts.items()}

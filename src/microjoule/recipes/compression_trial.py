@@ -6,8 +6,10 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from microjoule.compression.choice import Chosen, choose
+from microjoule.compression.criteria import CRITERIA, check_criterion
 from microjoule.compression.cuts import cuts
 from microjoule.compression.menu import METHODS, Menu, find_menu
 from microjoule.compression.plan import Plan, carry_out
@@ -37,7 +39,7 @@ class How:
     """How networks are compressed; as `compress` takes it.
 
     Raises:
-        SettingError: for ways that there are not, or a multiple below 1.
+        SettingError: for ways or a criterion that there are not, or a multiple below 1.
     """
 
     methods: tuple[Method, ...] = METHODS
@@ -45,6 +47,7 @@ class How:
     multiple: int = 1
     seed: int = 0
     folder: Path | None = None
+    criterion: str = CRITERIA[0]
 
     def __post_init__(self) -> None:
         if not self.ways or not all(0 <= way <= 1 for way in self.ways):
@@ -53,6 +56,7 @@ class How:
             raise SettingError("ways", "need low-rank forms, of which none may be used", remedy="give ways=[1.0]")
         if self.multiple < 1:
             raise SettingError("multiple", f"is {self.multiple}", remedy="give at least 1")
+        check_criterion(self.criterion)
 
     @property
     def usable_ways(self) -> list[float]:
@@ -219,6 +223,7 @@ class Trial:
             "methods": str(self.menu.methods),
             "multiple": str(self.menu.multiple),
             "seed": str(self.how.seed),
+            "criterion": self.how.criterion,
         }
 
     def _scored(self, tasks: Mapping[str, tuple[float, float]], task: str) -> str:
@@ -245,7 +250,8 @@ def find_trial(network: Network, inputs: Batches, score: Score, paid: Currency, 
         how: which ways there are.
     """
     own = network.copy().eval()
-    menu = find_menu(own, inputs, paid, seed=how.seed, methods=how.methods, multiple=how.multiple)
+    asked: dict[str, Any] = {"methods": how.methods, "multiple": how.multiple, "criterion": how.criterion}
+    menu = find_menu(own, inputs, paid, seed=how.seed, **asked)
     return Trial(menu, inputs, score, how)
 
 

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from microjoule.compression.criteria import CRITERIA
 from microjoule.compression.menu import METHODS
 from microjoule.costs.target import Target
 from microjoule.errors import SettingError
@@ -34,6 +35,7 @@ def svd_prune_int8(
     calibration: Any = None,
     methods: Sequence[Method] = METHODS,
     multiple: int = 1,
+    criterion: str = CRITERIA[0],
     ways: Sequence[float] = WAYS,
     target: str | Path | Target = "onnxruntime",
     weights: int = 8,
@@ -57,6 +59,7 @@ def svd_prune_int8(
             are a little too good then.
         methods: as in `compress`.
         multiple: as there.
+        criterion: as there.
         ways: as there.
         target: a target's name, a TOML file, or a Target.
         weights: bits of weights.
@@ -82,6 +85,7 @@ def svd_prune_int8(
     shares: dict[str, Any] = {"macs": macs, "size": size, "energy": energy}
     shares = shares if any(share is not None for share in shares.values()) else {"macs": 0.5}
     how: dict[str, Any] = {"methods": methods, "multiple": multiple, "ways": ways, "samples": samples, "folder": folder}
+    how |= {"criterion": criterion}
     smaller = compress(network, source, metric, calibration=inputs, seed=seed, **shares, **how)
     bits: dict[str, Any] = {"target": target, "weights": weights, "activations": activations}
     result = quantized(smaller, inputs, **bits, input_range=input_range, seed=seed)
