@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from microjoule.cli.data import Reading, find_data
+from microjoule.cli.data import Reading, find_both
 from microjoule.cli.models import Model, find_model
 from microjoule.cli.names import EXIT_CHECK_FAILED
 from microjoule.cli.options import DataSource, Json, ModelSource, Normalise, Samples, Seed, Shape, Size, ZooData
@@ -79,9 +79,8 @@ def auto(
     """
     seed_everything(seed)
     found, chosen = model_and_metric(model, metric, shape=shape, zoo_data=zoo_data)
-    labelled = find_data(data, found, Reading(size, normalise, samples, zoo_data))
-    reading = Reading(size, normalise, calibration_samples, zoo_data)
-    inputs = None if calibration is None else find_data(calibration, found, reading)
+    reading = Reading(size, normalise, samples, zoo_data)
+    labelled, inputs = find_both(data, calibration, found, reading, calibration_samples=calibration_samples)
     bounds = range_of("--input-range", input_range) or (found.card.input_range if found.card else None)
     asked: dict[str, Any] = {"drop": drop, "cost": cost, "samples": calibration_samples, "folder": work_folder}
     asked |= {"target": target, "weights": weights, "activations": activations, "layers": layer_bits(layer or [])}

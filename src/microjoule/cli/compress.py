@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from microjoule.cli.auto import Calibration, MetricName, SearchFolder, model_and_metric
-from microjoule.cli.data import Reading, find_data
+from microjoule.cli.data import Reading, find_both
 from microjoule.cli.options import DataSource, Json, ModelSource, Normalise, Samples, Seed, Shape, Size, ZooData
 from microjoule.cli.output import finish
 from microjoule.cli.quantize import Out
@@ -85,9 +85,8 @@ def compress(
     seed_everything(seed)
     methods, ways = scheme_of(scheme)
     found, chosen = model_and_metric(model, metric, shape=shape, zoo_data=zoo_data)
-    labelled = find_data(data, found, Reading(size, normalise, samples, zoo_data))
-    reading = Reading(size, normalise, calibration_samples, zoo_data)
-    inputs = None if calibration is None else find_data(calibration, found, reading)
+    reading = Reading(size, normalise, samples, zoo_data)
+    labelled, inputs = find_both(data, calibration, found, reading, calibration_samples=calibration_samples)
     asked: dict[str, Any] = {"macs": macs, "size": bytes_, "energy": energy, "multiple": multiple, "ways": ways}
     asked |= {
         "criterion": criterion_of(criterion),

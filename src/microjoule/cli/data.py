@@ -1,7 +1,7 @@
 """What a command line calls data, to batches."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,26 @@ def find_data(source: str, model: Model, reading: Reading) -> Batches:
         raise SettingError("--samples", f"is {reading.samples}", remedy="use at least 1, or leave it out for all")
     found = _found(source, model, reading)
     return found if reading.samples is None else first(found, reading.samples)
+
+
+def find_both(
+    data: str, calibration: str | None, model: Model, reading: Reading, *, calibration_samples: int | None
+) -> tuple[Batches, Batches | None]:
+    """The labelled data that a score is taken on, and the inputs of methods, or None if these have no source.
+
+    Args:
+        data: as the source of `find_data`.
+        calibration: likewise, or None.
+        model: as there.
+        reading: how.
+        calibration_samples: the first so many of the inputs; None for all.
+
+    Raises:
+        MicrojouleError: as `find_data`.
+    """
+    labelled = find_data(data, model, reading)
+    own = replace(reading, samples=calibration_samples)
+    return labelled, None if calibration is None else find_data(calibration, model, own)
 
 
 def _found(source: str, model: Model, reading: Reading) -> Batches:

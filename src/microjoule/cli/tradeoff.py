@@ -1,5 +1,6 @@
 """`microjoule tradeoff`: what a network could be without, and accuracy against cost, measured before one decides."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,15 +16,19 @@ from microjoule.cli.compress import (
     criterion_of,
     scheme_of,
 )
-from microjoule.cli.data import Reading, find_data
+from microjoule.cli.data import Reading, find_both
 from microjoule.cli.options import DataSource, Json, ModelSource, Normalise, Samples, Seed, Shape, Size, ZooData
 from microjoule.cli.output import finish
 from microjoule.cli.seed import seed_everything
+from microjoule.compression.alone import CHANNELS, LOW_RANK
+from microjoule.numerics.low_rank_shapes import Method
 from microjoule.recipes.compression_front import SHARES, compression_front
 from microjoule.recipes.compression_sensitivity import compression_sensitivity
 from microjoule.recipes.report import report as write_report
+from microjoule.records.facts import Record
 from microjoule.report.compression import sensitivity_table
 from microjoule.report.front import front_table
+from microjoule.report.tables import Table
 from microjoule.report.terminal import rich_table
 
 DEFAULT_REPORT = Path("tradeoff.html")
@@ -74,23 +79,24 @@ def tradeoff(
     microjoule tradeoff model.pt2 --data test.npz --cost energy --work-folder work --report tradeoff.html
     """
     seed_everything(seed)
-    methods, ways = scheme_of(scheme)
+    (methods, ways), by = scheme_of(scheme), criterion_of(criterion)
     found, chosen = model_and_metric(model, metric, shape=shape, zoo_data=zoo_data)
-    labelled = find_data(data, found, Reading(size, normalise, samples, zoo_data))
-    reading = Reading(size, normalise, calibration_samples, zoo_data)
-    inputs = None if calibration is None else find_data(calibration, found, reading)
-    asked: dict[str, Any] = {"calibration": inputs, "samples": calibration_samples, "seed": seed}
-    asked |= {"criterion": criterion_of(criterion)}
-    records: list[Any] = []
-    tables = []
+    reading = Reading(size, normalise, samples, zoo_data)
+    labelled, inputs = find_both(data, calibration, found, reading, calibration_samples=calibration_samples)
+    asked: Any = {"calibration": inputs, "samples": calibration_samples, "seed": seed, "criterion": by}
+    told: list[tuple[Record, Table]] = []
     if sensitivity:
-        kinds = [kind for kind, wanted in (("low rank", bool(methods)), ("channels", ways != (0.0,))) if wanted]
-        place = None if work_folder is None else work_folder / "sensitivity"
-        alone = compression_sensitivity(found.network, labelled, chosen, kinds=kinds, folder=place, **asked)
-        records, tables = [alone], [rich_table(sensitivity_table(alone))]
+        alone: Any = {"kinds": _kinds(methods, ways), "folder": work_folder and work_folder / "sensitivity"}
+        record = compression_sensitivity(found.network, labelled, chosen, **alone, **asked)
+        told.append((record, sensitivity_table(record)))
     asked |= {"methods": methods, "ways": ways, "multiple": multiple, "folder": work_folder}
     front = compression_front(found.network, labelled, chosen, shares=share or SHARES, cost=cost, **asked)
+    told.append((front, front_table(front)))
     write_report(found.network, report, title=f"tradeoff {model}")
-    finish(
-        [*records, front], *tables, rich_table(front_table(front)), f"wrote {report}", as_json=json, report=str(report)
-    )
+    records, tables = zip(*told, strict=True)
+    finish(records, *map(rich_table, tables), f"wrote {report}", as_json=json, report=str(report))
+
+
+def _kinds(methods: Sequence[Method], ways: Sequence[float]) -> list[str]:
+    """What a scheme makes smaller."""
+    return [kind for kind, wanted in ((LOW_RANK, bool(methods)), (CHANNELS, tuple(ways) != (0.0,))) if wanted]
