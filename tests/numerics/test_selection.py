@@ -132,21 +132,32 @@ def test_a_factor_that_stays_0_comes_after_the_last_step():
     assert found[1] == 3
 
 
-def test_entries_are_those_of_the_penalized_problem():
-    # a unit's factor is 0 at a penalty exactly if |(G 1 - G b)_u| <= lambda there: by coordinate descent
-    gram = contributions([drawn(4)])
-    ranks = torch.argsort(lasso_entries(gram), stable=True).tolist()
-    known, target, counts = gram.tolist(), gram.sum(1).tolist(), set()
-    for share in (0.999, 0.9, 0.7, 0.5, 0.4, 0.3, 0.2, 0.1):
-        penalty, factors = share * max(map(abs, target)), [0.0] * 6
-        for unit in list(range(6)) * 300:
+LEAVING = torch.tensor([[15, 5, -10, 17], [5, 10, -1, -2], [-10, -1, 9, -15], [17, -2, -15, 28]]).double()
+"""On whose path a unit leaves again before the last one comes."""
+
+
+@pytest.mark.parametrize("gram", [contributions([drawn(4)]), LEAVING], ids=["drawn", "leaving"])
+def test_entries_are_those_of_the_penalized_problem(gram):
+    known, target = gram.tolist(), gram.sum(1).tolist()
+    factors, entered = [0.0] * len(known), {}
+    for step in range(1, 600):
+        penalty = max(map(abs, target)) * 0.99**step
+        for unit in list(range(len(known))) * 60:
             row = known[unit]
-            left = target[unit] - sum(row[other] * factors[other] for other in range(6) if other != unit)
+            left = target[unit] - sum(row[other] * factors[other] for other in range(len(known)) if other != unit)
             factors[unit] = math.copysign(max(0.0, abs(left) - penalty), left) / row[unit]
-        there = {unit for unit in range(6) if factors[unit] != 0}
-        counts.add(len(there))
-        assert there == set(ranks[: len(there)])
-    assert len(counts) > 2
+        for unit in range(len(known)):
+            if factors[unit] != 0:
+                entered.setdefault(unit, step)
+    order = torch.argsort(lasso_entries(gram), stable=True).tolist()
+    assert [entered[unit] for unit in order] == sorted(entered.values())
+    assert len(set(entered.values())) >= 4
+
+
+def test_what_never_comes_goes_by_what_it_gives():
+    reader = plain([[1.0, 1e-4, 3e-5]], torch.eye(3).tolist())
+    assert lasso_entries(contributions([reader], damping=0.0)).tolist() == [1, 2, 2]
+    assert lasso_order([reader], damping=0.0) == [2, 1]
 
 
 def test_two_units_that_tell_the_same_are_no_trouble():
@@ -213,9 +224,8 @@ def test_redundancy_is_what_the_others_do_not_tell():
 
 
 def test_readers_count_the_same_whatever_their_shares_and_scales():
-    near = [[1.0, 0.9, 0.0], [0.9, 1.0, 0.0], [0.0, 0.0, 1.0]]
-    nearer = [[100.0, 0.0, 0.0], [0.0, 100.0, 95.0], [0.0, 95.0, 100.0]]
-    one, other = plain([[1.0] * 3], near, 100.0), plain([[1.0] * 3], nearer)
-    first = redundancy_order([one, other])[0]
-    assert first == 1
-    assert redundancy_order([one])[0] == 0
+    # shares of the variance: 1/3 and 2/3, then 20/29 and 9/29, so that 1.02 and 0.98 are lost
+    one = plain([[1.0, 1.0]], [[1.0, 0.0], [0.0, 2.0]], 1000.0)
+    other = plain([[1.0, 1.0]], [[200.0, 0.0], [0.0, 90.0]])
+    assert redundancy_order([one, other], damping=0.0) == [1]
+    assert redundancy_order([one], damping=0.0) == [0]
