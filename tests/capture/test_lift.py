@@ -171,6 +171,26 @@ def test_one_weight_with_two_settings_is_one_module_and_one_function():
     torch.testing.assert_close(network(x), module(x))
 
 
+def without_bias(m, x):
+    return torch.nn.functional.linear(x, m.held.weight)
+
+
+def without_bias_and_with(m, x):
+    return without_bias(m, x) + m.held(x)
+
+
+@pytest.mark.parametrize("run", [without_bias, without_bias_and_with], ids=lambda run: run.__name__)
+def test_a_layer_whose_bias_is_not_read_has_none(run):
+    module = Function(run, held=nn.Linear(3, 5))
+    network = capture(module, torch.randn(2, 3))
+    first = network.layers[0]
+    assert (first.path, first.kind, first.bias) == ("held.weight", "linear", None)
+    assert "does not read held.bias" in network.history[0].functional_layers[0].reason
+    assert set(network.state_dict()) == {"held.weight", "held.bias"}
+    x = torch.randn(4, 3)
+    torch.testing.assert_close(network(x), module(x), rtol=0, atol=0)
+
+
 def test_what_a_layer_at_the_root_stays_is_said():
     record = capture(*MODELS["an lstm by itself"]).history[0]
     assert [one.reason for one in record.functional_layers] == ["its weights are not stored in a module of its own"]
