@@ -6,6 +6,7 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 from microjoule.capture.export import capture
+from microjoule.graph.fold import fold_batch_norms
 from microjoule.graph.ops import kind
 from tests.capture.models import MODELS, Function, images
 
@@ -189,6 +190,21 @@ def test_a_layer_whose_bias_is_not_read_has_none(run):
     assert set(network.state_dict()) == {"held.weight", "held.bias"}
     x = torch.randn(4, 3)
     torch.testing.assert_close(network(x), module(x), rtol=0, atol=0)
+
+
+def test_statistics_that_are_parameters_are_captured_and_folded():
+    norm = nn.BatchNorm2d(3).eval()
+    for name in ("running_mean", "running_var"):
+        stored = nn.Parameter(0.5 + torch.rand(3))
+        del norm._buffers[name]
+        setattr(norm, name, stored)
+    module = nn.Sequential(nn.Conv2d(2, 3, 1), norm)
+    network, x = capture(module, images(2, 2, 4, 4)), images(3, 2, 4, 4)
+    assert {name for name, _ in network.module.named_parameters()} == {name for name, _ in module.named_parameters()}
+    with torch.no_grad():  # torch derives no statistics
+        torch.testing.assert_close(network(x), module(x), rtol=0, atol=0)
+        fold_batch_norms(network)
+        torch.testing.assert_close(network(x), module(x))
 
 
 def test_what_a_layer_at_the_root_stays_is_said():

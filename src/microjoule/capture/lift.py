@@ -119,11 +119,10 @@ def _share(made: nn.Module, name: str, module: GraphModule, target: str) -> None
     path, _, attribute = target.rpartition(".")
     stored = getattr(module.get_submodule(path), attribute)
     if isinstance(stored, nn.Parameter):
+        made._buffers.pop(name, None)
         made.register_parameter(name, stored)
-    elif name in made._parameters:
-        made._parameters.pop(name)
-        made.register_buffer(name, stored)
     else:
+        made._parameters.pop(name, None)
         made.register_buffer(name, stored)
 
 
