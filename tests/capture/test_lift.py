@@ -6,6 +6,7 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 from microjoule.capture.export import capture
+from microjoule.graph.fold import fold_batch_norms
 from microjoule.graph.ops import kind
 from tests.capture.models import MODELS, Function, images
 
@@ -169,6 +170,41 @@ def test_one_weight_with_two_settings_is_one_module_and_one_function():
     assert "with other settings" in network.history[0].functional_layers[0].reason
     x = images(3, 2, 4, 4)
     torch.testing.assert_close(network(x), module(x))
+
+
+def without_bias(m, x):
+    return torch.nn.functional.linear(x, m.held.weight)
+
+
+def without_bias_and_with(m, x):
+    return without_bias(m, x) + m.held(x)
+
+
+@pytest.mark.parametrize("run", [without_bias, without_bias_and_with], ids=lambda run: run.__name__)
+def test_a_layer_whose_bias_is_not_read_has_none(run):
+    module = Function(run, held=nn.Linear(3, 5))
+    network = capture(module, torch.randn(2, 3))
+    first = network.layers[0]
+    assert (first.path, first.kind, first.bias) == ("held.weight", "linear", None)
+    assert "does not read held.bias" in network.history[0].functional_layers[0].reason
+    assert set(network.state_dict()) == {"held.weight", "held.bias"}
+    x = torch.randn(4, 3)
+    torch.testing.assert_close(network(x), module(x), rtol=0, atol=0)
+
+
+def test_statistics_that_are_parameters_are_captured_and_folded():
+    norm = nn.BatchNorm2d(3).eval()
+    for name in ("running_mean", "running_var"):
+        stored = nn.Parameter(0.5 + torch.rand(3))
+        del norm._buffers[name]
+        setattr(norm, name, stored)
+    module = nn.Sequential(nn.Conv2d(2, 3, 1), norm)
+    network, x = capture(module, images(2, 2, 4, 4)), images(3, 2, 4, 4)
+    assert {name for name, _ in network.module.named_parameters()} == {name for name, _ in module.named_parameters()}
+    with torch.no_grad():  # torch derives no statistics
+        torch.testing.assert_close(network(x), module(x), rtol=0, atol=0)
+        fold_batch_norms(network)
+        torch.testing.assert_close(network(x), module(x))
 
 
 def test_what_a_layer_at_the_root_stays_is_said():

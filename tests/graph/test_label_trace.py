@@ -52,7 +52,7 @@ def test_a_layer_norm_within_heads_keeps_heads_free():
 
 def test_a_layer_that_reads_another_axis_keeps_the_channels():
     module = Function(lambda m, x: m.b(m.a(x)), a=conv(3, 4), b=nn.Linear(8, 5))
-    assert reasons(module)["a"] == "b reads another axis than its channels"
+    assert reasons(module)["a"] == "b reads another dimension than the channels"
 
 
 def test_recurrent_layers_need_all_channels():

@@ -107,3 +107,16 @@ def test_an_axis_without_a_say_is_whole_already():
     value = along(labels.new(3), 0, (3, 4))
     assert labels.whole(value, (1,), "why") is value
     assert labels.fixed == []
+
+
+def test_the_first_reason_of_a_class_counts():
+    labels = Labels()
+    a, b, free = labels.new(2), labels.new(2), labels.new(1)
+    labels.tie(a[:1], b[:1])
+    labels.fix(b, "first")
+    labels.fix(a, "second")
+    classes = labels.classes()
+    first = labels.first_fixed(classes)
+    assert [labels.fixed[index][1] for index in first[classes[a]].tolist()] == ["first", "second"]
+    assert [labels.fixed[index][1] for index in first[classes[b]].tolist()] == ["first", "first"]
+    assert first[classes[free]].tolist() == [-1]

@@ -133,6 +133,22 @@ def test_a_layer_reads_the_same_wherever_its_weight_is(where, case):
     assert torch.equal(layer.in_layout(by_output), layer.stored_weight)
 
 
+@pytest.mark.parametrize(
+    ("owner", "shape"),
+    [
+        (nn.Conv1d(4, 6, 2), (4, 7)),
+        (nn.Conv2d(4, 6, 2), (4, 7, 7)),
+        (nn.ConvTranspose3d(4, 6, 2), (4, 2, 2, 2)),
+        (nn.Linear(4, 6), (3, 4)),
+    ],
+    ids=lambda case: type(case).__name__ if isinstance(case, nn.Module) else "",
+)
+def test_channels_are_before_the_dimensions_of_the_kernel(owner, shape):
+    (layer,) = layers(capture(nn.Sequential(owner), images(2, *shape)).module)
+    x = images(2, *shape)
+    assert (x.shape[layer.channel_axis], owner(x).shape[layer.channel_axis]) == (4, 6)
+
+
 def test_the_first_output_of_a_grouped_transposed_layer_is_made_by_the_first_row():
     owner = nn.ConvTranspose2d(4, 6, 1, groups=2, bias=False)
     (layer,) = layers(capture(nn.Sequential(owner), images(2, 4, 3, 3)).module)

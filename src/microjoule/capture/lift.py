@@ -69,6 +69,9 @@ def _lift_stored(module: GraphModule, node: Node, lifted: dict[str, nn.Module]) 
     path, reason = _owner(args, rule.tensors)
     if path is None:
         return reason
+    unread = _unread(module, path, [name for argument, name in rule.tensors.items() if args[argument] is None])
+    if unread:
+        return f"it does not read {path}.{unread[0]}, which the module at {path} would"
     made = rule.make(args)
     for argument, name in rule.tensors.items():
         if args[argument] is not None:
@@ -105,16 +108,21 @@ def _owner(args: dict[str, Any], names: dict[str, str]) -> tuple[str | None, str
     return paths.pop(), ""
 
 
+def _unread(module: GraphModule, path: str, names: list[str]) -> list[str]:
+    """Those of some names under which a module stores a tensor."""
+    owner = module.get_submodule(path)
+    return [name for name in names if isinstance(getattr(owner, name, None), Tensor)]
+
+
 def _share(made: nn.Module, name: str, module: GraphModule, target: str) -> None:
     """Give a module a stored tensor: the same parameter object, so that tied weights stay tied."""
     path, _, attribute = target.rpartition(".")
     stored = getattr(module.get_submodule(path), attribute)
     if isinstance(stored, nn.Parameter):
+        made._buffers.pop(name, None)
         made.register_parameter(name, stored)
-    elif name in made._parameters:
-        made._parameters.pop(name)
-        made.register_buffer(name, stored)
     else:
+        made._parameters.pop(name, None)
         made.register_buffer(name, stored)
 
 

@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from microjoule.graph.edit import per_input
-from microjoule.graph.label_trace import Place, Trace
+from microjoule.graph.label_trace import Trace
+from microjoule.graph.label_walk import Place
 from microjoule.graph.labels import Value
 from microjoule.graph.network import Network
 from microjoule.graph.ops import Layer
@@ -107,7 +108,8 @@ def channel_groups(network: Network) -> ChannelGroups:
 
 def groups_of(trace: Trace) -> tuple[ChannelGroups, dict[str, list[int]]]:
     """The groups that a trace holds, and for each group its units as classes of labels."""
-    reasons = _reasons(trace)
+    first = trace.labels.first_fixed(trace.classes).tolist()
+    reasons = {number: trace.labels.fixed[index][1] for number, index in enumerate(first) if index >= 0}
     found = _channels_by_class(trace)
     groups, classes, alone = [], {}, set()
     counts: dict[str, int] = defaultdict(int)
@@ -127,15 +129,6 @@ def groups_of(trace: Trace) -> tuple[ChannelGroups, dict[str, list[int]]]:
     for unit in alone:
         reasons[unit] = "its channels go all together, so that nothing would be left"
     return ChannelGroups(tuple(groups), _fixed(trace, reasons)), classes
-
-
-def _reasons(trace: Trace) -> dict[int, str]:
-    """For each class that must stay, the first reason."""
-    reasons: dict[int, str] = {}
-    for labels, reason in trace.labels.fixed:
-        for number in trace.classes[labels].unique().tolist():
-            reasons.setdefault(number, reason)
-    return reasons
 
 
 def _channels_by_class(trace: Trace) -> dict[int, dict[Place, list[int]]]:

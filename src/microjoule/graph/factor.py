@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from microjoule.graph.network import Network, set_submodule
 from microjoule.graph.ops import Layer
 from microjoule.graph.split import CONVOLUTIONS, Convolution
-from microjoule.graph.walk import is_private, uses
+from microjoule.graph.walk import is_private
 from microjoule.numerics.low_rank import Factored
 from microjoule.numerics.low_rank_shapes import Method, has_form
 
@@ -38,7 +38,7 @@ def unfit(network: Network, layer: Layer, method: Method | None = None) -> str |
         return "it is a function, not a layer with weights of its own"
     if type(layer.owner) not in (*CONVOLUTIONS, nn.Linear):
         return f"it is a {type(layer.owner).__name__}, which has no low-rank forms here"
-    if not is_private(network, layer) or (layer.bias is not None and len(uses(network, layer.bias)) > 1):
+    if not is_private(network, layer):
         return "it is used more than once"
     return _unfit_weight(layer, method)
 

@@ -1,4 +1,4 @@
-"""Labels of channels, carried through a whole network: which layers make them, read them, or hold a number for each."""
+"""What must be removed together with a channel: labels of all layers, norms and stored tensors that it touches."""
 
 from collections import defaultdict
 from typing import Any
@@ -8,94 +8,55 @@ from torch import Tensor, nn
 from torch.fx import Node
 from torch.utils import _pytree as pytree
 
-from microjoule.graph.label_rules import Call, by_name, is_getitem, rule_for
-from microjoule.graph.labels import Labels, Value, along
+from microjoule.graph.label_walk import LabelWalk
+from microjoule.graph.labels import Value, along
 from microjoule.graph.network import Network
-from microjoule.graph.ops import WEIGHTED, Layer, kind, module_at
+from microjoule.graph.ops import WEIGHTED, Layer, module_at
 from microjoule.graph.quantizer import Quantizer
-from microjoule.graph.shapes import Shape, shapes
-
-Place = tuple[str, str]
-"""A path, and what the labels are there: "out", "in", "norm", "slope" or "constant"."""
+from microjoule.graph.shapes import Shape
 
 PASSING_MODULES = ("dropout", "quantizer")
 
 
-class Trace:
-    """What one walk through a network finds.
+class Trace(LabelWalk):
+    """What one walk through a network finds: labels that are one class are channels to be removed at once.
 
     Args:
         network: the network.
 
     Attributes:
-        values: for each node its labels; a list of them for an operator that gives several.
-        places: for each place its labels: (channels,), or of a constant's own shape.
         classes: (labels,) for each label the number of its class, once the walk is done.
-        nodes: by path, the first node that calls or reads what is there.
     """
 
     def __init__(self, network: Network) -> None:
-        self.network = network
-        self.shapes = shapes(network)
-        self.labels = Labels()
-        self.values: dict[Node, Any] = {}
-        self.places: dict[Place, Value] = {}
-        self.layers: dict[str, Layer] = {}
         self._shared = _shared_weights(network)
-        for node in network.graph.nodes:
-            self.values[node] = self._visit(node)
+        super().__init__(network)
         self.classes = self._rectangular()
 
-    def of(self, node: Node) -> Any:
-        """The labels of a node's value; of a stored tensor they are made when they are first asked for."""
-        if node.op == "get_attr" and self.values[node] is None:
-            place = (str(node.target), "constant")
-            if place not in self.places:
-                shape = self.shapes[node]
-                fresh = self.labels.new(torch.Size(shape).numel()).reshape(shape)
-                self.places[place] = Value(fresh, shape, stored=True)
-            self.values[node] = self.places[place]
-        return self.values[node]
-
-    def _visit(self, node: Node) -> Any:
-        shape = self.shapes.get(node, ())
-        if node.op == "placeholder":
-            return (
-                self.labels.rigid(shape, "its channels meet an input of the network") if node in self.shapes else None
-            )
-        if node.op == "get_attr":
-            return None
+    def operator(self, node: Node, name: str | None, shape: Shape) -> Any:
+        """What stands for the channels in what a node gives; at an output they must stay."""
         if node.op == "output":
-            return self._refuse(node, "its channels reach an output of the network")
-        layer = Layer.at(self.network.module, node)
-        if layer is not None:
-            return self._layer(layer, shape)
-        name = kind(self.network.module, node)
+            return self.refuse(node, "its channels reach an output of the network")
         if node.op == "call_module":
             return self._module(node, str(name), shape)
-        return self._function(node, name, shape)
-
-    def _function(self, node: Node, name: str | None, shape: Shape) -> Any:
-        if is_getitem(node):
-            source = self.of(node.args[0])  # type: ignore[arg-type]
-            if isinstance(source, list | tuple):
-                return source[node.args[1]]  # type: ignore[index]
-            return Value(source.labels.reshape([1] * len(shape)), shape)
-        rule = rule_for(node, name)
         if name in WEIGHTED:
-            return self._refuse(node, f"the weights of {node.name} are computed, or another's as well")
-        if rule is None:
-            return self._refuse(node, f"{name or node.target} ({node.name}) is not known to leave channels apart")
-        given = pytree.tree_map_only(Node, self.of, by_name(node))
-        return rule(Call(self.labels, node, given, shape))
+            return self.refuse(node, f"the weights of {node.name} are computed, or another's as well")
+        return self.by_rule(node, name, shape)
 
-    def _refuse(self, node: Node, reason: str) -> Any:
-        """Nothing that a node reads may go, and nothing of what it gives."""
-        for source in node.all_input_nodes:
-            for value in pytree.tree_leaves(self.of(source)):
-                if isinstance(value, Value):
-                    self.labels.fix(value.labels, reason)
-        return self.labels.rigid(self.shapes.get(node, ()), reason)
+    def at_layer(self, layer: Layer, read: Tensor, made: Tensor) -> None:
+        """Inputs and outputs of a group go together; all stay if the weights cannot be made smaller.
+
+        Args:
+            layer: the layer.
+            read: (in_channels,), the labels of what it reads.
+            made: (out_channels,), the labels of what it makes.
+        """
+        if layer.groups > 1:
+            self._tie_groups(layer, read, made)
+        reason = _unfit(layer, self._shared)
+        if reason is not None:
+            self.labels.fix(read, reason)
+            self.labels.fix(made, reason)
 
     def _module(self, node: Node, name: str, shape: Shape) -> Any:
         """A module that is no layer: a norm, a slope a channel, or one that passes channels on."""
@@ -109,43 +70,13 @@ class Trace:
             axes = tuple(range(-len(module.normalized_shape), 0))
             return self.labels.whole(value, axes, f"the layer norm {path} works across its channels")
         if name not in ("batch_norm", "group_norm", "prelu"):
-            return self._refuse(node, f"{name} ({path}) is not known to leave channels apart")
-        vector = self._vector(value, 1, shape[1], f"{path} works across its channels")
+            return self.refuse(node, f"{name} ({path}) is not known to leave channels apart")
+        vector = self.vector(value, 1, shape[1], f"{path} works across its channels")
         if isinstance(module, nn.GroupNorm):
             grouped = vector.reshape(module.num_groups, -1)
             self.labels.tie(grouped, grouped[:, :1])
-        self._note((path, "slope" if name == "prelu" else "norm"), vector)
+        self.note((path, "slope" if name == "prelu" else "norm"), vector)
         return along(vector, 1, shape)
-
-    def _vector(self, value: Value, axis: int, size: int, reason: str) -> Tensor:
-        """(size,): the labels along one axis, which alone may depend on it."""
-        others = [one for one in value.varying if one != axis % len(value.shape)]
-        if others:
-            self.labels.fix(value.labels, reason)
-            value = self.labels.rigid(value.shape, reason)
-        return value.labels.flatten().expand(size)
-
-    def _note(self, place: Place, vector: Tensor) -> None:
-        """Keep the labels of a place; where it is used twice, both uses go together."""
-        known = self.places.setdefault(place, Value(vector, (len(vector),)))
-        self.labels.tie(known.labels, vector)
-
-    def _layer(self, layer: Layer, shape: Shape) -> Value:
-        path, source = layer.path, layer.node.all_input_nodes[0]
-        axis = -1 if layer.kind == "linear" else len(shape) - (layer.stored_weight.dim() - 1)
-        read = self._vector(self.of(source), axis, layer.in_channels, f"{path} reads another axis than its channels")
-        self.layers.setdefault(path, layer)
-        self._note((path, "in"), read)
-        if (path, "out") not in self.places:
-            self._note((path, "out"), self.labels.new(layer.out_channels))
-        made = self.places[path, "out"].labels
-        if layer.groups > 1:
-            self._tie_groups(layer, read, made)
-        reason = _unfit(layer, self._shared)
-        if reason is not None:
-            self.labels.fix(read, reason)
-            self.labels.fix(made, reason)
-        return along(made, axis, shape)
 
     def _tie_groups(self, layer: Layer, read: Tensor, made: Tensor) -> None:
         """One input a group: it goes with the group's outputs. Several: each place goes in all groups at once."""

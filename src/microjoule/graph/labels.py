@@ -105,6 +105,17 @@ class Labels:
         graph = coo_array((np.ones(len(rows), dtype=np.int8), (rows, columns)), shape=(self.count, self.count))
         return torch.from_numpy(connected_components(graph, directed=False)[1]).long()
 
+    def first_fixed(self, classes: Tensor) -> Tensor:
+        """For each class which entry of `fixed` says first that it must stay, or -1 if none does: (count,).
+
+        Args:
+            classes: (count,), for each label the number of its class.
+        """
+        first = torch.full((self.count,), -1)
+        for index, (labels, _) in reversed(list(enumerate(self.fixed))):
+            first[classes[labels]] = index
+        return first
+
     def whole(self, value: Value, axes: tuple[int, ...], reason: str) -> Value:
         """A value for an operator that needs all of some axes: what lies along them goes together, or must stay.
 

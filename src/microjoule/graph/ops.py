@@ -243,6 +243,11 @@ class Layer:
         return shape[0] if self.kind == "conv_transpose" else shape[1] * self.groups
 
     @property
+    def channel_axis(self) -> int:
+        """The dimension of channels, of an input or output: before those of the kernel, counted from the end."""
+        return min(-1, 1 - self.stored_weight.dim())
+
+    @property
     def depthwise(self) -> bool:
         """Whether each output channel reads exactly one input channel and each input is read once."""
         return self.groups > 1 and self.groups == self.in_channels == self.out_channels

@@ -7,7 +7,6 @@ from microjoule.graph.edit import bounds_of, clamp_channels, scale_inputs, scale
 from microjoule.graph.families import Family, is_capped
 from microjoule.graph.network import Network
 from microjoule.graph.ops import Activation
-from microjoule.graph.shapes import Shape, shapes
 
 
 def rescale(
@@ -24,25 +23,23 @@ def rescale(
         For each family its smallest and largest scale, and the activations whose caps are now one a channel.
     """
     capped: list[Node] = []
-    dims = shapes(network)
     for family, scale in zip(families, scales, strict=True):
         scale_outputs(network, family.first, 1 / scale)
-        for reader, repeats in zip(family.readers, family.repeats, strict=True):
-            scale_inputs(reader, scale.repeat_interleave(repeats))
-        capped += _rescale_caps(network, family, scale, dims)
+        for reader in family.readers:
+            scale_inputs(reader.layer, reader.spread(scale))
+        capped += _rescale_caps(network, family, scale)
     network.recompile()
     groups = {str(f): (scale.min().item(), scale.max().item()) for f, scale in zip(families, scales, strict=True)}
     return groups, tuple(node.name for node in capped)
 
 
-def _rescale_caps(network: Network, family: Family, scale: Tensor, dims: dict[Node, Shape]) -> list[Node]:
+def _rescale_caps(network: Network, family: Family, scale: Tensor) -> list[Node]:
     """Divide the bounds of the activations between a layer and its readers by the layer's total scale."""
     done = []
-    for node in family.activations:
+    for node, after in family.activations.items():
         activation = Activation.at(network.module, node)
         if activation is None or not is_capped(activation) or bool((scale == 1).all()):
             continue
-        after = 0 if family.first.kind == "linear" else len(dims[node]) - 2
         low, high = bounds_of(network, node, scale, after)
         column = scale.reshape(low.shape)
         done.append(clamp_channels(network, node, low / column, high / column))

@@ -23,7 +23,7 @@ from torch.fx import Node
 from microjoule.graph.network import Network, set_submodule
 from microjoule.graph.ops import Layer, arguments, aten, kind, tensor_inputs
 from microjoule.graph.shapes import Shape, typed_shapes
-from microjoule.graph.walk import is_private, only_user, readers, through_quantizers, uses
+from microjoule.graph.walk import is_private, only_user, readers, through_quantizers
 from microjoule.numerics.gaussian import Gaussian
 from microjoule.records.facts import ConcatenationsSplit, Skipped
 
@@ -135,7 +135,7 @@ class _Splitting:
     def _split(self, layer: Layer, branches: list[Node]) -> Node | None:
         """Split a layer; returns the concatenation of what its parts give, if there is one."""
         shape, dtype = self.values[layer.node]
-        axis = _channel_axis(layer, shape)
+        axis = layer.channel_axis % len(shape)
         parts = _parts(layer, [self.values[branch][0][axis] for branch in branches])
         split = self.added if layer.groups == 1 else self.joined
         split[layer.path] = tuple(branch.name for branch in branches)
@@ -150,11 +150,6 @@ class _Splitting:
 
 def _is_concatenation(network: Network, node: Node) -> bool:
     return kind(network.module, node) == "concat"
-
-
-def _channel_axis(layer: Layer, shape: Shape) -> int:
-    """The dimension of channels, of an input or output; there may be no batch before it."""
-    return len(shape) - (layer.stored_weight.dim() - 1)
 
 
 def _branches(network: Network, concatenation: Node, shape: Shape) -> list[Node]:
@@ -178,7 +173,7 @@ def _unfit(network: Network, layer: Layer, concatenation: Node) -> str | None:
         return "it is a function, not a layer with weights of its own"
     if type(layer.owner) not in CONVOLUTIONS:
         return f"it is a {type(layer.owner).__name__}, which may compute something else than a convolution"
-    if not is_private(network, layer) or (layer.bias is not None and len(uses(network, layer.bias)) > 1):
+    if not is_private(network, layer):
         return "it is used more than once"
     return None
 
@@ -186,7 +181,7 @@ def _unfit(network: Network, layer: Layer, concatenation: Node) -> str | None:
 def _unfit_parts(layer: Layer, concatenation: Node, branches: list[Node], values: Types) -> str | None:
     """Why a layer cannot be split into one for each of these branches."""
     shape = values[concatenation][0]
-    axis, channel_axis = arguments(concatenation)["dim"] % len(shape), _channel_axis(layer, shape)
+    axis, channel_axis = arguments(concatenation)["dim"] % len(shape), layer.channel_axis % len(shape)
     if axis != channel_axis:
         return f"the concatenation ({concatenation.name}) is along dimension {axis}; channels are {channel_axis}"
     if len(branches) == 1:

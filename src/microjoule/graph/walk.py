@@ -53,8 +53,9 @@ def _as_stored(network: Network, path: str) -> Tensor:
 
 
 def is_private(network: Network, layer: Layer) -> bool:
-    """Whether exactly one node uses a layer's weights, so that changing them changes nothing else."""
-    return len(uses(network, layer.stored_weight)) == 1
+    """Whether exactly one node uses a layer's weights and bias, so that changing them changes nothing else."""
+    stored = (layer.stored_weight, layer.bias)
+    return all(len(uses(network, tensor)) == 1 for tensor in stored if tensor is not None)
 
 
 def only_user(node: Node) -> Node | None:

@@ -8,7 +8,6 @@ from torch.fx import Node
 from microjoule.execution.batches import batches, first
 from microjoule.execution.progress import track
 from microjoule.execution.run import count, visit
-from microjoule.graph.families import channel_axis
 from microjoule.graph.network import Network
 from microjoule.numerics.gaussian import Gaussian
 from microjoule.numerics.statistics import Moments
@@ -30,7 +29,7 @@ def observe_statistics(network: Network, data: Any, *, samples: int | None = Non
         DataError: if the data is empty, not finite, or does not fit.
     """
     missing = {layer.node: layer for layer in network.layers if layer.path not in network.preactivations}
-    moments = {node: Moments(axis=channel_axis(layer)) for node, layer in missing.items()}
+    moments = {node: Moments(axis=layer.channel_axis) for node, layer in missing.items()}
     found = batches(data) if samples is None else first(batches(data), samples)
     seen = 0
 

@@ -13,9 +13,27 @@ from microjoule.graph.fold import fold_batch_norms
 from microjoule.graph.ops import Activation
 from microjoule.quantization.ptq.equalization import equalize, equalizing_scale, settled_scale
 from tests.capture.models import Function
+from tests.graph.channel_networks import NETWORKS
 from tests.quantization.networks import MODULES, conv, network_of, outputs, uneven
 
 SIZES = st.integers(1, 6)
+EQUALIZED = {
+    "plain": "0 3",
+    "flattened": "4",
+    "residual": "a c",
+    "dense": "b c",
+    "grouped": "0 2 4",
+    "depthwise": "0 2 4",
+    "gate": "down",
+    "shuffled": "stem a b",
+    "shuffled_groups": "0",
+    "u_shaped": "down low up",
+    "transposed": "0 1 3 4",
+    "normed": "3",
+    "resized": "3",
+    "one_dimensional": "0 3",
+}
+"""Of the networks of tied channels, the layers whose channels can be scaled."""
 
 
 def ranges(layer):
@@ -81,6 +99,17 @@ def test_the_network_computes_the_same_function(name):
     assert max(high / low for low, high in record.groups.values()) > 1.5
     assert_close(outputs(network, x), before)
     assert network.history[-1] is record
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_kind_of_tied_channels_keeps_the_function(name):
+    build, shape = NETWORKS[name]
+    network, x = network_of(uneven(build()), *shape)
+    fold_batch_norms(network)
+    before = outputs(network, x)
+    record = equalize(network)
+    assert_close(outputs(network, x), before, rtol=1e-10, atol=1e-10)
+    assert {group.split(" -> ")[0] for group in record.groups} == set(EQUALIZED.get(name, "").split())
 
 
 @pytest.mark.parametrize("name", ["chain", "prelu", "grouped", "transposed", "tokens", "1d", "3d", "padded"])

@@ -91,6 +91,15 @@ SMOOTHED = {
     ),
     "perceptron": (nn.Sequential(norm(), linear(4, 6), nn.ReLU(), linear(6, 4)), 2),
     "caps": (nn.Sequential(linear(), nn.ReLU6(), linear(), nn.Hardtanh(0, 2), linear()), 2),
+    "channels flattened": (
+        Function(lambda m, x: m.head(m.norm(x).flatten(1)), norm=norm(), head=linear(24, 2)),
+        1,
+    ),
+    "channels chosen": (Function(lambda m, x: m.head(m.norm(x)[..., :2]), norm=norm(), head=linear(2, 2)), 1),
+    "channels of two norms": (
+        Function(lambda m, x: m.head(torch.cat([m.a(x), m.b(x)], 2)), a=norm(), b=norm(), head=linear(8, 2)),
+        2,
+    ),
     "two norms": (nn.Sequential(norm(), linear(), norm(), linear()), 2),
 }
 """Name -> (module of inputs (n, 6, 4), how many groups it has)."""
@@ -167,7 +176,14 @@ SKIPPED = {
     ),
     "an activation": (nn.Sequential(norm(), nn.GELU(), linear()), r"gelu \(_1\) reads it"),
     "an output": (nn.Sequential(linear(), norm()), "it is an output of the network"),
-    "a convolution": (nn.Sequential(norm(), nn.Conv1d(6, 3, 1)), "1, which reads it, is no linear layer"),
+    "a convolution": (
+        Function(lambda m, x: m.head(m.norm(x).transpose(1, 2)), norm=norm(), head=nn.Conv1d(4, 3, 1)),
+        "head, which reads it, is no linear layer",
+    ),
+    "a convolution of tokens": (
+        nn.Sequential(norm(), nn.Conv1d(6, 3, 1)),
+        "1 reads another dimension than the channels",
+    ),
     "its weight read elsewhere": (
         Function(lambda m, x: m.head(m.norm(x)) * m.norm.weight, norm=norm(), head=linear()),
         "it is used more than once",
@@ -178,23 +194,15 @@ SKIPPED = {
     ),
     "channels swapped": (
         Function(lambda m, x: m.head(m.norm(x).transpose(1, 2)), norm=norm(), head=linear(6, 2)),
-        r"transpose \(transpose\) reads it",
+        "head reads another dimension than the channels",
     ),
     "channels permuted": (
         Function(lambda m, x: m.head(m.norm(x).permute(0, 2, 1)), norm=norm(), head=linear(6, 2)),
-        r"transpose \(permute\) reads it",
-    ),
-    "channels flattened": (
-        Function(lambda m, x: m.head(m.norm(x).flatten(1)), norm=norm(), head=linear(24, 2)),
-        r"reshape \(flatten\) reads it",
-    ),
-    "channels chosen": (
-        Function(lambda m, x: m.head(m.norm(x)[..., :2]), norm=norm(), head=linear(2, 2)),
-        r"slice \(slice_?\d*\) reads it",
+        "head reads another dimension than the channels",
     ),
     "mean of channels": (
         Function(lambda m, x: m.head(m.norm(x).mean(2)), norm=norm(), head=linear(6, 2)),
-        r"mean \(mean\) reads it",
+        "mean adds up its channels",
     ),
 }
 """Name -> (module of inputs (n, 6, 4), why its norm is left alone)."""

@@ -20,7 +20,6 @@ from microjoule.graph.families import Family, find_families
 from microjoule.graph.geometry import meets_zeros
 from microjoule.graph.network import Network
 from microjoule.graph.ops import Activation, kind
-from microjoule.graph.shapes import Shape, shapes
 from microjoule.graph.walk import only_user
 from microjoule.numerics.gaussian import Gaussian
 from microjoule.records.facts import HighBiasesAbsorbed, Skipped
@@ -53,17 +52,16 @@ def absorb_high_biases(network: Network, *, sigmas: float = 3.0) -> HighBiasesAb
     """
     families, skipped = find_families(network)
     moved: dict[str, float] = {}
-    dims = shapes(network)
     for family in families:
         reason = _cannot_absorb(network, family)
         if reason is not None:
             skipped.append(Skipped(family.first.path, reason))
             continue
         known = network.preactivations[family.first.path]
-        cap = bounds_of(network, family.activations[0], known.mean, 0)[1]
+        cap = bounds_of(network, next(iter(family.activations)), known.mean, 0)[1]
         constant = torch.minimum(absorbable(known.mean, known.std, sigmas=sigmas), cap)
         if bool((constant > 0).any()):
-            _absorb(network, family, constant, dims)
+            _absorb(network, family, constant)
             moved[family.first.path] = constant.max().item()
     network.recompile()
     record = HighBiasesAbsorbed(moved, tuple(skipped))
@@ -76,7 +74,7 @@ def _cannot_absorb(network: Network, family: Family) -> str | None:
     if path not in network.preactivations:
         return "no batch norm says how its output is distributed"
     user = only_user(family.first.node)
-    if user is None or family.activations[:1] != [user] or len(family.activations) != 1:
+    if user is None or list(family.activations) != [user]:
         return "no single ReLU follows it"
     activation = Activation.at(network.module, user)
     assert activation is not None
@@ -84,14 +82,14 @@ def _cannot_absorb(network: Network, family: Family) -> str | None:
         return "the activation after it is no ReLU"
     if any(kind(network.module, node) not in ("dropout", "reshape") for node in _between(family)):
         return "pooling or padding stands between it and its readers"
-    padded = [reader.path for reader in family.readers if meets_zeros(reader)]
+    padded = [reader.layer.path for reader in family.readers if meets_zeros(reader.layer)]
     return f"{padded[0]} pads with zeros" if padded else None
 
 
 def _between(family: Family) -> list[Node]:
     """The nodes between a family's activation and its readers."""
-    ends = {reader.node for reader in family.readers}
-    found, todo = [], list(family.activations[0].users)
+    ends = {reader.layer.node for reader in family.readers}
+    found, todo = [], [user for node in family.activations for user in node.users]
     while todo:
         node = todo.pop()
         if node not in ends:
@@ -103,15 +101,16 @@ def _between(family: Family) -> list[Node]:
 # Applying it ----------------------------------------------------------------------------------------------------------
 
 
-def _absorb(network: Network, family: Family, constant: Tensor, dims: dict[Node, Shape]) -> None:
+def _absorb(network: Network, family: Family, constant: Tensor) -> None:
     first, known = family.first, network.preactivations[family.first.path]
     set_bias(network, first, bias_of(first) - constant)
     network.preactivations[first.path] = Gaussian(known.mean - constant, known.std)
-    for reader, repeats in zip(family.readers, family.repeats, strict=True):
-        weight = reader.by_output(reader.stored_weight.detach())
-        read = per_input(reader, constant.repeat_interleave(repeats))
-        set_bias(network, reader, bias_of(reader) + (weight * read).flatten(1).sum(1))
-    (node,) = family.activations
-    low, high = bounds_of(network, node, constant, 0 if first.kind == "linear" else len(dims[node]) - 2)
+    for reader in family.readers:
+        layer = reader.layer
+        weight = layer.by_output(layer.stored_weight.detach())
+        read = per_input(layer, reader.spread(constant, other=0.0))
+        set_bias(network, layer, bias_of(layer) + (weight * read).flatten(1).sum(1))
+    ((node, after),) = family.activations.items()
+    low, high = bounds_of(network, node, constant, after)
     if not bool(torch.isinf(high).all()):
         clamp_channels(network, node, low, high - constant.reshape(high.shape))

@@ -104,7 +104,7 @@ def correct_biases(network: Network, data: Any, *, samples: int | None = 64) -> 
     found = batches(data) if samples is None else first(batches(data), samples)
     skipped = [Skipped(layer.path, reason) for layer in network.layers if (reason := _cannot_correct(network, layer))]
     chosen = {layer.node: layer for layer in network.layers if not _cannot_correct(network, layer)}
-    expected = {node: Moments(axis=_channel_axis(layer)) for node, layer in chosen.items()}
+    expected = {node: Moments(axis=layer.channel_axis) for node, layer in chosen.items()}
     parts = [inputs for inputs, _ in found]  # gone through once: shuffled data would give others the next time
     with unquantized(network):
         for inputs in track(parts, "mean outputs", total=found.samples):
@@ -114,13 +114,13 @@ def correct_biases(network: Network, data: Any, *, samples: int | None = 64) -> 
 
     def correct(node: Node, value: Tensor) -> Tensor:
         layer = chosen[node]
-        moments = Moments(axis=_channel_axis(layer))
+        moments = Moments(axis=layer.channel_axis)
         moments.update(value)
         shift = (moments.mean - expected[node].mean).to(value.dtype)
         before[node] = shift
         set_bias(network, layer, bias_of(layer) - shift)
         shape = [1] * value.dim()
-        shape[_channel_axis(layer)] = -1
+        shape[layer.channel_axis] = -1
         return value - shift.reshape(shape)
 
     visit(network, together, chosen, correct)
@@ -135,10 +135,6 @@ def correct_biases(network: Network, data: Any, *, samples: int | None = 64) -> 
 
 def _joined(parts: list[tuple[Any, ...]]) -> tuple[Any, ...]:
     return tuple(torch.cat(tensors) for tensors in zip(*parts, strict=True))
-
-
-def _channel_axis(layer: Layer) -> int:
-    return -1 if layer.kind == "linear" else 1
 
 
 # Both -----------------------------------------------------------------------------------------------------------------

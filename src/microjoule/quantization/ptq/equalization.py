@@ -99,7 +99,8 @@ def equalize(network: Network, *, sweeps: int = 100, tolerance: float = 1e-2) ->
         The total scale of each group, and where equalization does not apply, with the reason.
     """
     families, skipped = find_families(network)
-    sizes = {layer.path: _magnitudes(layer) for family in families for layer in (family.first, *family.readers)}
+    touched = [layer for family in families for layer in (family.first, *(reader.layer for reader in family.readers))]
+    sizes = {layer.path: _magnitudes(layer) for layer in touched}
     reaches = [_reach(network, family) for family in families]
     totals = [torch.ones_like(reach) for reach in reaches]
     change, rounds = math.inf if families else 0.0, 0
@@ -135,13 +136,13 @@ def _reach(network: Network, family: Family) -> Tensor:
 
 def _scale(family: Family, sizes: dict[str, Tensor], reach: Tensor) -> Tensor:
     read = [
-        by_input(reader, sizes[reader.path]).unflatten(0, (-1, repeats)).flatten(1)
-        for reader, repeats in zip(family.readers, family.repeats, strict=True)
+        reader.largest(by_input(reader.layer, sizes[reader.layer.path]).amax(1), len(reach))
+        for reader in family.readers
     ]
-    return settled_scale(sizes[family.first.path], torch.cat(read, 1), reach)
+    return settled_scale(sizes[family.first.path], torch.stack(read, 1), reach)
 
 
 def _rescale(family: Family, sizes: dict[str, Tensor], scale: Tensor) -> None:
     sizes[family.first.path] /= scale[:, None]
-    for reader, repeats in zip(family.readers, family.repeats, strict=True):
-        sizes[reader.path] *= per_input(reader, scale.repeat_interleave(repeats)).flatten(1)
+    for reader in family.readers:
+        sizes[reader.layer.path] *= per_input(reader.layer, reader.spread(scale)).flatten(1)

@@ -14,6 +14,7 @@ Source: the transformation, Nagel et al. 2019, Data-Free Quantization Through We
 https://arxiv.org/abs/1906.04721, section 4.1. The objective is microjoule's own.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -23,7 +24,7 @@ from torch.fx import Node
 
 from microjoule.execution.progress import track
 from microjoule.graph.edit import per_input
-from microjoule.graph.families import Family, find_families
+from microjoule.graph.families import Family, Reader, find_families
 from microjoule.graph.network import Network
 from microjoule.graph.ops import Layer
 from microjoule.graph.rescale import rescale
@@ -145,11 +146,10 @@ class _Problem:
         known = propagate(network, input_range)
         self.layers = [(layer, _channels(layer, known)) for layer in network.layers]
         self.made_by = {family.first.path: index for index, family in enumerate(families)}
-        self.read_by = {
-            reader.path: (index, repeats)
-            for index, family in enumerate(families)
-            for reader, repeats in zip(family.readers, family.repeats, strict=True)
-        }
+        self.read_by: dict[str, list[tuple[int, Reader]]] = defaultdict(list)
+        for index, family in enumerate(families):
+            for reader in family.readers:
+                self.read_by[reader.layer.path].append((index, reader))
 
     def noise(self, scales: list[Tensor], levels: tuple[int, int]) -> Tensor:
         """The sum over the layers of their outputs' mean relative noise.
@@ -167,8 +167,9 @@ class _Problem:
     def _placed(self, scales: list[Tensor]) -> Iterator[tuple[Channels, Tensor, Tensor]]:
         """Each layer, with the scales of its inputs and of its outputs."""
         for layer, channels in self.layers:
-            index, repeats = self.read_by.get(layer.path, (None, 1))
-            s = channels.var.new_ones(layer.in_channels) if index is None else scales[index].repeat_interleave(repeats)
+            s = channels.var.new_ones(layer.in_channels)
+            for index, reader in self.read_by[layer.path]:
+                s = s * reader.spread(scales[index])
             made = self.made_by.get(layer.path)
             yield channels, s, channels.var.new_ones(layer.out_channels) if made is None else scales[made]
 

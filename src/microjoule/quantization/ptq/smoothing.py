@@ -14,28 +14,22 @@ Source: Xiao et al. 2023, SmoothQuant: Accurate and Efficient Post-Training Quan
 https://arxiv.org/abs/2211.10438, section 4, equation 4.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.fx import Node
 
 from microjoule.errors import GraphError, SettingError
 from microjoule.execution.batches import Batches, batches, first
 from microjoule.execution.progress import track
 from microjoule.execution.run import count, visit
-from microjoule.graph.edit import by_input, scale_inputs
-from microjoule.graph.families import ELEMENTWISE, Family, find_families
+from microjoule.graph.edit import by_input
+from microjoule.graph.families import Family, find_families
 from microjoule.graph.network import Network
-from microjoule.graph.ops import Layer, arguments, kind, module_at, tensor_inputs
+from microjoule.graph.ops import Layer, tensor_inputs
 from microjoule.graph.rescale import rescale
-from microjoule.graph.shapes import Shape, shapes
-from microjoule.graph.walk import is_private, uses
 from microjoule.records.facts import Skipped, Smoothed
-
-ON_TOKENS = ("slice", "mean", "reshape", "transpose")
-"""Operators that may leave channels alone, the last dimension."""
 
 # The equation ---------------------------------------------------------------------------------------------------------
 
@@ -62,95 +56,19 @@ def smoothing_scale(values: Tensor, weights: Tensor, alpha: float) -> Tensor:
 # Where it applies -----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
-    """What makes some channels, and the linear layers that read them, all that does.
-
-    Args:
-        maker: a layer norm, or the family that a linear layer begins.
-        path: of the norm or layer.
-        readers: of its channels.
-    """
-
-    maker: nn.LayerNorm | Family
-    path: str
-    readers: tuple[Layer, ...]
-
-    def __str__(self) -> str:
-        """The paths, as "a -> b, c"."""
-        return f"{self.path} -> {', '.join(reader.path for reader in self.readers)}"
-
-
-def find_groups(network: Network) -> tuple[list[Group], list[Skipped]]:
+def find_groups(network: Network) -> tuple[list[Family], list[Skipped]]:
     """Every norm and linear layer whose channels can be divided, in order; and why the others' cannot be."""
-    found: dict[Node, Group] = {}
-    families, reasons = find_families(network)
+    families, reasons = find_families(network, norms=True)
+    others = {layer.path for layer in network.layers if layer.kind != "linear"}
+    found, skipped = [], [reason for reason in reasons if reason.place not in others]
     for family in families:
-        if family.first.kind == "linear":
-            found[family.first.node] = Group(family, family.first.path, tuple(family.readers))
-    linear = {layer.path for layer in network.layers if layer.kind == "linear"}
-    skipped = [reason for reason in reasons if reason.place in linear]
-    dims = shapes(network)
-    for node in network.graph.nodes:
-        if kind(network.module, node) == "layer_norm":
-            result = _at_norm(network, node, dims)
-            if isinstance(result, Group):
-                found[node] = result
-            else:
-                skipped.append(Skipped(str(node.target) if node.op == "call_module" else node.name, result))
-    return [found[node] for node in network.graph.nodes if node in found], skipped
-
-
-def _at_norm(network: Network, node: Node, dims: dict[Node, Shape]) -> Group | str:
-    """The group that a norm begins, or why it begins none."""
-    norm = module_at(network.module, node)
-    if not isinstance(norm, nn.LayerNorm) or norm.weight is None:
-        return "it has no weight of its own to divide"
-    if norm.weight.dim() != 1:
-        return f"it normalizes {norm.weight.dim()} dimensions, not channels alone"
-    if any(uses(network, parameter) != [node] for parameter in norm.parameters()):
-        return "it is used more than once"
-    readers: dict[str, Layer] = {}
-    todo = [(user, node) for user in node.users]
-    while todo:
-        user, source = todo.pop(0)
-        reader = Layer.at(network.module, user)
-        reason = _passes(network, user, source, dims) if reader is None else _joins(network, readers, reader)
-        if reason is not None:
-            return reason
-        todo += [] if reader is not None else [(after, user) for after in user.users]
-    return Group(norm, str(node.target), tuple(readers.values())) if readers else "nobody reads it"
-
-
-def _joins(network: Network, readers: dict[str, Layer], reader: Layer) -> str | None:
-    """Take a reader into a group; returns why not."""
-    if reader.kind != "linear":
-        return f"{reader.path}, which reads it, is no linear layer"
-    if not is_private(network, reader) or reader.path in readers:
-        return f"{reader.path}, which reads it, is used more than once"
-    readers[reader.path] = reader
-    return None
-
-
-def _passes(network: Network, node: Node, source: Node, dims: dict[Node, Shape]) -> str | None:
-    """Why an operator between a norm and its readers does not leave each channel to itself, the last dimension."""
-    name = kind(network.module, node)
-    if node.op == "output":
-        return "it is an output of the network"
-    if name in ELEMENTWISE or (name in ON_TOKENS and _keeps_channels(node, str(name), dims[source], dims[node])):
-        return None
-    return f"{name or node.target} ({node.name}) reads it"
-
-
-def _keeps_channels(node: Node, name: str, before: Shape, after: Shape) -> bool:
-    rank, args = len(before), arguments(node)
-    if name == "reshape":
-        return after[-1:] == before[-1:]
-    if name == "transpose" and "dims" in args:
-        return bool(args["dims"][-1] % rank == rank - 1)
-    touched = [args.get("dim0", -1), args.get("dim1", -1)] if name == "transpose" else args["dim"]
-    touched = [touched] if isinstance(touched, int) else touched or range(rank)
-    return all(dim % rank != rank - 1 for dim in touched)
+        reader = next((one.layer.path for one in family.readers if one.layer.kind != "linear"), None)
+        if family.first.path not in others and reader is None:
+            found.append(family)
+        elif family.first.path not in others:
+            skipped.append(Skipped(family.first.path, f"{reader}, which reads it, is no linear layer"))
+    order = {node: index for index, node in enumerate(network.graph.nodes)}
+    return sorted(found, key=lambda family: order[family.first.node]), skipped
 
 
 # Applying it ----------------------------------------------------------------------------------------------------------
@@ -182,9 +100,10 @@ def smooth(network: Network, data: Any, *, alpha: float = 0.5, samples: int | No
     reach, seen = _reaches(network, groups, found)
     scales: dict[str, tuple[float, float]] = {}
     for group in reversed(groups):  # a group changes columns of its readers, and rows of those of the group before
-        values = torch.stack([reach[_input(reader)] for reader in group.readers]).amax(0)
-        scale = smoothing_scale(values, _largest_weights(group), alpha)
-        _divide(network, group, scale)
+        values = _largest(group, [reach[_input(reader.layer)] for reader in group.readers])
+        weights = (by_input(reader.layer, reader.layer.stored_weight.detach()) for reader in group.readers)
+        scale = smoothing_scale(values, _largest(group, [weight.abs().amax(1) for weight in weights]), alpha)
+        rescale(network, [group], [scale])
         scales[str(group)] = (scale.min().item(), scale.max().item())
     record = Smoothed(found.name, seen, alpha, dict(reversed(scales.items())), tuple(skipped))
     network.history.append(record)
@@ -195,7 +114,7 @@ def _input(layer: Layer) -> Node:
     return tensor_inputs(layer.node)[0]
 
 
-def _reaches(network: Network, groups: list[Group], data: Batches) -> tuple[dict[Node, Tensor], int]:
+def _reaches(network: Network, groups: list[Family], data: Batches) -> tuple[dict[Node, Tensor], int]:
     """The largest |x| of each channel that each reader reads, (channels,), and over how many samples."""
     reach: dict[Node, Tensor] = {}
     seen = 0
@@ -204,26 +123,14 @@ def _reaches(network: Network, groups: list[Group], data: Batches) -> tuple[dict
         largest = value.abs().flatten(0, -2).amax(0)
         reach[node] = torch.maximum(reach[node], largest) if node in reach else largest
 
-    nodes = {_input(reader) for group in groups for reader in group.readers}
+    nodes = {_input(reader.layer) for group in groups for reader in group.readers}
     for inputs, _ in track(data, "smooth", total=data.samples):
         visit(network, inputs, nodes, look)
         seen += count(inputs)
     return reach, seen
 
 
-def _largest_weights(group: Group) -> Tensor:
-    """The largest |w| that reads each channel, (channels,)."""
-    weights = (by_input(reader, reader.stored_weight.detach()) for reader in group.readers)
-    return torch.stack([weight.abs().amax(1) for weight in weights]).amax(0)
-
-
-def _divide(network: Network, group: Group, scale: Tensor) -> None:
-    if isinstance(group.maker, Family):
-        rescale(network, [group.maker], [scale])
-        return
-    with torch.no_grad():
-        for parameter in (group.maker.weight, group.maker.bias):
-            if parameter is not None:
-                parameter.div_(scale)
-    for reader in group.readers:
-        scale_inputs(reader, scale)
+def _largest(group: Family, values: list[Tensor]) -> Tensor:
+    """The largest value of each channel, (channels,), of one for each input of each reader, [(in_channels,)]."""
+    read = zip(group.readers, values, strict=True)
+    return torch.stack([reader.largest(one, group.first.out_channels) for reader, one in read]).amax(0)
