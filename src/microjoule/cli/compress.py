@@ -29,6 +29,7 @@ NAMES = tuple(name.replace("_", "-") for name in SCHEMES)
 Macs = Annotated[float | None, typer.Option(metavar="SHARE", help="Of the multiply-accumulates, to keep, such as 0.5.")]
 Bytes = Annotated[float | None, typer.Option("--bytes", metavar="SHARE", help="Of the weights' bytes, to keep.")]
 Energy = Annotated[float | None, typer.Option(metavar="SHARE", help="Of the estimated energy, to keep.")]
+Latency = Annotated[float | None, typer.Option(metavar="SHARE", help="Of the milliseconds measured here, to keep.")]
 Scheme = Annotated[str, typer.Option(metavar="NAME", help=f"One of {', '.join(NAMES)}.")]
 Multiple = Annotated[int, typer.Option(metavar="N", help="Prune channels to multiples of N, as some hardware likes.")]
 CalibrationSamples = Annotated[int, typer.Option(metavar="N", help="Use the first N calibration inputs.")]
@@ -43,6 +44,7 @@ def compress(
     macs: Macs = None,
     bytes_: Bytes = None,
     energy: Energy = None,
+    latency: Latency = None,
     scheme: Scheme = "auto",
     multiple: Multiple = 1,
     metric: MetricName = None,
@@ -62,8 +64,9 @@ def compress(
     """Make a network cheaper without training: fewer channels, layers in low-rank form, all fitted to the original.
 
     How much of each layer goes is found in closed form from some hundred inputs; how channels and low-rank forms share
-    the work is tried, and the best by the metric is taken. Give one of --macs, --bytes and --energy. The network stays
-    in floating point: quantize the saved file afterwards.
+    the work is tried, and the best by the metric is taken. Give one of --macs, --bytes, --energy and
+    --latency, which is measured in ONNX Runtime on this machine. The network stays in floating point: quantize the
+    saved file afterwards.
 
     \b
     microjoule compress zoo:digits_mobilenet_v2 --data zoo:digits_test --calibration zoo:digits_train --macs 0.5 \
@@ -80,8 +83,15 @@ def compress(
     labelled = find_data(data, found, Reading(size, normalise, samples, zoo_data))
     reading = Reading(size, normalise, calibration_samples, zoo_data)
     inputs = None if calibration is None else find_data(calibration, found, reading)
-    asked: dict[str, Any] = {"macs": macs, "size": bytes_, "energy": energy, "multiple": multiple, "ways": ways}
-    asked |= {"methods": methods, "samples": calibration_samples, "seed": seed, "folder": work_folder}
+    asked: dict[str, Any] = {"macs": macs, "size": bytes_, "energy": energy, "latency": latency}
+    asked |= {
+        "multiple": multiple,
+        "ways": ways,
+        "methods": methods,
+        "samples": calibration_samples,
+        "seed": seed,
+        "folder": work_folder,
+    }
     result = compressed_by(found.network, labelled, chosen, calibration=inputs, **asked)
     _finish(result, {"out": out, "onnx": onnx, "report": report}, f"{STAGE} {model}", as_json=json)
 
