@@ -54,15 +54,28 @@ def test_people_see_a_table_and_what_it_came_to(command, words, tmp_path):
     assert (tmp_path / "work" / "run.json").exists()
 
 
+def test_a_share_of_the_latency(command, words, monkeypatch):
+    def clock(networks):
+        return [1.0 * sum(layer.stored_weight.numel() for layer in one.layers) for one in networks]
+
+    monkeypatch.setattr("microjoule.recipes.compression_trial.in_turns", clock)
+    code, out, err = command("compress", *words, "--latency", 0.7, "--scheme", "channel-pruning", "--json")
+    assert (code, err) == (0, "")
+    (record,) = json.loads(out)["records"]
+    assert (record["cost"], record["cost_unit"], record["cost_before"]) == ("latency", "ms", 160)
+    assert 80 < record["cost_after"] <= 112
+
+
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
         ([], "budget: 0 are given"),
         (["--macs", 0.5, "--energy", 0.5], "budget: 2 are given"),
         (["--macs", 1.5], "macs: is 1.5"),
+        (["--latency", 0.0], "latency: is 0.0"),
         (["--macs", 0.5, "--scheme", "svd"], "--scheme: is 'svd'"),
     ],
-    ids=["no budget", "two budgets", "too much", "scheme"],
+    ids=["no budget", "two budgets", "too much", "no time", "scheme"],
 )
 def test_what_cannot_be_is_said_and_nothing_is_written(command, words, tmp_path, asked, message):
     code, _, err = command("compress", *words, *asked)

@@ -325,7 +325,7 @@ def compressed() -> Compressed:
 def latency_modelled() -> LatencyModelled:
     """A network of 2 ms, a tenth of which no layer has."""
     factors = {"kernel products": 2.5e-8, "layers": 0.0125, "values read": 0.0}
-    return LatencyModelled(2.0, 0.2, factors, 24, 0.08, "onnxruntime 1.23.2")
+    return LatencyModelled(2.0, 0.2, factors, 24, 0.08, "ONNX Runtime, one thread")
 
 
 def compression_sensitivity() -> CompressionSensitivity:

@@ -182,12 +182,16 @@ def _parsed(text: str, place: str) -> Adjusted:
         SettingError: if the way cannot keep the share.
         FileError: for a text that is no result.
     """
+    found: Adjusted | SettingError | None = None
     with suppress(ValueError, TypeError):
         content = json.loads(text)
         if "reason" in content:
             where, fact, remedy = content["reason"]
-            raise SettingError(where, fact, remedy=remedy)
-        found = Adjusted(**content)
-        if all(isinstance(number, int | float) for number in content.values()):
-            return found
-    raise FileError(place, "is no result", remedy="remove that file")
+            found = SettingError(where, fact, remedy=remedy)
+        elif all(isinstance(number, int | float) for number in content.values()):
+            found = Adjusted(**content)
+    if isinstance(found, SettingError):
+        raise found
+    if found is None:
+        raise FileError(place, "is no result", remedy="remove that file")
+    return found
