@@ -76,24 +76,21 @@ def compress(
     microjoule quantize half.mj --data images/ --out half.int8.mj
     """
     seed_everything(seed)
-    if scheme not in NAMES:
-        raise SettingError("--scheme", f"is {scheme!r}", remedy=f"use one of {', '.join(NAMES)}")
-    methods, ways = SCHEMES[scheme.replace("-", "_")]
+    asked: dict[str, Any] = {"macs": macs, "size": bytes_, "energy": energy, "latency": latency, **_means(scheme)}
+    asked |= {"multiple": multiple, "samples": calibration_samples, "seed": seed, "folder": work_folder}
     found, chosen = model_and_metric(model, metric, shape=shape, zoo_data=zoo_data)
     labelled = find_data(data, found, Reading(size, normalise, samples, zoo_data))
     reading = Reading(size, normalise, calibration_samples, zoo_data)
     inputs = None if calibration is None else find_data(calibration, found, reading)
-    asked: dict[str, Any] = {"macs": macs, "size": bytes_, "energy": energy, "latency": latency}
-    asked |= {
-        "multiple": multiple,
-        "ways": ways,
-        "methods": methods,
-        "samples": calibration_samples,
-        "seed": seed,
-        "folder": work_folder,
-    }
     result = compressed_by(found.network, labelled, chosen, calibration=inputs, **asked)
     _finish(result, {"out": out, "onnx": onnx, "report": report}, f"{STAGE} {model}", as_json=json)
+
+
+def _means(scheme: str) -> dict[str, Any]:
+    """The low-rank forms and the ways of a scheme."""
+    if scheme not in NAMES:
+        raise SettingError("--scheme", f"is {scheme!r}", remedy=f"use one of {', '.join(NAMES)}")
+    return dict(zip(("methods", "ways"), SCHEMES[scheme.replace("-", "_")], strict=True))
 
 
 def _finish(network: Network, paths: Mapping[str, Path | None], title: str, *, as_json: bool) -> None:
