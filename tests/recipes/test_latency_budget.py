@@ -215,14 +215,14 @@ def test_a_real_run_ends_with_a_smaller_network_and_measured_figures(monkeypatch
     monkeypatch.setattr(latency_probes, "PROBES", 3)
     monkeypatch.setattr(latency_probes, "ROUNDS", 2)
     monkeypatch.setattr(latency_probes, "RUNS", 20)
-    images = torch.randn(16, 8, 12, 12, generator=torch.Generator().manual_seed(0))
+    images = torch.randn(16, 8, 32, 32, generator=torch.Generator().manual_seed(0))
     torch.manual_seed(0)
     layers = (nn.Conv2d(8, 64, 3), nn.BatchNorm2d(64), nn.ReLU(), nn.Conv2d(64, 32, 3), nn.ReLU())
     tail = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 4))
     whole = mj.capture(nn.Sequential(*layers, *tail).eval(), images[:2])
     data = images, whole(images).argmax(1)
-    found = made(whole, data, latency=0.8, ways=(1.0,), multiple=16)
+    found = made(whole, data, latency=0.9, ways=(1.0,), multiple=8)
     record = found.history[-1]
-    assert found.layers[0].out_channels in (16, 32, 48)
-    assert 0 < record.cost_after <= record.budget == 0.8 * record.cost_before
+    assert found.layers[0].out_channels in range(8, 64, 8)
+    assert 0 < record.cost_after <= record.budget == 0.9 * record.cost_before
     assert found(images).shape == (16, 4)
