@@ -63,17 +63,30 @@ def test_channels_are_chosen_by_a_criterion(command, words, monkeypatch):
     assert [how["criterion"] for how in asked] == ["elimination", "geometric_median"]
 
 
+def test_a_share_of_the_latency(command, words, monkeypatch):
+    def clock(networks):
+        return [1.0 * sum(layer.stored_weight.numel() for layer in one.layers) for one in networks]
+
+    monkeypatch.setattr("microjoule.recipes.compression_trial.in_turns", clock)
+    code, out, err = command("compress", *words, "--latency", 0.7, "--scheme", "channel-pruning", "--json")
+    assert (code, err) == (0, "")
+    (record,) = json.loads(out)["records"]
+    assert (record["cost"], record["cost_unit"], record["cost_before"]) == ("latency", "ms", 160)
+    assert 80 < record["cost_after"] <= 112
+
+
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
         ([], "budget: 0 are given"),
         (["--macs", 0.5, "--energy", 0.5], "budget: 2 are given"),
         (["--macs", 1.5], "macs: is 1.5"),
+        (["--latency", 0.0], "latency: is 0.0"),
         (["--macs", 0.5, "--scheme", "svd"], "--scheme: is 'svd'"),
         (["--macs", 0.5, "--criterion", "size"], "--criterion: is 'size'"),
         (["--macs", 0.5, "--criterion", "geometric_median"], "use one of elimination, lasso"),
     ],
-    ids=["no budget", "two budgets", "too much", "scheme", "criterion", "its name in Python"],
+    ids=["no budget", "two budgets", "too much", "no time", "scheme", "criterion", "its name in Python"],
 )
 def test_what_cannot_be_is_said_and_nothing_is_written(command, words, tmp_path, asked, message):
     code, _, err = command("compress", *words, *asked)

@@ -47,6 +47,20 @@ def test_nothing_removed_is_told_as_that():
     assert step.summary == "0 units of 0 groups: 0 % fewer parameters, 0 are left"
 
 
+def test_a_model_of_the_latency_is_told_with_its_error_and_parts():
+    (step,) = history([samples.latency_modelled()])
+    assert step.title == "Modelled the latency"
+    assert step.summary == (
+        "2.00 ms by ONNX Runtime, one thread; modelled from 24 networks of other shapes, off by 8.00 % for one that it "
+        "has not seen"
+    )
+    assert step.details == (
+        ("beside layers", "200 µs"),
+        ("kernel products", "25.0 ps each"),
+        ("layers", "12.5 µs each"),
+    )
+
+
 def test_compression_is_told_with_its_ways_and_layers():
     (step,) = history([samples.compressed()])
     assert step.title == "Compressed"

@@ -33,6 +33,7 @@ CRITERION_NAMES = tuple(name.replace("_", "-") for name in CRITERIA)
 Macs = Annotated[float | None, typer.Option(metavar="SHARE", help="Of the multiply-accumulates, to keep, such as 0.5.")]
 Bytes = Annotated[float | None, typer.Option("--bytes", metavar="SHARE", help="Of the weights' bytes, to keep.")]
 Energy = Annotated[float | None, typer.Option(metavar="SHARE", help="Of the estimated energy, to keep.")]
+Latency = Annotated[float | None, typer.Option(metavar="SHARE", help="Of the milliseconds measured here, to keep.")]
 SchemeName = Annotated[str, typer.Option(metavar="NAME", help=f"One of {', '.join(NAMES)}.")]
 Multiple = Annotated[int, typer.Option(metavar="N", help="Prune channels to multiples of N, as some hardware likes.")]
 Criterion = Annotated[
@@ -51,6 +52,7 @@ def compress(
     macs: Macs = None,
     bytes_: Bytes = None,
     energy: Energy = None,
+    latency: Latency = None,
     scheme: SchemeName = "auto",
     multiple: Multiple = 1,
     criterion: Criterion = CRITERION_NAMES[0],
@@ -71,8 +73,9 @@ def compress(
     """Make a network cheaper without training: fewer channels, layers in low-rank form, all fitted to the original.
 
     How much of each layer goes is found in closed form from some hundred inputs; how channels and low-rank forms share
-    the work is tried, and the best by the metric is taken. Give one of --macs, --bytes and --energy. The network stays
-    in floating point: quantize the saved file afterwards.
+    the work is tried, and the best by the metric is taken. Give one of --macs, --bytes, --energy and
+    --latency, which is measured in ONNX Runtime on this machine. The network stays in floating point: quantize the
+    saved file afterwards.
 
     \b
     microjoule compress zoo:digits_mobilenet_v2 --data zoo:digits_test --calibration zoo:digits_train --macs 0.5 \
@@ -84,17 +87,12 @@ def compress(
     """
     seed_everything(seed)
     methods, ways = scheme_of(scheme)
+    asked: Any = {"macs": macs, "size": bytes_, "energy": energy, "latency": latency, "multiple": multiple}
+    asked |= {"criterion": criterion_of(criterion), "methods": methods, "ways": ways}
+    asked |= {"samples": calibration_samples, "seed": seed, "folder": work_folder}
     found, chosen = model_and_metric(model, metric, shape=shape, zoo_data=zoo_data)
     reading = Reading(size, normalise, samples, zoo_data)
     labelled, inputs = find_both(data, calibration, found, reading, calibration_samples=calibration_samples)
-    asked: dict[str, Any] = {"macs": macs, "size": bytes_, "energy": energy, "multiple": multiple, "ways": ways}
-    asked |= {
-        "criterion": criterion_of(criterion),
-        "methods": methods,
-        "samples": calibration_samples,
-        "seed": seed,
-        "folder": work_folder,
-    }
     result = compressed_by(found.network, labelled, chosen, calibration=inputs, **asked)
     _finish(result, {"out": out, "onnx": onnx, "report": report}, f"{STAGE} {model}", as_json=json)
 

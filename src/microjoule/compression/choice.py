@@ -69,7 +69,8 @@ def _pruned(menu: Menu, budget: float) -> tuple[dict[str, int], tuple[float, flo
     lower, upper = 0.0, math.fsum(max(option.cost for option in group.options) for group in groups)
     best = _solved(menu, Problem(groups, lower))
     if best.cost > budget:
-        fact = f"is {budget:,.0f} {menu.currency.unit}, and channels alone can be pruned to {best.cost:,.0f}"
+        given, least = (f"{cost:,.0f}" if cost >= 100 else f"{cost:.3g}" for cost in (budget, best.cost))
+        fact = f"is {given} {menu.currency.unit}, and channels alone can be pruned to {least}"
         raise SettingError("budget", fact, remedy="give a larger one, or let low-rank forms do more of it")
     for _ in range(TIGHTENINGS):
         middle = (lower + upper) / 2

@@ -11,7 +11,7 @@ from microjoule.compression.approximations import Sizes, call_sizes, usable_form
 from microjoule.compression.criteria import CRITERIA, check_criterion, gates_for, order_by
 from microjoule.compression.cuts import Cut, cuts
 from microjoule.compression.plan import Plan
-from microjoule.compression.prices import Currency, Form, works
+from microjoule.compression.prices import Currency, Form, Work, works
 from microjoule.compression.readers import readers, reading_layers
 from microjoule.execution.moments import input_moments
 from microjoule.execution.reconstruct import ROWS
@@ -86,11 +86,15 @@ class Menu:
 
     def layer_cost(self, path: str, cut: Cut, how: Form | None = None) -> float:
         """What one layer costs, or its factors, in all its calls."""
+        return sum(self.currency.price(work) for work in self.works(path, cut, how))
+
+    def works(self, path: str, cut: Cut, how: Form | None = None) -> Iterator[Work]:
+        """The layers that one layer is or becomes, in all its calls that cost something."""
         layer = self._layers[path]
         shape, channels, transposed = cut.shape(layer), int(cut.ins.sum()), layer.kind == "conv_transpose"
         calls = self.sizes[path] if self.currency.each_call else self.sizes[path][:1]
-        found = (work for one in calls for work in works(shape, channels, one, how, transposed=transposed))
-        return sum(self.currency.price(work) for work in found)
+        for one in calls:
+            yield from works(shape, channels, one, how, transposed=transposed)
 
     def widths(self, removal: Removal) -> list[int]:
         """How many units may go, from 0 on."""

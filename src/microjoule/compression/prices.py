@@ -26,12 +26,14 @@ class Work:
         places: at how many places its weights are used.
         read: values that it reads.
         written: values that it writes.
+        groups: of its channels; 1 for a layer whose outputs read all inputs.
     """
 
     weight: tuple[int, ...]
     places: int
     read: int
     written: int
+    groups: int = 1
 
     @property
     def macs(self) -> int:
@@ -101,7 +103,8 @@ def works(
     """
     if form is None:
         used = prod(sizes.inputs if transposed else sizes.outputs)
-        return [Work(shape, used, channels * prod(sizes.inputs), shape[0] * prod(sizes.outputs))]
+        groups = channels // shape[1]
+        return [Work(shape, used, channels * prod(sizes.inputs), shape[0] * prod(sizes.outputs), groups)]
     shapes, places = factor_shapes(shape, *form), factor_places(form[0], sizes.inputs, sizes.outputs)
     written = [one[0] * count for one, count in zip(shapes, places, strict=True)]
     read = [channels * prod(sizes.inputs), *written[:-1]]

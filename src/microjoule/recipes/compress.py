@@ -7,7 +7,6 @@ from typing import Any
 
 from microjoule.compression.criteria import CRITERIA
 from microjoule.compression.menu import METHODS
-from microjoule.compression.prices import Currency, currency
 from microjoule.errors import SettingError
 from microjoule.execution.batches import batches, first
 from microjoule.execution.evaluate import Metric
@@ -25,6 +24,7 @@ def compress(
     macs: float | None = None,
     size: float | None = None,
     energy: float | None = None,
+    latency: float | None = None,
     calibration: Any = None,
     methods: Sequence[Method] = METHODS,
     multiple: int = 1,
@@ -46,6 +46,7 @@ def compress(
         macs: the share of multiply-accumulates to keep; exactly one of these budgets is given.
         size: the share of the weights' bytes to keep.
         energy: the share of the energy to keep, by the table of `mj.costs`.
+        latency: the share of the milliseconds to keep, as measured in ONNX Runtime on this machine, in 32 bits.
         calibration: some hundred unlabelled inputs, mixed like the data the network will see. None takes those of
             `data`, without labels: scores are a little too good then.
         methods: the low-rank forms that may be used; none to prune alone.
@@ -65,26 +66,27 @@ def compress(
         SettingError: unless exactly one budget is given, or for one that cannot be kept; for a criterion that there is
             not, or that needs scores of classes where the network gives none.
         DataError: if the data has no targets, is empty, or does not fit.
+        ExportError: for a latency, if the network cannot be exported.
         FileError: if the folder holds the work of another run, or cannot be written.
     """
     started = time.perf_counter()
-    paid, share = budget_of(macs=macs, size=size, energy=energy)
+    budgets = {"macs": macs, "size": size, "energy": energy, "latency": latency}
+    cost, share = budget_of(**budgets)
     how = How(tuple(methods), tuple(ways), multiple, seed, None if folder is None else Path(folder), criterion)
     source = batches(data)
     inputs = first(source if calibration is None else batches(calibration), samples)
-    trial = find_trial(network, inputs, by_metric(source, metric), paid, how)
+    trial = find_trial(network, inputs, by_metric(source, metric), cost, how)
     result = trial.best(share, trial.run([share]))
-    settings: dict[str, Any] = {"macs": macs, "size": size, "energy": energy, "multiple": multiple, "samples": samples}
-    settings |= {"criterion": criterion}
+    settings = {**budgets, "multiple": multiple, "samples": samples, "criterion": criterion}
     result.history.insert(len(network.history), run_record("compress", settings, seed, started))
     return result
 
 
-def budget_of(**shares: float | None) -> tuple[Currency, float]:
-    """What is paid, and the share of it to keep, of which exactly one is given.
+def budget_of(**shares: float | None) -> tuple[str, float]:
+    """The name of what is paid, as `find_trial` takes it, and the share of it to keep, of which exactly one is given.
 
     Args:
-        shares: "macs", "size" and "energy".
+        shares: "macs", "size", "energy" and "latency".
 
     Raises:
         SettingError: unless exactly one is given, or for a share that there is not.
@@ -96,4 +98,4 @@ def budget_of(**shares: float | None) -> tuple[Currency, float]:
     ((name, share),) = given.items()
     if not 0 < share <= 1:
         raise SettingError(name, f"is {share}", remedy="give the share to keep, above 0 and up to 1")
-    return currency("bytes" if name == "size" else name), share
+    return "bytes" if name == "size" else name, share

@@ -38,6 +38,7 @@ def compress_model(
     macs: float | None = None,
     size: float | None = None,
     energy: float | None = None,
+    latency: float | None = None,
     multiple: int = 1,
     criterion: str = CRITERIA[0],
     samples: int = 1000,
@@ -55,6 +56,7 @@ def compress_model(
         macs: the share of multiply-accumulates to keep; exactly one of these budgets is given.
         size: the share of the weights' bytes to keep.
         energy: the share of the energy to keep, by the table of `mj.costs`.
+        latency: the share of the milliseconds to keep, as measured in ONNX Runtime on this machine, in 32 bits.
         multiple: channels are pruned to multiples of this, as some hardware likes; 1 for any number.
         criterion: by which channels are chosen, as in `mj.compress`.
         samples: how many inputs are used, the first ones.
@@ -69,14 +71,15 @@ def compress_model(
         SettingError: for another scheme, unless exactly one budget is given, for one that cannot be kept, or for a
             score that is no number.
         DataError: if the data is empty, or does not fit.
+        ExportError: for a latency, if the model cannot be exported.
         FileError: if the folder holds the work of another run, or cannot be written.
     """
     if scheme not in SCHEMES:
         raise SettingError("scheme", f"is {scheme!r}", remedy=f"use one of {', '.join(SCHEMES)}")
-    paid, share = budget_of(macs=macs, size=size, energy=energy)
+    cost, share = budget_of(macs=macs, size=size, energy=energy, latency=latency)
     how = How(*SCHEMES[scheme], multiple, seed, None if folder is None else Path(folder), criterion)
     inputs = first(batches(data), samples)
-    trial = find_trial(capture(model, example_inputs), inputs, by_callback(eval_callback), paid, how)
+    trial = find_trial(capture(model, example_inputs), inputs, by_callback(eval_callback), cost, how)
     return trial.best(share, trial.run([share])).module
 
 

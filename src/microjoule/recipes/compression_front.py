@@ -6,7 +6,6 @@ from typing import Any
 
 from microjoule.compression.criteria import CRITERIA
 from microjoule.compression.menu import METHODS
-from microjoule.compression.prices import currency
 from microjoule.errors import SettingError
 from microjoule.execution.batches import batches, first
 from microjoule.execution.evaluate import Metric
@@ -45,7 +44,7 @@ def compression_front(
         data: labelled data for the metric, in any form that `batches` takes.
         metric: larger is better; it is reset each time.
         shares: of the cost, to keep; each once.
-        cost: what is counted: "macs", "bytes" or "energy".
+        cost: what is counted: "macs", "bytes" or "energy"; or "latency", measured as there.
         calibration: as in `mj.compress`, which makes each network.
         methods: as there.
         multiple: as there.
@@ -59,6 +58,7 @@ def compression_front(
     Raises:
         SettingError: for shares that there are not, one that cannot be kept in any way, or another cost.
         DataError: if the data has no targets, is empty, or does not fit.
+        ExportError: for a latency, if the network cannot be exported.
         FileError: if the folder holds the work of another run, or cannot be written.
     """
     if not shares or len(set(shares)) < len(shares) or not all(0 < share <= 1 for share in shares):
@@ -66,9 +66,10 @@ def compression_front(
     how = How(tuple(methods), tuple(ways), multiple, seed, None if folder is None else Path(folder), criterion)
     source = batches(data)
     inputs = first(source if calibration is None else batches(calibration), samples)
-    trial = find_trial(network, inputs, by_metric(source, metric), currency(cost), how)
+    trial = find_trial(network, inputs, by_metric(source, metric), cost, how)
     trial.check(min(shares))
     record = _front(trial, shares, trial.run(shares))
+    network.history += [] if trial.timings is None else [trial.timings.record]
     network.history.append(record)
     return record
 

@@ -11,16 +11,20 @@ from typing import Any
 from microjoule.compression.choice import Chosen, choose
 from microjoule.compression.criteria import CRITERIA, check_criterion
 from microjoule.compression.cuts import cuts
+from microjoule.compression.latency_model import LATENCY
 from microjoule.compression.menu import METHODS, Menu, find_menu
 from microjoule.compression.plan import Plan, carry_out
-from microjoule.compression.prices import Currency
+from microjoule.compression.prices import currency
 from microjoule.errors import FileError, SettingError
 from microjoule.execution.batches import Batches
 from microjoule.execution.evaluate import Metric, evaluate
 from microjoule.execution.tasks import Jobs, digest, run_tasks
 from microjoule.graph.network import Network
 from microjoule.numerics.low_rank_shapes import Method, factor_shapes
+from microjoule.recipes.latency_budget import Timings, timings
+from microjoule.recipes.latency_probes import in_turns
 from microjoule.records.compressed import Compressed, Divided, LayerCompressed
+from microjoule.records.machine import this_machine
 from microjoule.records.measured import Evaluated
 
 WAYS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -115,12 +119,16 @@ class Trial:
         inputs: that layers are fitted on.
         score: what networks are compared by.
         how: which ways there are.
+        identity: what tells its results from others'.
+        timings: where shares are of measured latency; None where they are of what the menu's currency counts.
     """
 
     menu: Menu
     inputs: Batches
     score: Score
     how: How
+    identity: Mapping[str, str]
+    timings: Timings | None = None
 
     def run(self, shares: Sequence[float]) -> Results:
         """Try every way to keep each of several shares of the cost, and score the network as it is."""
@@ -130,7 +138,7 @@ class Trial:
             lambda: partial(self._scored, tasks),
             names,
             Jobs(folder),
-            identity=self._identity(),
+            identity=self.identity,
             label="ways to compress",
         )
         return {name: _parsed(text, name, folder) for name, text in texts.items()}
@@ -153,6 +161,8 @@ class Trial:
 
     def chosen(self, share: float, way: float) -> Chosen:
         """The plan of a way."""
+        if self.timings is not None:
+            return self.timings.chosen(share, way)
         return choose(self.menu, share * self.menu.cost(Plan()), share**way)
 
     def taken(self, share: float, found: Results) -> str:
@@ -177,6 +187,7 @@ class Trial:
         assert isinstance(whole, Scored)
         tried = [Divided(one.pruned_to, one.loss, one.greedy_loss, one.cost, one.value) for one in scored.values()]
         result.history += [self._evaluated("original", whole), self._evaluated("compressed", scored[taken])]
+        result.history += [] if self.timings is None else [self.timings.record]
         result.history.append(
             Compressed(
                 metric=self.score.name,
@@ -211,24 +222,10 @@ class Trial:
             carry_out(result, plan, self.inputs, seed=self.how.seed, folder=place)
         return result
 
-    def _identity(self) -> dict[str, str]:
-        """What tells its results from others'."""
-        state = self.menu.network.state_dict()
-        return {
-            "network": digest([str(self.menu.network.graph), list(state), list(state.values())]),
-            "calibration": digest([inputs for inputs, _ in self.inputs]),
-            "data": self.score.data,
-            "metric": self.score.name,
-            "cost": self.menu.currency.name,
-            "methods": str(self.menu.methods),
-            "multiple": str(self.menu.multiple),
-            "seed": str(self.how.seed),
-            "criterion": self.how.criterion,
-        }
-
     def _scored(self, tasks: Mapping[str, tuple[float, float]], task: str) -> str:
         """A way's score; of a way that cannot be gone, the reason."""
-        chosen = Chosen(Plan(), 1.0, 0.0, 0.0, self.menu.cost(Plan()))
+        cost = self.menu.cost(Plan()) if self.timings is None else self.timings.whole_ms
+        chosen = Chosen(Plan(), 1.0, 0.0, 0.0, cost)
         try:
             if task != WHOLE:
                 chosen = self.chosen(*tasks[task])
@@ -239,20 +236,48 @@ class Trial:
         return json.dumps(asdict(Scored(made.value, made.samples, made.seconds, *figures)))
 
 
-def find_trial(network: Network, inputs: Batches, score: Score, paid: Currency, how: How) -> Trial:
+def find_trial(network: Network, inputs: Batches, score: Score, cost: str, how: How) -> Trial:
     """Look at a network once; then any share of its cost can be asked for.
 
     Args:
         network: in floating point; it is left alone.
         inputs: unlabelled.
         score: what networks are compared by.
-        paid: what costs are counted in.
+        cost: what is counted: "macs", "bytes" or "energy"; or measured: "latency".
         how: which ways there are.
+
+    Raises:
+        SettingError: for another cost.
+        ExportError: for a latency, if the network cannot be exported.
+        FileError: for a latency, if the folder holds the work of another run, or cannot be written.
     """
-    own = network.copy().eval()
+    own, timed = network.copy().eval(), cost == LATENCY
+    paid = currency("macs" if timed else cost)
     asked: dict[str, Any] = {"methods": how.methods, "multiple": how.multiple, "criterion": how.criterion}
     menu = find_menu(own, inputs, paid, seed=how.seed, **asked)
-    return Trial(menu, inputs, score, how)
+    identity = _identity(menu, inputs, score, cost, how)
+    if not timed:
+        return Trial(menu, inputs, score, how, identity)
+    found = timings(menu, in_turns, seed=how.seed, folder=how.folder, identity=identity)
+    return Trial(found.menu, inputs, score, how, identity, found)
+
+
+def _identity(menu: Menu, inputs: Batches, score: Score, cost: str, how: How) -> dict[str, str]:
+    """What tells results from others'; times are of one machine."""
+    state, here = menu.network.state_dict(), this_machine()
+    found = {
+        "network": digest([str(menu.network.graph), list(state), list(state.values())]),
+        "calibration": digest([values for values, _ in inputs]),
+        "data": score.data,
+        "metric": score.name,
+        "cost": cost,
+        "methods": str(menu.methods),
+        "multiple": str(menu.multiple),
+        "seed": str(how.seed),
+        "criterion": how.criterion,
+    }
+    machine = {"machine": f"{here.processor}, {here.cores} cores", "runtime": here.versions["onnxruntime"]}
+    return found | machine if cost == LATENCY else found
 
 
 def _parsed(text: str, task: str, folder: Path | None) -> Scored | str:

@@ -32,6 +32,7 @@ def svd_prune_int8(
     macs: float | None = None,
     size: float | None = None,
     energy: float | None = None,
+    latency: float | None = None,
     calibration: Any = None,
     methods: Sequence[Method] = METHODS,
     multiple: int = 1,
@@ -55,6 +56,7 @@ def svd_prune_int8(
         macs: the share of multiply-accumulates to keep; one budget at most is given, and 0.5 of these if none is.
         size: the share of the weights' bytes to keep, still in floating point.
         energy: the share of the energy to keep, likewise.
+        latency: the share of the measured milliseconds to keep, likewise.
         calibration: some hundred unlabelled inputs, for both steps. None takes those of `data`, without labels: scores
             are a little too good then.
         methods: as in `compress`.
@@ -82,7 +84,7 @@ def svd_prune_int8(
     quantized = _rounding(rounding, None if folder is None else Path(folder) / "rounded")
     source = batches(data)
     inputs = first(source if calibration is None else batches(calibration), samples)
-    shares: dict[str, Any] = {"macs": macs, "size": size, "energy": energy}
+    shares: dict[str, Any] = {"macs": macs, "size": size, "energy": energy, "latency": latency}
     shares = shares if any(share is not None for share in shares.values()) else {"macs": 0.5}
     how: dict[str, Any] = {"methods": methods, "multiple": multiple, "ways": ways, "samples": samples, "folder": folder}
     how |= {"criterion": criterion}

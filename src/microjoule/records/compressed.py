@@ -74,7 +74,7 @@ class LayerCompressed:
         channels_after: likewise.
         method: its low-rank form, or "" for none.
         ranks: the channels between factors; none without a form.
-        cost_before: for one sample, in the unit of the record that holds this.
+        cost_before: for one sample, in the unit of the record that holds this; a latency is the model's.
         cost_after: likewise.
     """
 
@@ -85,6 +85,27 @@ class LayerCompressed:
     ranks: tuple[int, ...]
     cost_before: float
     cost_after: float
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyModelled:
+    """A model of a network's latency: what a budget of milliseconds is divided between layers by.
+
+    Args:
+        latency_ms: of the network as it is, as measured.
+        fixed_ms: of the model: what no layer has.
+        factors: milliseconds for one of each size of a layer, by the size's name.
+        networks: of other shapes, that were timed for it.
+        relative_error: of the model, the root mean square over networks, each foreseen by a fit of the others.
+        clock: what was timed, and how.
+    """
+
+    latency_ms: float
+    fixed_ms: float
+    factors: dict[str, float]
+    networks: int
+    relative_error: float
+    clock: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +120,8 @@ class Compressed:
         samples: that were scored.
         cost: what the budget counted: "macs", "bytes", "energy" or "latency".
         cost_unit: its unit.
-        cost_before: of all layers, for one sample.
-        cost_after: likewise.
+        cost_before: of all layers, for one sample; a latency is measured, and the whole network's.
+        cost_after: likewise; a latency is the share that was measured in turns with the original, of `cost_before`.
         budget: what it may cost.
         tried: the ways that were tried, in order.
         chosen: the index of the way that was taken.

@@ -6,7 +6,7 @@ Every record is a frozen dataclass of numbers, texts, tuples and other records. 
 from dataclasses import dataclass
 
 from microjoule.records.analysed import GridHistograms, Sensitivities
-from microjoule.records.compressed import Compressed, CompressionSensitivity, Factorized
+from microjoule.records.compressed import Compressed, CompressionSensitivity, Factorized, LatencyModelled
 from microjoule.records.decided import MixedPrecision, ParetoFront, Reached, Tried
 from microjoule.records.learned import BayesianPruned
 from microjoule.records.measured import Costs, ErrorsByLayer, Evaluated, Exported, Machine, Measured, Verified
@@ -300,6 +300,7 @@ Record = (
     | ConcatenationsSplit
     | ChannelsRemoved
     | Factorized
+    | LatencyModelled
     | Compressed
     | CompressionSensitivity
     | StatisticsObserved

@@ -7,6 +7,7 @@ from microjoule.records.compressed import (
     Compressed,
     CompressionSensitivity,
     Factorized,
+    LatencyModelled,
     LayerCompressed,
     LayerFactorized,
     OneCompressed,
@@ -48,6 +49,16 @@ def compressed(record: Compressed) -> Step:
         for index, way in enumerate(record.tried)
     ]
     return Step("Compressed", summary, (*ways, *((one.layer, _left(one)) for one in record.layers)))
+
+
+def latency_modelled(record: LatencyModelled) -> Step:
+    """What a budget of milliseconds was divided by: how far the model is off, and what it is made of."""
+    summary = (
+        f"{units.latency(record.latency_ms)} by {record.clock}; modelled from {many(record.networks, 'network')} of "
+        f"other shapes, off by {units.percent(record.relative_error)} for one that it has not seen"
+    )
+    parts = tuple((name, f"{units.latency(factor)} each") for name, factor in record.factors.items() if factor)
+    return Step("Modelled the latency", summary, (("beside layers", units.latency(record.fixed_ms)), *parts))
 
 
 def compressed_table(record: Compressed) -> Table:
@@ -140,6 +151,7 @@ def channels_removed(record: ChannelsRemoved) -> Step:
 WORDS: dict[type[Any], Callable[[Any], Step]] = {
     Factorized: factorized,
     ChannelsRemoved: channels_removed,
+    LatencyModelled: latency_modelled,
     Compressed: compressed,
     CompressionSensitivity: compression_sensitivity,
 }

@@ -1,0 +1,229 @@
+"""Budgets in measured latency: what is tried next, kept, refused, and not measured again; by a clock of ours."""
+
+import pytest
+import torch
+from torch import nn
+
+import microjoule as mj
+from microjoule.errors import FileError, SettingError
+from microjoule.recipes import latency_probes
+from microjoule.recipes.latency_budget import MEASUREMENTS, NEAR, adjusted
+from microjoule.records.compressed import Compressed, LatencyModelled
+
+X = torch.randn(60, 12, generator=torch.Generator().manual_seed(3))
+
+
+# The search -----------------------------------------------------------------------------------------------------------
+
+
+def searched(curve, share, slope=1.0):
+    """What is found on a curve of measured shares, and what was tried."""
+    tried = []
+
+    def measured(modelled):
+        tried.append(modelled)
+        return curve(modelled)
+
+    return adjusted(measured, share, slope), tried
+
+
+def test_where_the_model_is_right_one_measurement_is_enough():
+    found, tried = searched(lambda modelled: 0.4 + 0.6 * modelled, 0.7, 0.6)
+    assert (len(tried), found.measurements) == (1, 1)
+    assert found.measured == pytest.approx(0.7 * (1 - NEAR / 2))
+    assert found.modelled == tried[0] == pytest.approx((0.7 * (1 - NEAR / 2) - 0.4) / 0.6)
+
+
+@pytest.mark.parametrize(
+    "curve",
+    [
+        lambda modelled: modelled**3,
+        lambda modelled: modelled**0.4,
+        lambda modelled: 0.5 + 0.5 * modelled**2,
+        lambda modelled: 1.3 * modelled,
+        lambda modelled: min(1.0, 0.45 + modelled),
+    ],
+    ids=["bent up", "bent down", "half fixed", "slower than it was", "flat above"],
+)
+def test_the_share_is_kept_and_nearly_used_up_whatever_the_curve(curve):
+    found, tried = searched(curve, 0.6)
+    assert 0.6 * (1 - NEAR) < found.measured <= 0.6
+    assert curve(found.modelled) == found.measured
+    assert len(tried) == found.measurements <= MEASUREMENTS
+
+
+def test_of_steps_the_last_one_that_keeps_it_is_taken():
+    found, _ = searched(lambda modelled: 0.9 if modelled > 0.45 else 0.5, 0.6)
+    assert found.measured == 0.5
+    assert found.modelled <= 0.45
+    assert found.measurements == MEASUREMENTS
+
+
+def test_all_of_it_needs_no_measurement():
+    found, tried = searched(lambda modelled: modelled, 1.0)
+    assert (found.modelled, found.measured, found.measurements, tried) == (1.0, 1.0, 0, [])
+
+
+def test_what_is_too_slow_whatever_is_tried_is_refused():
+    with pytest.raises(SettingError, match=r"latency: of 60.0% is not kept: the fastest of 6 plans takes 8\d\.\d%"):
+        searched(lambda modelled: 0.8 + 0.2 * modelled, 0.6)
+
+
+def test_where_the_menu_has_nothing_so_cheap_more_is_given_and_the_reason_told():
+    def curve(modelled):
+        if modelled < 0.5:
+            raise SettingError("budget", "is too small", remedy="give more")
+        return 0.4 + modelled
+
+    found, tried = searched(curve, 0.95, slope=0.1)
+    assert min(tried) < 0.5 <= found.modelled
+    assert found.measured <= 0.95
+    with pytest.raises(SettingError, match="is too small"):
+        searched(curve, 0.85)
+
+
+# Networks -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    layers = (nn.Linear(12, 24), nn.ReLU(), nn.Linear(24, 24), nn.ReLU(), nn.Linear(24, 4))
+    return mj.capture(nn.Sequential(*layers).eval(), X[:2])
+
+
+@pytest.fixture
+def labelled(network):
+    return X, network(X).argmax(1)
+
+
+def milliseconds(network):
+    return 1e-3 * sum(layer.stored_weight.numel() for layer in network.layers) + 0.01 * len(network.layers)
+
+
+@pytest.fixture
+def times(monkeypatch):
+    """A clock of ours in place of the runtime: what it was asked."""
+    asked = []
+
+    def clock(networks):
+        asked.append(len(networks))
+        return [milliseconds(one) for one in networks]
+
+    monkeypatch.setattr("microjoule.recipes.compression_trial.in_turns", clock)
+    return asked
+
+
+def made(network, labelled, **settings):
+    return mj.compress(network, labelled, mj.zoo.metric("top1"), **{"latency": 0.6, "ways": (0.0, 1.0), **settings})
+
+
+def test_the_budget_is_kept_as_measured_and_the_record_tells_measured_figures(network, labelled, times):
+    before = milliseconds(network)
+    found = made(network, labelled)
+    *_, modelled, record = found.history
+    assert isinstance(record, Compressed)
+    assert isinstance(modelled, LatencyModelled)
+    assert (record.cost, record.cost_unit, record.cost_before) == ("latency", "ms", before)
+    assert record.cost_after == pytest.approx(milliseconds(found))
+    assert 0.5 * before < record.cost_after <= record.budget == 0.6 * before
+    assert all(way.cost <= record.budget for way in record.tried)
+    assert (modelled.latency_ms, modelled.networks) == (before, 24)
+    assert modelled.relative_error < 0.02
+    assert times[:4] == [7] * 4
+    assert set(times[4:]) == {2}
+    assert all(one.cost_after < one.cost_before for one in record.layers)
+
+
+def test_what_was_measured_is_not_measured_again(network, labelled, times, tmp_path):
+    first = made(network, labelled, folder=tmp_path / "run")
+    count = len(times)
+    again = made(network, labelled, folder=tmp_path / "run")
+    assert len(times) == count
+    assert first.history[-1] == again.history[-1]
+    pairs = zip(first.state_dict().values(), again.state_dict().values(), strict=True)
+    assert all(torch.equal(one, other) for one, other in pairs)
+    made(network, labelled, folder=tmp_path / "run", latency=0.8)
+    assert set(times[count:]) == {2}
+
+
+def test_a_run_that_ended_between_two_ways_goes_on_there(network, labelled, times, tmp_path, monkeypatch):
+    whole = made(network, labelled)
+    count = len(times)
+    made(network, labelled, folder=tmp_path / "run", ways=(0.0,))
+    half = len(times) - count
+    result = made(network, labelled, folder=tmp_path / "run")
+    assert len(times) == 2 * count
+    assert 0 < half < count
+    assert result.history[-1] == whole.history[-1]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['["reason"]', '{"modelled": "much", "measured": 1, "measurements": 2}', "no text"],
+    ids=["a list", "a word", "no JSON"],
+)
+def test_a_file_that_is_no_result_is_named(network, labelled, times, tmp_path, text):
+    made(network, labelled, folder=tmp_path / "run")
+    for kept in (tmp_path / "run").glob("*_timed-*.json"):
+        kept.write_text(text)
+    with pytest.raises(FileError, match=r"0\.6 [01]\.0 timed: is no result"):
+        made(network, labelled, folder=tmp_path / "run")
+
+
+def test_what_no_way_keeps_is_refused_with_what_was_measured(network, labelled, times, tmp_path):
+    for _ in range(2):  # the reason is kept, too
+        with pytest.raises(SettingError, match=r"(?s)cannot be kept in any way.*latency: of 0.5% is not kept"):
+            made(network, labelled, latency=0.005, folder=tmp_path)
+
+
+def test_a_folder_of_another_machine_is_refused(network, labelled, times, tmp_path):
+    made(network, labelled, folder=tmp_path / "run")
+    kept = tmp_path / "run" / "run.json"
+    kept.write_text(kept.read_text().replace(" cores", " cores of another"))
+    with pytest.raises(FileError, match="its machine differs"):
+        made(network, labelled, folder=tmp_path / "run")
+
+
+def test_a_front_of_latency(network, labelled, times):
+    metric, shares = mj.zoo.metric("top1"), (0.8, 0.5)
+    record = mj.recipes.compression_front(network, labelled, metric, shares=shares, cost="latency", ways=(0.0, 1.0))
+    spent = [point.spent / milliseconds(network) for point in record.points]
+    assert (record.cost, record.cost_unit) == ("latency", "ms")
+    assert 0.4 < spent[0] <= 0.5 < spent[1] <= 0.8
+    assert isinstance(network.history[-2], LatencyModelled)
+    with pytest.raises(SettingError, match=r"of 0\.005 of the cost cannot be kept"):
+        mj.recipes.compression_front(network, labelled, metric, shares=(0.005,), cost="latency", ways=(0.0,))
+
+
+def test_compress_model_and_quantizing_take_the_budget(network, labelled, times):
+    module = mj.compress_model(
+        nn.Sequential(nn.Linear(12, 40), nn.ReLU(), nn.Linear(40, 4)),
+        X[:2],
+        eval_callback=lambda _: 1,
+        data=X,
+        latency=0.7,
+    )
+    assert module(X).shape == (60, 4)
+    assert sum(one.numel() for one in module.parameters()) < 12 * 40 + 40 + 40 * 4 + 4
+    small = mj.recipes.svd_prune_int8(network, labelled, mj.zoo.metric("top1"), latency=0.7, ways=(1.0,))
+    record = next(one for one in small.history if isinstance(one, Compressed))
+    assert record.cost == "latency"
+
+
+def test_a_real_run_ends_with_a_smaller_network_and_measured_figures(monkeypatch):
+    monkeypatch.setattr(latency_probes, "PROBES", 3)
+    monkeypatch.setattr(latency_probes, "ROUNDS", 2)
+    monkeypatch.setattr(latency_probes, "RUNS", 20)
+    images = torch.randn(16, 8, 32, 32, generator=torch.Generator().manual_seed(0))
+    torch.manual_seed(0)
+    layers = (nn.Conv2d(8, 64, 3), nn.BatchNorm2d(64), nn.ReLU(), nn.Conv2d(64, 32, 3), nn.ReLU())
+    tail = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 4))
+    whole = mj.capture(nn.Sequential(*layers, *tail).eval(), images[:2])
+    data = images, whole(images).argmax(1)
+    found = made(whole, data, latency=0.9, ways=(1.0,), multiple=8)
+    record = found.history[-1]
+    widths = [[layer.out_channels for layer in one.layers] for one in (found, whole)]
+    assert sum(widths[0]) < sum(widths[1])
+    assert 0 < record.cost_after <= record.budget == 0.9 * record.cost_before
+    assert found(images).shape == (16, 4)

@@ -1,0 +1,112 @@
+"""Networks that are timed: other shapes that can run, works of each, and real files in turns."""
+
+import json
+import random
+
+import pytest
+import torch
+
+import microjoule as mj
+from microjoule.compression.menu import find_menu
+from microjoule.compression.plan import Plan, restructure
+from microjoule.compression.prices import currency
+from microjoule.errors import FileError
+from microjoule.execution.batches import batches
+from microjoule.recipes import latency_probes
+from microjoule.recipes.latency_probes import PROBES, TOGETHER, all_works, drawn, in_turns, probed, shares_of
+from tests.graph.channel_networks import NETWORKS
+
+X = torch.randn(8, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture(scope="module")
+def menu():
+    build, _ = NETWORKS["residual"]
+    torch.manual_seed(0)
+    return find_menu(mj.capture(build().eval(), X[:2]), batches(X), currency("macs"))
+
+
+def by_macs(networks):
+    return [1e-3 * mj.costs(one.copy()).macs for one in networks]
+
+
+def test_what_is_drawn_can_run_differs_and_is_the_same_for_the_same_seed(menu):
+    generator, again = random.Random(5), random.Random(5)
+    plans = [drawn(menu, generator) for _ in range(12)]
+    assert plans == [drawn(menu, again) for _ in range(12)]
+    assert len({str(plan) for plan in plans}) > 8
+    assert any(plan.removed for plan in plans)
+    assert any(plan.forms for plan in plans)
+    for plan in plans:
+        network = menu.network.copy()
+        restructure(network, plan)
+        assert network(X).shape == menu.network(X).shape
+        assert mj.costs(network).macs == sum(work.macs for work in all_works(menu, plan)) == menu.cost(plan)
+
+
+def test_no_form_is_dearer_than_its_layer(menu):
+    generator = random.Random(0)
+    for plan in (drawn(menu, generator) for _ in range(20)):
+        assert menu.cost(plan) <= menu.cost(Plan(plan.removed))
+
+
+def test_shares_are_of_the_original_of_the_same_turns(menu):
+    generator, slower = random.Random(1), iter((1.0, 3.0))
+    plan = drawn(menu, generator)
+
+    def clock(networks):
+        load = next(slower)
+        return [load * time for time in by_macs(networks)]
+
+    first, second = shares_of(menu.network, [plan], clock), shares_of(menu.network, [plan], clock)
+    assert second[0] == pytest.approx(3 * first[0])
+    assert second[1] == pytest.approx(first[1])
+    assert first[1][0] == pytest.approx(menu.cost(plan) / menu.cost(Plan()))
+
+
+def test_the_model_is_that_of_the_clock_and_what_was_timed_is_kept(menu, tmp_path):
+    asked = []
+
+    def clock(networks):
+        asked.append(len(networks))
+        return by_macs(networks)
+
+    given = {"seed": 0, "folder": tmp_path, "identity": {"run": "a"}}
+    whole, model = probed(menu, clock, **given)
+    assert asked == [TOGETHER + 1] * (PROBES // TOGETHER)
+    assert whole == pytest.approx(1e-3 * menu.cost(Plan()))
+    assert model.relative_error < 0.01
+    assert probed(menu, clock, **given) == (whole, model)
+    assert len(asked) == PROBES // TOGETHER
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("[1]", "is no result"), ('["a", []]', "is no result"), (json.dumps([1, [1]]), "has 1 times, and not 6")],
+    ids=["half", "words", "too few"],
+)
+def test_a_file_that_is_no_result_is_named(menu, tmp_path, text, message):
+    given = {"seed": 0, "folder": tmp_path, "identity": {"run": "a"}}
+    probed(menu, by_macs, **given)
+    next(tmp_path.glob("probes_6-*.json")).write_text(text)
+    with pytest.raises(FileError, match=f"probes 6: {message}"):
+        probed(menu, by_macs, **given)
+
+
+def test_real_files_in_turns(menu, monkeypatch):
+    monkeypatch.setattr(latency_probes, "RUNS", 2)
+    history = len(menu.network.history)
+    times = in_turns([menu.network, menu.network])
+    assert len(times) == 2
+    assert min(times) > 0
+    assert len(menu.network.history) == history
+
+
+def test_rounds_are_taken_at_their_best(menu, monkeypatch):
+    class Timed:
+        def __init__(self, latency_low_ms):
+            self.latency_low_ms = latency_low_ms
+
+    found = iter([(3.0, 1.0), (2.0, 4.0), (5.0, 6.0), (7.0, 8.0)])
+    monkeypatch.setattr(latency_probes, "measure_together", lambda *_, **__: [Timed(one) for one in next(found)])
+    assert in_turns([menu.network, menu.network]) == [2.0, 1.0]
