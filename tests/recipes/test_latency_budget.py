@@ -6,7 +6,6 @@ from torch import nn
 
 import microjoule as mj
 from microjoule.errors import FileError, SettingError
-from microjoule.recipes import latency_probes
 from microjoule.recipes.latency_budget import MEASUREMENTS, NEAR, adjusted
 from microjoule.records.compressed import Compressed, LatencyModelled
 
@@ -209,21 +208,3 @@ def test_compress_model_and_quantizing_take_the_budget(network, labelled, times)
     small = mj.recipes.svd_prune_int8(network, labelled, mj.zoo.metric("top1"), latency=0.7, ways=(1.0,))
     record = next(one for one in small.history if isinstance(one, Compressed))
     assert record.cost == "latency"
-
-
-def test_a_real_run_ends_with_a_smaller_network_and_measured_figures(monkeypatch):
-    monkeypatch.setattr(latency_probes, "PROBES", 3)
-    monkeypatch.setattr(latency_probes, "ROUNDS", 2)
-    monkeypatch.setattr(latency_probes, "RUNS", 20)
-    images = torch.randn(16, 8, 32, 32, generator=torch.Generator().manual_seed(0))
-    torch.manual_seed(0)
-    layers = (nn.Conv2d(8, 64, 3), nn.BatchNorm2d(64), nn.ReLU(), nn.Conv2d(64, 32, 3), nn.ReLU())
-    tail = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 4))
-    whole = mj.capture(nn.Sequential(*layers, *tail).eval(), images[:2])
-    data = images, whole(images).argmax(1)
-    found = made(whole, data, latency=0.9, ways=(1.0,), multiple=8)
-    record = found.history[-1]
-    widths = [[layer.out_channels for layer in one.layers] for one in (found, whole)]
-    assert sum(widths[0]) < sum(widths[1])
-    assert 0 < record.cost_after <= record.budget == 0.9 * record.cost_before
-    assert found(images).shape == (16, 4)

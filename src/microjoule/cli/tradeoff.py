@@ -41,9 +41,7 @@ Shares = Annotated[
         help=f"Of the cost, to keep; give it several times.  [default: {', '.join(map(str, SHARES))}]",
     ),
 ]
-Cost = Annotated[
-    str, typer.Option(metavar="NAME", help="macs, bytes, energy, or measured: latency.")
-]
+Cost = Annotated[str, typer.Option(metavar="NAME", help="macs, bytes, energy, or measured: latency.")]
 Sensitivity = Annotated[bool, typer.Option(help="Score each layer and channel group alone, too, which takes longer.")]
 Report = Annotated[Path, typer.Option(metavar="FILE", help="Write the report here.")]
 
