@@ -1,6 +1,5 @@
 """ResNet-20 compressed to a share of its measured latency: what was asked for, and what a new measurement finds."""
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,13 +7,11 @@ import microjoule as mj
 from benchmarks.compression_cases import RESNET20, case
 from benchmarks.figure import Figure
 from benchmarks.subjects import score
-from microjoule.deploy.measure import measure_together
+from microjoule.recipes.latency_probes import in_turns
 from microjoule.records.compressed import Compressed, LatencyModelled
 
 SHARE = 0.7
 """Of the milliseconds in FP32, on one thread."""
-
-RUNS = 600
 
 
 def figures(data: Path) -> Iterator[Figure]:
@@ -28,19 +25,8 @@ def figures(data: Path) -> Iterator[Figure]:
     yield Figure("error of the model of latency", 100 * modelled.relative_error, "%", None, told)
     told = f"{record.cost_after:.3f} of {record.cost_before:.3f} ms"
     yield Figure(f"{RESNET20} latency, as kept", record.cost_after / record.cost_before, "x", f"<= {SHARE}", told)
-    before, after = _again(subject.network, small)
+    before, after = in_turns([subject.network, small])
     yield Figure(f"{RESNET20} latency, anew", after / before, "x", f"<= {SHARE}", f"{after:.3f} of {before:.3f} ms")
     exact, found = (score(one, subject, batch_size=100) for one in (subject.network, small))
     told = f"{found:.2f} against {exact:.2f} %; {mj.costs(small).macs / mj.costs(subject.network).macs:.1%} of the MACs"
     yield Figure(f"{RESNET20} at {SHARE:.0%} of its latency, below", exact - found, "points", None, told)
-
-
-def _again(*networks: mj.Network) -> list[float]:
-    """Milliseconds, in turns; batch norms are folded in copies."""
-    with tempfile.TemporaryDirectory(prefix="microjoule-") as place:
-        paths = [Path(place) / f"{number}.onnx" for number in range(len(networks))]
-        for network, path in zip(networks, paths, strict=True):
-            plain = network.copy()
-            mj.fold_batch_norms(plain)
-            mj.export(plain, path)
-        return [one.latency_low_ms for one in measure_together(paths, runs=RUNS, threads=1)]

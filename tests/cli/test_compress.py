@@ -78,15 +78,16 @@ def test_a_share_of_the_latency(command, words, monkeypatch):
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ([], "budget: 0 are given"),
-        (["--macs", 0.5, "--energy", 0.5], "budget: 2 are given"),
+        ([], "give one of --macs, --bytes, --energy, --latency"),
+        (["--macs", 0.5, "--onnx", "nowhere/x.onnx"], "make the folder first"),
+        (["--macs", 0.5, "--energy", 0.5], "budget: is given 2 times"),
         (["--macs", 1.5], "macs: is 1.5"),
         (["--latency", 0.0], "latency: is 0.0"),
         (["--macs", 0.5, "--scheme", "svd"], "--scheme: is 'svd'"),
         (["--macs", 0.5, "--criterion", "size"], "--criterion: is 'size'"),
         (["--macs", 0.5, "--criterion", "geometric_median"], "use one of elimination, lasso"),
     ],
-    ids=["no budget", "two budgets", "too much", "no time", "scheme", "criterion", "its name in Python"],
+    ids=["no budget", "no folder", "two budgets", "too much", "no time", "scheme", "criterion", "its name in Python"],
 )
 def test_what_cannot_be_is_said_and_nothing_is_written(command, words, tmp_path, asked, message):
     code, _, err = command("compress", *words, *asked)

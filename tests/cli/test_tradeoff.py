@@ -19,7 +19,7 @@ def test_it_tells_of_layers_and_of_shares_and_reports_both(command, words, tmp_p
     asked = ["--share", 0.8, "--share", 0.6, "--work-folder", tmp_path / "work", "--json"]
     code, out, err = command("tradeoff", *words, *asked)
     assert (code, err) == (0, "")
-    alone, front = json.loads(out)["records"]
+    front, alone = json.loads(out)["records"]
     assert {row["kind"] for row in alone["rows"]} == {"low rank", "channels"}
     assert sorted(point["budget"] for point in front["points"]) == ["0.6", "0.8"]
     assert all(point["spent"] <= float(point["budget"]) * 160 for point in front["points"])

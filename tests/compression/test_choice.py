@@ -1,4 +1,5 @@
 import itertools
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from microjoule.compression.menu import find_menu
 from microjoule.compression.plan import Plan
 from microjoule.compression.prices import currency
 from microjoule.errors import SettingError
+from microjoule.search import greedy
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +70,14 @@ def test_channels_and_forms_share_the_work_as_told(menu):
     assert found.plan.forms
     assert 0.5 < found.pruned_to <= 0.7
     assert found.cost <= 0.4 * whole
+
+
+def test_what_greedy_loses_is_told_beside(menu, monkeypatch):
+    monkeypatch.setattr(greedy, "solve", lambda problem: SimpleNamespace(loss=float(len(problem.groups))))
+    whole = menu.cost(Plan())
+    channels, both = choose(menu, 0.5 * whole, 0.5), choose(menu, 0.4 * whole, 0.7)
+    groups, layers = len(menu.removals), len(menu.network.layers)
+    assert (channels.greedy_loss, both.greedy_loss) == (groups, groups + layers)
 
 
 def test_nothing_is_done_where_nothing_needs_to_be(menu):

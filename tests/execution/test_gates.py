@@ -130,13 +130,14 @@ def test_the_loss_by_hand():
     assert_close(own_loss({"scores": scores}), torch.tensor(2 * 4 / 3, dtype=torch.float64).log())
 
 
-def test_samples_that_are_not_along_the_first_axis_are_refused():
+@pytest.mark.parametrize("tokens", [5, 8], ids=["no multiple of the samples", "twice the samples"])
+def test_samples_that_are_not_along_the_first_axis_are_refused(tokens):
     run = Function(
         lambda m, x: m.head(m.inside(x.transpose(0, 1)).mean(0)), inside=nn.Linear(3, 3), head=nn.Linear(3, 2)
     )
-    network = capture(run.eval(), torch.randn(2, 5, 3))
+    network = capture(run.eval(), torch.randn(2, tokens, 3))
     with pytest.raises(SettingError, match="criterion: needs samples along the first axis of what inside reads"):
-        gate_gradients(network, torch.randn(4, 5, 3), network.layers)
+        gate_gradients(network, torch.randn(4, tokens, 3), network.layers)
 
 
 def test_data_that_does_not_fit_is_refused():

@@ -7,7 +7,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from microjoule.capture.export import capture
-from microjoule.graph.families import Reader, find_families, is_capped
+from microjoule.graph.families import Reader, _Scaling, find_families, is_capped
 from microjoule.graph.fold import fold_batch_norms
 from microjoule.graph.ops import Activation
 from microjoule.graph.rescale import rescale
@@ -116,6 +116,7 @@ def holding(module, **tensors):
 
 LINES = {"a": nn.Conv1d(4, 4, 1), "b": nn.Conv1d(4, 4, 1)}
 WITH_STORED = holding(Function(with_stored, **LINES), more=torch.randn(1, 4, 1))
+WIDTH_CAPPED = holding(Function(places_capped, a=conv(), b=conv()), caps=torch.rand(4))
 PLACES_CAPPED = holding(Function(places_capped, a=conv(), b=conv()), caps=torch.rand(4, 5, 5))
 
 
@@ -144,7 +145,7 @@ PLACES_CAPPED = holding(Function(places_capped, a=conv(), b=conv()), caps=torch.
         (
             holding(Function(with_stored, **LINES), more=torch.randn(1, 4, 1)),
             (4, 7),
-            "its channels meet each other, or others",
+            "it meets more, which is stored",
         ),
         (Function(lambda m, x: m.b(m.a(x).flip(1) + 0), **LINES), (4, 7), "add (add) reads it"),
         (
@@ -154,10 +155,22 @@ PLACES_CAPPED = holding(Function(places_capped, a=conv(), b=conv()), caps=torch.
         ),
         (Function(lambda m, x: m.b(F.prelu(x, m.a(x).mean((0, 2)))), **LINES), (4, 7), "prelu (prelu) reads it"),
         (PLACES_CAPPED, (4, 7, 7), "has other bounds than one for each channel"),
+        (WIDTH_CAPPED, (4, 6, 6), "has other bounds than one for each channel"),
+        (
+            Function(lambda m, x: m.b(F.relu6(m.a(x).unflatten(1, (2, 2))).flatten(1, 2)), a=conv(), b=conv()),
+            (4, 7, 7),
+            "stands after flattening",
+        ),
     ],
 )
 def test_where_channels_do_not_pass_there_is_no_family_and_a_reason(module, shape, expected):
     assert expected in reason(module, *shape)
+
+
+def test_a_stored_tensor_has_one_label_however_large_it_is():
+    module = holding(Function(lambda m, x: m.b(m.a(x)) * m.table.sum(), a=conv(), b=conv()), table=torch.rand(100, 100))
+    walk = _Scaling(capture(module.eval(), torch.randn(2, 4, 7, 7)))
+    assert walk.labels.count < 100
 
 
 def test_a_relu_after_flattening_is_no_obstacle():
@@ -207,6 +220,11 @@ FOUND = {
     "channels padded": (
         *image_network(lambda m, x: m.b(F.pad(m.a(x), (0, 0, 0, 0, 1, 3))), a=conv(), b=conv(8)),
         {"a -> b": [[-1, 0, 1, 2, 3, -1, -1, -1]]},
+    ),
+    "a stored cap a channel": (
+        holding(Function(places_capped, a=conv(), b=conv()), caps=torch.rand(4, 1, 1)),
+        (4, 7, 7),
+        {"a -> b": [[0, 1, 2, 3]]},
     ),
     "channels turned round": (
         *image_network(lambda m, x: m.b(m.a(x).flip(1)), a=conv(), b=conv()),

@@ -59,7 +59,8 @@ def test_an_order_has_all_units_but_one_and_is_the_same_again(order, block):
 @pytest.mark.parametrize("share", [0.0, 1.0])
 def test_units_that_give_nothing_are_ordered_all_the_same(order, share):
     reader = plain([[0.0] * 4], [[0.0] * 4] * 4, share)
-    assert set(order([reader])) | {3} == {0, 1, 2, 3} or len(set(order([reader]))) == 3
+    assert len(set(order([reader]))) == 3
+    assert set(order([reader])) < {0, 1, 2, 3}
 
 
 @pytest.mark.parametrize("order", [lasso_order, matching_order], ids=lambda order: order.__name__)
@@ -78,14 +79,13 @@ def test_readers_count_by_their_shares(order):
     assert order([one, heavy]) == [0]
 
 
-@pytest.mark.parametrize("order", ORDERS, ids=lambda order: order.__name__)
-def test_the_first_that_elimination_takes_costs_no_more_than_any_other(order):
+def test_the_first_that_elimination_takes_costs_no_more_than_any_other():
     for seed in range(5):
         reader = drawn(seed)
-        _, least = eliminate([reader])
-        _, losses = eliminate([reader], order([reader]))
-        assert len(losses) == len(least)
-        assert least[1] <= losses[1] * (1 + 1e-12)
+        first, least = eliminate([reader])
+        alone = [eliminate([reader], [unit])[1][1] for unit in range(len(reader.columns))]
+        assert least[1] == pytest.approx(float(min(alone)), rel=1e-12)
+        assert first[0] == alone.index(min(alone))
 
 
 # LASSO ----------------------------------------------------------------------------------------------------------------
@@ -164,7 +164,7 @@ def test_two_units_that_tell_the_same_are_no_trouble():
     second = torch.tensor([[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
     reader = Reader(torch.tensor([[1.0, 1.0, 3.0]]), second, torch.arange(3)[:, None])
     assert lasso_order([reader]) in ([0, 1], [1, 0])
-    assert set(lasso_order([reader], damping=0.0)) <= {0, 1, 2}
+    assert sorted(lasso_order([reader], damping=0.0)) in ([0, 1], [0, 2], [1, 2])
 
 
 # Matching -------------------------------------------------------------------------------------------------------------

@@ -84,8 +84,8 @@ def test_a_file_that_is_no_result_is_named(network, data, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({}, "0 are given"),
-        ({"macs": 0.5, "size": 0.5}, "2 are given: macs, size"),
+        ({}, "budget: is missing"),
+        ({"macs": 0.5, "size": 0.5}, "is given 2 times: macs, size"),
         ({"macs": 0.0}, "macs: is 0.0"),
         ({"macs": 1.5}, "macs: is 1.5"),
         ({"macs": 0.5, "ways": []}, "ways"),

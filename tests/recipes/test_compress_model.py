@@ -71,7 +71,7 @@ def test_the_way_that_the_callback_likes_best_is_taken(model, tmp_path):
     ("settings", "message"),
     [
         ({"scheme": "spatial_svd", "macs": 0.5}, r"scheme: is 'spatial_svd'\n.*auto, low_rank, channel_pruning"),
-        ({}, "budget: 0 are given"),
+        ({}, "budget: is missing"),
         ({"macs": 0.5, "eval_callback": lambda _: "good"}, "eval_callback: gives a str, and no number"),
         ({"macs": 0.5, "eval_callback": lambda _: torch.ones(2)}, "eval_callback: gives a Tensor, and no number"),
         ({"macs": 0.5, "eval_callback": lambda _: float("nan")}, "eval_callback: gives nan"),

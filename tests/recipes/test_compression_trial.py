@@ -1,5 +1,7 @@
 """Ways that are tried: which there are, which is taken, and what is kept of each."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 from torch import nn
@@ -35,8 +37,9 @@ def trial(network, values, **how):
         ({"ways": (0.5,), "methods": ()}, "ways: need low-rank forms"),
         ({"multiple": 0}, "multiple: is 0"),
         ({"criterion": "size"}, "criterion: is 'size'"),
+        ({"methods": ("svd",)}, "methods: is"),
     ],
-    ids=["no way", "above 1", "below 0", "needs forms", "no multiple", "no criterion"],
+    ids=["no way", "above 1", "below 0", "needs forms", "no multiple", "no criterion", "no method"],
 )
 def test_ways_that_there_are_not_are_refused(how, message):
     with pytest.raises(SettingError, match=message):
@@ -109,3 +112,20 @@ def test_networks_of_another_criterion_are_other_results(network, tmp_path):
 def test_the_criterion_chooses_the_channels(network):
     found = {one: trial(network, (), criterion=one).menu.removals["0"].order for one in ("elimination", "norm")}
     assert found["elimination"] != found["norm"]
+
+
+def test_a_module_and_a_quantized_network_are_refused(network):
+    with pytest.raises(SettingError, match=r"network: is a GraphModule\n.*mj\.capture"):
+        trial(network.module, [])
+    quantized = mj.recipes.data_free(network, data=X)
+    with pytest.raises(SettingError, match=r"network: is quantized\n.*then quantize"):
+        trial(quantized, [])
+
+
+def test_a_folder_of_scores_on_other_samples_is_refused(network, tmp_path):
+    labels, metric = network(X).argmax(1), mj.zoo.metric("top1")
+    for count in (40, 20):
+        with nullcontext() if count == 40 else pytest.raises(FileError, match="its samples differs"):
+            found = batches((X[:count], labels[:count]))
+            made = find_trial(network, batches(X), by_metric(found, metric), "macs", How(folder=tmp_path, ways=(0.0,)))
+            made.run([0.9])

@@ -75,5 +75,5 @@ def test_bad_input_is_refused(network, labelled):
         svd_prune_int8(network, labelled, mj.zoo.metric("top1"), rounding="nearest")
     with pytest.raises(SettingError, match="criterion: is 'size'"):
         svd_prune_int8(network, labelled, mj.zoo.metric("top1"), criterion="size")
-    with pytest.raises(SettingError, match="budget: 2 are given"):
+    with pytest.raises(SettingError, match="budget: is given 2 times"):
         svd_prune_int8(network, labelled, mj.zoo.metric("top1"), macs=0.5, size=0.5)

@@ -5,7 +5,7 @@ import stat
 import pytest
 
 from microjoule.errors import FileError
-from microjoule.records.files import write_atomically
+from microjoule.records.files import check_places, write_atomically
 
 
 def names(folder):
@@ -111,3 +111,12 @@ def test_text_that_utf8_cannot_hold_is_refused(tmp_path):
     with pytest.raises(FileError, match="cannot be written"):
         write_atomically(tmp_path / "x", "\ud800")
     assert names(tmp_path) == []
+
+
+def test_places_are_looked_at_before_anything_is_written(tmp_path):
+    check_places([None, tmp_path / "x.bin", str(tmp_path / "y")])
+    assert names(tmp_path) == []
+    with pytest.raises(FileError, match=r"no such file or directory\n.*make the folder first"):
+        check_places([tmp_path / "x", tmp_path / "none" / "x"])
+    with pytest.raises(FileError, match="is a folder"):
+        check_places([tmp_path])

@@ -80,15 +80,23 @@ def _guarded(arguments: list[str], *, verbose: bool) -> int:
     try:
         app(arguments, prog_name="microjoule")
     except SystemExit as finished:
-        return finished.code if isinstance(finished.code, int) else EXIT_USER_ERROR
+        code = finished.code if isinstance(finished.code, int) else EXIT_USER_ERROR
+        return _interrupted(arguments) if code == EXIT_INTERRUPTED else code
     except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
+        return _interrupted(arguments)
     except MicrojouleError as error:
         return _fail(str(error), EXIT_USER_ERROR, verbose=verbose)
     except Exception as error:
         fact = f"microjoule: {type(error).__name__}: {error}\n  an error of ours: please report it with what -v shows"
         return _fail(fact, EXIT_OUR_ERROR, verbose=verbose)
     return 0
+
+
+def _interrupted(arguments: Sequence[str]) -> int:
+    kept = any(word.startswith("--work-folder") for word in arguments)
+    told = "interrupted; the same command goes on from its work folder" if kept else "interrupted"
+    print(told, file=sys.stderr)
+    return EXIT_INTERRUPTED
 
 
 def _fail(message: str, code: int, *, verbose: bool) -> int:

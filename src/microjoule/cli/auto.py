@@ -21,6 +21,7 @@ from microjoule.recipes.attempt_costs import PRICES
 from microjoule.recipes.reach import reach
 from microjoule.recipes.report import report as write_report
 from microjoule.records.decided import Reached
+from microjoule.records.files import check_places
 from microjoule.report.attempts import attempts_table, outcome
 from microjoule.report.terminal import rich_table
 from microjoule.zoo.metrics import METRICS
@@ -78,6 +79,8 @@ def auto(
     microjoule auto model.pt2 --data test.npz --drop 0.5 --weights 4 --work-folder work --report r.html --out model.mj
     """
     seed_everything(seed)
+    paths = {"out": out, "onnx": onnx, "report": report}
+    check_places(paths.values())
     found, chosen = model_and_metric(model, metric, shape=shape, zoo_data=zoo_data)
     reading = Reading(size, normalise, samples, zoo_data)
     labelled, inputs = find_both(data, calibration, found, reading, calibration_samples=calibration_samples)
@@ -85,7 +88,7 @@ def auto(
     asked: dict[str, Any] = {"drop": drop, "cost": cost, "samples": calibration_samples, "folder": work_folder}
     asked |= {"target": target, "weights": weights, "activations": activations, "layers": layer_bits(layer or [])}
     result = reach(found.network, labelled, chosen, calibration=inputs, input_range=bounds, seed=seed, **asked)
-    _finish(result, {"out": out, "onnx": onnx, "report": report}, f"of {model}", as_json=json)
+    _finish(result, paths, f"of {model}", as_json=json)
 
 
 def _finish(network: Network, paths: Mapping[str, Path | None], title: str, *, as_json: bool) -> None:

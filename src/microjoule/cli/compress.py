@@ -17,10 +17,12 @@ from microjoule.deploy.onnx_file import export
 from microjoule.errors import SettingError
 from microjoule.graph.network import Network
 from microjoule.numerics.low_rank_shapes import Method
+from microjoule.recipes.compress import budget_of
 from microjoule.recipes.compress import compress as compressed_by
 from microjoule.recipes.compress_model import SCHEMES
 from microjoule.recipes.report import report as write_report
 from microjoule.records.compressed import Compressed
+from microjoule.records.files import check_places
 from microjoule.report.compression import compressed, compressed_table
 from microjoule.report.terminal import rich_table
 
@@ -87,14 +89,26 @@ def compress(
     """
     seed_everything(seed)
     methods, ways = scheme_of(scheme)
-    asked: Any = {"macs": macs, "size": bytes_, "energy": energy, "latency": latency, "multiple": multiple}
-    asked |= {"criterion": criterion_of(criterion), "methods": methods, "ways": ways}
+    paths = {"out": out, "onnx": onnx, "report": report}
+    check_places(paths.values())
+    asked = _budget({"--macs": macs, "--bytes": bytes_, "--energy": energy, "--latency": latency})
+    asked |= {"multiple": multiple, "criterion": criterion_of(criterion), "methods": methods, "ways": ways}
     asked |= {"samples": calibration_samples, "seed": seed, "folder": work_folder}
     found, chosen = model_and_metric(model, metric, shape=shape, zoo_data=zoo_data)
     reading = Reading(size, normalise, samples, zoo_data)
     labelled, inputs = find_both(data, calibration, found, reading, calibration_samples=calibration_samples)
     result = compressed_by(found.network, labelled, chosen, calibration=inputs, **asked)
-    _finish(result, {"out": out, "onnx": onnx, "report": report}, f"{STAGE} {model}", as_json=json)
+    _finish(result, paths, f"{STAGE} {model}", as_json=json)
+
+
+def _budget(given: dict[str, float | None]) -> dict[str, Any]:
+    """The budget as `mj.compress` takes it.
+
+    Raises:
+        SettingError: unless exactly one is given, or for a share that there is not.
+    """
+    option, share = budget_of(**given)
+    return {"size" if option == "--bytes" else option.removeprefix("--"): share}
 
 
 def scheme_of(name: str) -> tuple[tuple[Method, ...], tuple[float, ...]]:

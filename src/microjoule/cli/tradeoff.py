@@ -26,6 +26,7 @@ from microjoule.recipes.compression_front import SHARES, compression_front
 from microjoule.recipes.compression_sensitivity import compression_sensitivity
 from microjoule.recipes.report import report as write_report
 from microjoule.records.facts import Record
+from microjoule.records.files import check_places
 from microjoule.report.compression import sensitivity_table
 from microjoule.report.front import front_table
 from microjoule.report.tables import Table
@@ -79,19 +80,20 @@ def tradeoff(
     microjoule tradeoff model.pt2 --data test.npz --cost energy --work-folder work --report tradeoff.html
     """
     seed_everything(seed)
+    check_places([report])
     (methods, ways), by = scheme_of(scheme), criterion_of(criterion)
     found, chosen = model_and_metric(model, metric, shape=shape, zoo_data=zoo_data)
     reading = Reading(size, normalise, samples, zoo_data)
     labelled, inputs = find_both(data, calibration, found, reading, calibration_samples=calibration_samples)
     asked: Any = {"calibration": inputs, "samples": calibration_samples, "seed": seed, "criterion": by}
-    told: list[tuple[Record, Table]] = []
+    ways_asked: Any = {"methods": methods, "ways": ways, "multiple": multiple, "folder": work_folder}
+    shares, told = share or SHARES, list[tuple[Record, Table]]()
+    front = compression_front(found.network, labelled, chosen, shares=shares, cost=cost, **ways_asked, **asked)
+    told.append((front, front_table(front)))
     if sensitivity:
         alone: Any = {"kinds": _kinds(methods, ways), "folder": work_folder and work_folder / "sensitivity"}
         record = compression_sensitivity(found.network, labelled, chosen, **alone, **asked)
         told.append((record, sensitivity_table(record)))
-    asked |= {"methods": methods, "ways": ways, "multiple": multiple, "folder": work_folder}
-    front = compression_front(found.network, labelled, chosen, shares=share or SHARES, cost=cost, **asked)
-    told.append((front, front_table(front)))
     write_report(found.network, report, title=f"tradeoff {model}")
     records, tables = zip(*told, strict=True)
     finish(records, *map(rich_table, tables), f"wrote {report}", as_json=json, report=str(report))

@@ -71,7 +71,8 @@ def _pruned(menu: Menu, budget: float) -> tuple[dict[str, int], tuple[float, flo
     if best.cost > budget:
         given, least = (f"{cost:,.0f}" if cost >= 100 else f"{cost:.3g}" for cost in (budget, best.cost))
         fact = f"is {given} {menu.currency.unit}, and channels alone can be pruned to {least}"
-        raise SettingError("budget", fact, remedy="give a larger one, or let low-rank forms do more of it")
+        remedy = "give a larger one, let low-rank forms do more of it, or prune to smaller multiples"
+        raise SettingError("budget", fact, remedy=remedy)
     for _ in range(TIGHTENINGS):
         middle = (lower + upper) / 2
         found = _solved(menu, Problem(groups, middle))

@@ -46,19 +46,25 @@ def check_criterion(criterion: str) -> None:
         raise SettingError("criterion", f"is {criterion!r}", remedy=f"use one of {', '.join(CRITERIA)}")
 
 
-def gates_for(criterion: str, network: Network, data: Any, *, samples: int | None = None) -> dict[str, Tensor]:
+def gates_for(
+    criterion: str, network: Network, groups: Sequence[ChannelGroup], data: Any, *, samples: int | None = None
+) -> dict[str, Tensor]:
     """The gradients of gates that a criterion needs, by layer path, (samples, in_channels); none for most.
 
     Args:
         criterion: one of `CRITERIA`.
         network: in floating point, in evaluation mode.
+        groups: of that network; gates are on what reads them.
         data: inputs, in any form that `batches` takes.
         samples: how many to use; None for all.
 
     Raises:
-        SettingError: if it needs them, and the network does not give scores of classes.
+        SettingError: if it needs them, and the network does not give scores of classes, or a layer that reads a group
+            has no axis of samples before all others.
     """
-    return gate_gradients(network, data, reading_layers(network), samples=samples) if criterion in BY_GATES else {}
+    read = {path for group in groups for path in group.readers}
+    layers = [layer for layer in reading_layers(network) if layer.path in read]
+    return gate_gradients(network, data, layers, samples=samples) if criterion in BY_GATES else {}
 
 
 def order_by(

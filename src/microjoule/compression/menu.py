@@ -70,6 +70,7 @@ class Menu:
     methods: tuple[Method, ...] = METHODS
     multiple: int = 1
     _layers: dict[str, Layer] = field(default_factory=dict)
+    _lost: dict[tuple[str, Method, bytes], list[float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._layers.update({layer.path: layer for layer in self.network.layers})
@@ -111,14 +112,21 @@ class Menu:
         layer = self._layers[path]
         if path not in self.known or unfit(self.network, layer) is not None:
             return
-        weight, second, total = self._left(layer, cut)
-        limit, shape = self.layer_cost(path, cut), tuple(weight.shape)
+        limit, shape = self.layer_cost(path, cut), cut.shape(layer)
         for method in usable_forms(self.network, layer, self.methods):
-            lost = (errors(weight, method, second) / total).tolist() if total > 0 else []
+            lost = self._errors(layer, cut, method)
             full = full_rank(shape, method)
             for rank in range(1, full, max(1, full // LEVELS)):
                 if lost and self.layer_cost(path, cut, (method, rank)) < limit:
                     yield (method, rank), lost[rank]
+
+    def _errors(self, layer: Layer, cut: Cut, method: Method) -> list[float]:
+        """What a form of what is left of a layer loses at every rank, of its output's variance; empty if that is 0."""
+        key = layer.path, method, torch.cat([cut.ins, cut.outs]).numpy().tobytes()
+        if key not in self._lost:
+            weight, second, total = self._left(layer, cut)
+            self._lost[key] = (errors(weight, method, second) / total).tolist() if total > 0 else []
+        return self._lost[key]
 
     def _left(self, layer: Layer, cut: Cut) -> tuple[Tensor, Tensor, float]:
         """The weight of the channels that stay, fitted anew, the second moment of its inputs, its output's variance."""
@@ -160,10 +168,11 @@ def find_menu(
         SettingError: for a criterion that there is not, or that cannot be used on this network.
     """
     check_criterion(criterion)
-    gates = gates_for(criterion, network, data, samples=samples)
+    groups = channel_groups(network).groups
+    gates = gates_for(criterion, network, groups, data, samples=samples)
     known = input_moments(network, data, reading_layers(network), samples=samples, rows=rows, seed=seed)
     removals = {}
-    for group in channel_groups(network).groups:
+    for group in groups:
         problems = readers(network, group, known)
         if problems:
             order, losses = eliminate(problems, order_by(criterion, network, group, problems, gates))

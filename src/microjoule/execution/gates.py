@@ -26,6 +26,7 @@ from microjoule.execution.reconstruct import PART
 from microjoule.execution.run import check_count, count, misfit, to_device
 from microjoule.graph.network import Network
 from microjoule.graph.ops import Layer
+from microjoule.graph.shapes import shapes
 
 
 def gate_gradients(
@@ -66,12 +67,14 @@ def _of_batch(network: Network, inputs: tuple[Any, ...], layers: Sequence[Layer]
         raise
     except (RuntimeError, TypeError, ValueError) as error:
         raise misfit(network, inputs, error) from error
-    gates = [gate for _, gate in gated.gates]
+    gates, known, samples = [gate for _, gate in gated.gates], shapes(network), count(inputs)
+    example = 1 if network.dynamic_batch else count((network.example.args, network.example.kwargs))
     gradients = torch.autograd.grad(loss, gates, allow_unused=True, materialize_grads=True)
     totals: dict[str, Tensor] = {}
-    for (path, _), gradient in zip(gated.gates, gradients, strict=True):
-        each = _by_sample(gradient, count(inputs), path)
-        totals[path] = totals[path] + each if path in totals else each
+    for (layer, _), gradient in zip(gated.gates, gradients, strict=True):
+        rows = known[layer.node.all_input_nodes[0]][0] // example
+        each = _by_sample(gradient, samples, rows, layer.path)
+        totals[layer.path] = totals[layer.path] + each if layer.path in totals else each
     return totals
 
 
@@ -101,7 +104,7 @@ class _Gated(Interpreter):
         called = ((node, Layer.at(network.module, node)) for node in network.graph.nodes)
         chosen = set(paths)
         self.layers = {node: layer for node, layer in called if layer is not None and layer.path in chosen}
-        self.gates: list[tuple[str, Tensor]] = []
+        self.gates: list[tuple[Layer, Tensor]] = []
 
     def run_node(self, n: Node) -> Any:
         """Run one node; a layer reads its input through a gate."""
@@ -112,15 +115,15 @@ class _Gated(Interpreter):
 
     def _through(self, layer: Layer, x: Tensor) -> Tensor:
         gate = torch.ones(len(x), layer.in_channels, dtype=x.dtype, device=x.device, requires_grad=True)
-        self.gates.append((layer.path, gate))
+        self.gates.append((layer, gate))
         axis = x.dim() - 1 if layer.kind == "linear" else 1
         return x * gate.reshape([len(x) if at == 0 else -1 if at == axis else 1 for at in range(x.dim())])
 
 
-def _by_sample(gradient: Tensor, samples: int, path: str) -> Tensor:
+def _by_sample(gradient: Tensor, samples: int, rows: int, path: str) -> Tensor:
     """The sum over a sample's entries, (samples, channels), where a layer reads several of each, as windows are."""
-    if len(gradient) % samples:
+    if len(gradient) != samples * rows:
         fact = f"needs samples along the first axis of what {path} reads, where there are {len(gradient)} of {samples}"
         raise SettingError("criterion", fact, remedy='use one that needs no loss, such as "elimination"')
-    each: Tensor = gradient.unflatten(0, (samples, -1))
+    each: Tensor = gradient.unflatten(0, (samples, rows))
     return each.sum(1)

@@ -124,8 +124,9 @@ def clamp_channels(network: Network, node: Node, low: Tensor, high: Tensor) -> N
     Returns:
         The node that stands there now.
     """
-    if node.target is aten.clamp.Tensor:
-        holder = network.module.get_submodule(str(node.args[1].target).rpartition(".")[0])  # type: ignore[union-attr]
+    path = next((str(source.target) for source in node.all_input_nodes[1:]), "").rpartition(".")[0]
+    if path.startswith("clamps."):
+        holder = network.module.get_submodule(path)
         holder.low, holder.high = low.detach().clone(), high.detach().clone()
         return node
     holder = nn.Module()

@@ -117,6 +117,12 @@ class _Scaling(LabelWalk):
         self.clamps: dict[Node, Value] = {}
         super().__init__(network)
 
+    def of(self, node: Node) -> Any:
+        """The labels of a node's value; a stored tensor has one for all of it, as nobody scales it."""
+        if node.op == "get_attr" and self.values[node] is None:
+            self.values[node] = self.labels.rigid(self.shapes[node], f"it meets {node.target}, which is stored")
+        return super().of(node)
+
     def operator(self, node: Node, name: str | None, shape: Shape) -> Any:
         """What scales with what it reads passes channels on; all else fixes them."""
         if node.op == "output":
@@ -141,13 +147,15 @@ class _Scaling(LabelWalk):
     def _clamp(self, node: Node, value: Value, activation: Activation, name: str) -> None:
         """A cap becomes one number a channel, so that all of a layer's channels must be there, in their order."""
         self.clamps[node] = value
-        numbers = max(torch.as_tensor(bound).numel() for bound in (activation.low, activation.high))
-        if numbers == 1 and not is_capped(activation):
+        bounds = [torch.as_tensor(bound) for bound in (activation.low, activation.high)]
+        several = [bound for bound in bounds if bound.numel() > 1]
+        if not several and not is_capped(activation):
             return
-        flat = value.labels.flatten()
-        if not any(torch.equal(flat, made.labels) for (_, side), made in self.places.items() if side == "out"):
+        flat, (axis, *others) = value.labels.flatten(), value.varying or (0,)
+        made = (place.labels for (_, side), place in self.places.items() if side == "out")
+        if others or not any(torch.equal(flat, labels) for labels in made):
             self.labels.fix(flat, f"{name} has a cap, and stands after flattening, splitting or joining")
-        elif numbers not in (1, len(flat)):
+        elif any(_by_channel(bound, len(value.shape) - axis) != len(flat) for bound in several):
             self.labels.fix(flat, f"{name} has other bounds than one for each channel")
 
     def _norm(self, node: Node, shape: Shape) -> Value:
@@ -200,6 +208,16 @@ class _Scaling(LabelWalk):
             else:
                 begun[path] = Family(first)
         return begun
+
+
+def _by_channel(bound: Tensor, place: int) -> int:
+    """How many numbers a bound has along the channels, if it differs along nothing else; else 0.
+
+    Args:
+        bound: any shape.
+        place: of the channels' dimension, counted from the last one, which is 1.
+    """
+    return bound.shape[-place] if bound.dim() >= place and bound.shape[-place] == bound.numel() else 0
 
 
 def _those(owner: Tensor) -> list[int]:

@@ -93,9 +93,9 @@ def budget_of(**shares: float | None) -> tuple[str, float]:
     """
     given = {name: share for name, share in shares.items() if share is not None}
     if len(given) != 1:
-        fact = f"{len(given)} are given: {', '.join(given) or 'none'}"
+        fact = f"is given {len(given)} times: {', '.join(given)}" if given else "is missing"
         raise SettingError("budget", fact, remedy=f"give one of {', '.join(shares)}")
     ((name, share),) = given.items()
-    if not 0 < share <= 1:
-        raise SettingError(name, f"is {share}", remedy="give the share to keep, above 0 and up to 1")
+    if not isinstance(share, int | float) or not 0 < share <= 1:
+        raise SettingError(name, f"is {share!r}", remedy="give the share to keep, above 0 and up to 1")
     return "bytes" if name == "size" else name, share

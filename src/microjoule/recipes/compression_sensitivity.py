@@ -14,12 +14,12 @@ from microjoule.compression.prices import currency
 from microjoule.errors import FileError, SettingError
 from microjoule.execution.batches import Batches, batches, first
 from microjoule.execution.evaluate import Metric
-from microjoule.execution.tasks import Jobs, Work, digest, run_tasks
+from microjoule.execution.tasks import Jobs, Work, run_tasks
 from microjoule.graph.network import Network
 from microjoule.numerics.least_squares import Moments
 from microjoule.numerics.low_rank_shapes import Method
 from microjoule.numerics.ranks import rank_correlation
-from microjoule.recipes.compression_trial import WHOLE, Score, by_metric
+from microjoule.recipes.compression_trial import WHOLE, Score, by_metric, check_network, identity_of
 from microjoule.records.compressed import CompressionSensitivity, OneCompressed
 
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -76,6 +76,7 @@ def compression_sensitivity(
         raise SettingError("kinds", f"is {tuple(kinds)}", remedy=f"choose from {', '.join(KINDS)}")
     jobs, source = Jobs(folder, n_jobs, backend), batches(data)
     inputs = first(source if calibration is None else batches(calibration), samples)
+    check_network(network)
     own = network.copy().eval()
     menu = find_menu(own, inputs, currency("macs"), seed=seed, methods=methods, criterion=criterion)
     found = [one for kind in KINDS if kind in kinds for one in KINDS[kind](menu, shares)]
@@ -122,15 +123,7 @@ def _task(one: Smaller) -> str:
 
 def _measured(scoring: _Scoring, inputs: Batches, told: Mapping[str, str], jobs: Jobs) -> dict[str, tuple[float, int]]:
     """The metric and the number of samples by task."""
-    network = scoring.network
-    state = network.state_dict()
-    identity = {
-        "network": digest([str(network.graph), list(state), list(state.values())]),
-        "calibration": digest([batch for batch, _ in inputs]),
-        "data": scoring.score.data,
-        "metric": scoring.score.name,
-        **told,
-    }
+    identity = {**identity_of(scoring.network, inputs, scoring.score), **told}
     texts = run_tasks(scoring, [WHOLE, *scoring.tasks], jobs, identity=identity, label="compression sensitivity")
     return {task: _parsed(text, task, jobs) for task, text in texts.items()}
 

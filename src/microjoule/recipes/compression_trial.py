@@ -20,6 +20,7 @@ from microjoule.execution.batches import Batches
 from microjoule.execution.evaluate import Metric, evaluate
 from microjoule.execution.tasks import Jobs, digest, run_tasks
 from microjoule.graph.network import Network
+from microjoule.graph.quantizer import Quantizer
 from microjoule.numerics.low_rank_shapes import Method, factor_shapes
 from microjoule.recipes.latency_budget import Timings, timings
 from microjoule.recipes.latency_probes import in_turns
@@ -43,7 +44,7 @@ class How:
     """How networks are compressed; as `compress` takes it.
 
     Raises:
-        SettingError: for ways or a criterion that there are not, or a multiple below 1.
+        SettingError: for methods, ways or a criterion that there are not, or a multiple below 1.
     """
 
     methods: tuple[Method, ...] = METHODS
@@ -54,6 +55,8 @@ class How:
     criterion: str = CRITERIA[0]
 
     def __post_init__(self) -> None:
+        if not set(self.methods) <= set(METHODS):
+            raise SettingError("methods", f"is {self.methods}", remedy=f"choose from {', '.join(METHODS)}")
         if not self.ways or not all(0 <= way <= 1 for way in self.ways):
             raise SettingError("ways", f"is {self.ways}", remedy="give shares from 0 to 1")
         if not self.methods and 1.0 not in self.ways:
@@ -77,17 +80,37 @@ class Score:
         unit: of the metric.
         data: the name of what networks are scored on.
         of: scores a network; larger is better.
+        samples: that networks are scored on, where that is known before.
     """
 
     name: str
     unit: str
     data: str
     of: Callable[[Network], Evaluated]
+    samples: int | None = None
 
 
 def by_metric(data: Batches, metric: Metric) -> Score:
     """A metric on labelled data."""
-    return Score(metric.name, metric.unit, data.name, partial(evaluate, data=data, metric=metric))
+    return Score(metric.name, metric.unit, data.name, partial(evaluate, data=data, metric=metric), data.samples)
+
+
+def identity_of(network: Network, inputs: Batches, score: Score) -> dict[str, str]:
+    """What tells results on one network, by one score, from others'.
+
+    Args:
+        network: as it is.
+        inputs: that layers are fitted on.
+        score: what networks are compared by.
+    """
+    state = network.state_dict()
+    return {
+        "network": digest([str(network.graph), list(state), list(state.values())]),
+        "calibration": digest([values for values, _ in inputs]),
+        "data": score.data,
+        "samples": str(score.samples),
+        "metric": score.name,
+    }
 
 
 # Ways -----------------------------------------------------------------------------------------------------------------
@@ -236,6 +259,19 @@ class Trial:
         return json.dumps(asdict(Scored(made.value, made.samples, made.seconds, *figures)))
 
 
+def check_network(network: Network) -> None:
+    """See whether a network can be compressed.
+
+    Raises:
+        SettingError: for a module, which was not captured, and for a network with quantizers.
+    """
+    if not isinstance(network, Network):
+        remedy = "capture it first, mj.capture(model, inputs), or call mj.compress_model"
+        raise SettingError("network", f"is a {type(network).__name__}", remedy=remedy)
+    if any(isinstance(module, Quantizer) for module in network.module.modules()):
+        raise SettingError("network", "is quantized", remedy="compress the network in floating point, then quantize it")
+
+
 def find_trial(network: Network, inputs: Batches, score: Score, cost: str, how: How) -> Trial:
     """Look at a network once; then any share of its cost can be asked for.
 
@@ -251,6 +287,7 @@ def find_trial(network: Network, inputs: Batches, score: Score, cost: str, how: 
         ExportError: for a latency, if the network cannot be exported.
         FileError: for a latency, if the folder holds the work of another run, or cannot be written.
     """
+    check_network(network)
     own, timed = network.copy().eval(), cost == LATENCY
     paid = currency("macs" if timed else cost)
     asked: dict[str, Any] = {"methods": how.methods, "multiple": how.multiple, "criterion": how.criterion}
@@ -264,12 +301,8 @@ def find_trial(network: Network, inputs: Batches, score: Score, cost: str, how: 
 
 def _identity(menu: Menu, inputs: Batches, score: Score, cost: str, how: How) -> dict[str, str]:
     """What tells results from others'; times are of one machine."""
-    state, here = menu.network.state_dict(), this_machine()
-    found = {
-        "network": digest([str(menu.network.graph), list(state), list(state.values())]),
-        "calibration": digest([values for values, _ in inputs]),
-        "data": score.data,
-        "metric": score.name,
+    here = this_machine()
+    found = identity_of(menu.network, inputs, score) | {
         "cost": cost,
         "methods": str(menu.methods),
         "multiple": str(menu.multiple),

@@ -3,6 +3,7 @@
 import errno
 import os
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
 
 from microjoule.errors import FileError
@@ -43,6 +44,22 @@ def write_atomically(path: str | os.PathLike[str], data: bytes | str) -> Path:
     except OSError as error:
         raise _in_words(given, error) from error
     return given
+
+
+def check_places(paths: Iterable[str | os.PathLike[str] | None]) -> None:
+    """See, before long work begins, whether there are folders for what will be written.
+
+    Args:
+        paths: of files; those that are None are left out.
+
+    Raises:
+        FileError: for a missing folder, or a folder or device at a path.
+    """
+    for given in (Path(path) for path in paths if path is not None):
+        goal = given.resolve()
+        _refuse_what_is_no_file(given, goal)
+        if not goal.parent.is_dir():
+            raise _in_words(given, FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)))
 
 
 def _refuse_what_is_no_file(given: Path, goal: Path) -> None:

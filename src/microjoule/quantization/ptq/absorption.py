@@ -80,8 +80,10 @@ def _cannot_absorb(network: Network, family: Family) -> str | None:
     assert activation is not None
     if not bool((torch.as_tensor(activation.low) == 0).all()):
         return "the activation after it is no ReLU"
-    if any(kind(network.module, node) not in ("dropout", "reshape") for node in _between(family)):
-        return "pooling or padding stands between it and its readers"
+    for node in _between(family):
+        name = kind(network.module, node)
+        if name not in ("dropout", "reshape"):
+            return f"{name or node.target} ({node.name}) stands between it and its readers"
     padded = [reader.layer.path for reader in family.readers if meets_zeros(reader.layer)]
     return f"{padded[0]} pads with zeros" if padded else None
 
