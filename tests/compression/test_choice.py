@@ -89,3 +89,26 @@ def test_nothing_is_done_where_nothing_needs_to_be(menu):
 def test_a_budget_that_cannot_be_kept_is_refused(menu, pruned_to):
     with pytest.raises(SettingError, match="budget"):
         choose(menu, 1.0, pruned_to)
+
+
+class Residual(nn.Module):
+    """A stream of channels that two layers make, and channels inside a block that one makes."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.inner, self.back = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 1), nn.Conv2d(8, 8, 1)
+        self.head = nn.Conv2d(8, 4, 3)
+
+    def forward(self, x):
+        x = self.stem(x)
+        return self.head(x + self.back(self.inner(x).relu()))
+
+
+@pytest.mark.parametrize(("share", "groups"), [(0.9, {"inner"}), (0.3, {"stem", "inner"})], ids=["much", "little"])
+def test_channels_that_layers_add_to_go_only_where_others_are_not_enough(share, groups):
+    torch.manual_seed(0)
+    x = torch.randn(64, 3, 10, 10, generator=torch.Generator().manual_seed(1))
+    found = find_menu(capture(Residual().eval(), x[:2]), x, currency("macs"))
+    assert [name for name in found.removals if found.is_made_once(name)] == ["inner"]
+    chosen = choose(found, share * found.cost(Plan()), share)
+    assert set(chosen.plan.removed) == groups

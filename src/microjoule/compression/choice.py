@@ -4,10 +4,14 @@ Losses of channels that go and of low-rank forms, relative errors of outputs in 
 channels save adds up only roughly, as a layer between two groups is cut on both sides; so the budget of the knapsack is
 tightened until what is left costs as much as it may. Low-rank forms are chosen after that, for what is left of each
 layer, where costs add up exactly.
+
+Channels that several layers make together, as those that residual blocks add to, stay as long as others are enough:
+what is lost in them stays in all that is added later, which the errors of their readers do not tell.
+MobileNetV2 at 75 % of its products, by channels alone, has 50.7 % of 217 images right if they stay, 47.5 % if not.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from microjoule.compression.cuts import cuts
@@ -65,14 +69,16 @@ def _pruned(menu: Menu, budget: float) -> tuple[dict[str, int], tuple[float, flo
     """How many units of each group go so that what is left costs at most so much; and the losses of both solvers."""
     if menu.cost(Plan()) <= budget:
         return {}, (0.0, 0.0)
-    groups = _groups(menu)
-    lower, upper = 0.0, math.fsum(max(option.cost for option in group.options) for group in groups)
-    best = _solved(menu, Problem(groups, lower))
+    groups = _groups(menu, [name for name in menu.removals if menu.is_made_once(name)])
+    if not groups or _solved(menu, Problem(groups, 0.0)).cost > budget:
+        groups = _groups(menu, list(menu.removals))
+    best = _solved(menu, Problem(groups, 0.0))
     if best.cost > budget:
         given, least = (f"{cost:,.0f}" if cost >= 100 else f"{cost:.3g}" for cost in (budget, best.cost))
         fact = f"is {given} {menu.currency.unit}, and channels alone can be pruned to {least}"
         remedy = "give a larger one, let low-rank forms do more of it, or prune to smaller multiples"
         raise SettingError("budget", fact, remedy=remedy)
+    lower, upper = 0.0, math.fsum(max(option.cost for option in group.options) for group in groups)
     for _ in range(TIGHTENINGS):
         middle = (lower + upper) / 2
         found = _solved(menu, Problem(groups, middle))
@@ -101,11 +107,12 @@ def _solved(menu: Menu, problem: Problem) -> _Pruned:
     return _Pruned(problem, counts, found.loss, menu.cost(Plan(removed)))
 
 
-def _groups(menu: Menu) -> tuple[Group, ...]:
+def _groups(menu: Menu, names: Sequence[str]) -> tuple[Group, ...]:
     """For each channel group how many units may go; an option costs what it saves less than the cheapest one."""
     network, found = menu.network, []
     whole = {path: menu.layer_cost(path, cut) for path, cut in cuts(network, (), {}).items()}
-    for name, removal in menu.removals.items():
+    for name in names:
+        removal = menu.removals[name]
         touched = dict.fromkeys(member.path for member in removal.group.members if member.side in ("in", "out"))
         counts, costs = menu.widths(removal), []
         for count in counts:

@@ -80,6 +80,11 @@ class Menu:
         """All groups."""
         return [removal.group for removal in self.removals.values()]
 
+    def is_made_once(self, name: str) -> bool:
+        """Whether one layer alone makes a group's channels; depthwise layers, which pass them on, aside."""
+        makers = (self._layers[path] for path in self.removals[name].group.makers)
+        return sum(layer.in_channels > layer.groups or layer.groups == 1 for layer in makers) == 1
+
     def cost(self, plan: Plan) -> float:
         """What the layers cost that a plan leaves."""
         stays = cuts(self.network, self.groups, plan.removed)
