@@ -86,13 +86,14 @@ def given():
 def test_ours_is_one_call_on_what_a_recipe_may_look_at(given, monkeypatch):
     asked = {}
 
-    def compress(network, data, metric, *, macs):
-        asked.update(network=network, data=data, metric=metric, macs=macs)
+    def compress(network, data, metric, *, macs, calibration):
+        asked.update(network=network, data=data, metric=metric, macs=macs, calibration=calibration)
         return network
 
     monkeypatch.setattr(mj, "compress", compress, raising=False)
     assert ours(given, 0.5) is given.given.network
-    assert asked["data"][0] is given.images.inputs
+    assert torch.equal(torch.cat([asked["calibration"], asked["data"][0]]), given.images.inputs)
+    assert (len(asked["data"][0]), len(asked["data"][1])) == (4, 4), "ways are scored on images that were not fitted to"
     assert asked["macs"] == 0.5
 
 

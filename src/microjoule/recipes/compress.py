@@ -48,7 +48,7 @@ def compress(
         energy: the share of the energy to keep, by the table of `mj.costs`.
         latency: the share of the milliseconds to keep, as measured in ONNX Runtime on this machine, in 32 bits.
         calibration: some hundred unlabelled inputs, mixed like the data the network will see. None takes those of
-            `data`, without labels: scores are a little too good then.
+            `data`, without labels: scores are too good then, and a way that overfits may be chosen.
         methods: the low-rank forms that may be used; none to prune alone.
         multiple: channels are pruned to multiples of this, as some hardware likes; 1 for any number.
         criterion: by which channels are chosen: "elimination" (by what the readers would lose), "lasso", "matching",

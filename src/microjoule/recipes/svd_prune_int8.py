@@ -58,7 +58,7 @@ def svd_prune_int8(
         energy: the share of the energy to keep, likewise.
         latency: the share of the measured milliseconds to keep, likewise.
         calibration: some hundred unlabelled inputs, for both steps. None takes those of `data`, without labels: scores
-            are a little too good then.
+            are too good then, and a way that overfits may be chosen.
         methods: as in `compress`.
         multiple: as there.
         criterion: as there.
