@@ -86,10 +86,9 @@ def tradeoff(
     reading = Reading(size, normalise, samples, zoo_data)
     labelled, inputs = find_both(data, calibration, found, reading, calibration_samples=calibration_samples)
     asked: Any = {"calibration": inputs, "samples": calibration_samples, "seed": seed, "criterion": by}
-    ways_asked: Any = {"methods": methods, "ways": ways, "multiple": multiple, "folder": work_folder}
-    shares, told = share or SHARES, list[tuple[Record, Table]]()
-    front = compression_front(found.network, labelled, chosen, shares=shares, cost=cost, **ways_asked, **asked)
-    told.append((front, front_table(front)))
+    points: Any = {"methods": methods, "ways": ways, "multiple": multiple, "folder": work_folder, "cost": cost}
+    front = compression_front(found.network, labelled, chosen, shares=share or SHARES, **points, **asked)
+    told: list[tuple[Record, Table]] = [(front, front_table(front))]
     if sensitivity:
         alone: Any = {"kinds": _kinds(methods, ways), "folder": work_folder and work_folder / "sensitivity"}
         record = compression_sensitivity(found.network, labelled, chosen, **alone, **asked)
