@@ -32,7 +32,7 @@ BETTER = ">= 3"
 TORCH_PRUNING = "torch-pruning==1.6.1"
 
 RUNS, RANGED = 200, 48
-"""Timed runs, and images for the ranges of int8."""
+"""Timed runs, on one thread, as two wait for each other beside other work; and images for the ranges of int8."""
 
 PLOTS = ROOT / "build" / "benchmarks"
 """Where plots go: they are made anew with each run, and not kept with the project."""
@@ -159,7 +159,7 @@ def _latencies(
         for kind, one in (("fp32", plain), ("int8", integer)):
             paths.append(folder / f"{subject.name}-{number}-{kind}.onnx")
             mj.export(one, paths[-1])
-    times = [one.latency_low_ms for one in measure_together(paths, runs=RUNS)]
+    times = [one.latency_low_ms for one in measure_together(paths, runs=RUNS, threads=1)]
     pairs = list(zip(times[::2], times[1::2], strict=True))
     for (name, _), (exact_ms, integer_ms), outcome in zip(networks.items(), pairs, outcomes, strict=True):
         points.append(Point(subject.name, name, outcome.accuracy, outcome.left, exact_ms, lost[name], integer_ms))

@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 import plotly.graph_objects as go
+from plotly.colors import qualitative
 from plotly.subplots import make_subplots
 
 from microjoule.records.files import write_atomically
@@ -41,18 +44,22 @@ def draw(points: Sequence[Point], path: Path) -> None:
         path: the HTML file.
     """
     names = list(dict.fromkeys(point.network for point in points))
+    tools = list(dict.fromkeys(point.tool for point in points))
+    colours = dict(zip(tools, cycle(qualitative.Plotly), strict=False))
     titles = [f"{name}: accuracy over {what}" for name in names for what in ("share of MACs", "milliseconds")]
-    figure = make_subplots(rows=len(names), cols=2, subplot_titles=titles)
+    spacing = 0.25 / max(1, len(names))
+    figure = make_subplots(rows=len(names), cols=2, subplot_titles=titles, vertical_spacing=spacing)
     for row, name in enumerate(names, 1):
         for point in (point for point in points if point.network == name):
-            line = (
-                ("FP32", point.accuracy, point.latency_ms),
-                ("int8", point.integer_accuracy, point.integer_latency_ms),
-            )
-            words = [f"{point.tool}, {kind}" for kind, _, _ in line]
-            ys, marks = [y for _, y, _ in line], {"text": words, "mode": "markers", "name": point.tool}
+            xs, ys = [point.latency_ms, point.integer_latency_ms], [point.accuracy, point.integer_accuracy]
+            marks: dict[str, Any] = {"mode": "markers", "name": point.tool, "legendgroup": point.tool}
+            marks |= {"text": [f"{point.tool}, {kind}" for kind in ("FP32", "int8")]}
+            marks |= {"marker": {"color": colours[point.tool], "symbol": ["circle", "diamond"], "size": 9}}
             figure.add_trace(go.Scatter(x=[point.left], y=ys[:1], **marks, showlegend=False), row=row, col=1)
-            figure.add_trace(go.Scatter(x=[x for _, _, x in line], y=ys, **marks, showlegend=row == 1), row=row, col=2)
-    figure.update_layout(height=380 * max(1, len(names)), title="One shot, nothing trained")
+            figure.add_trace(go.Scatter(x=xs, y=ys, **marks, showlegend=row == 1), row=row, col=2)
+        figure.update_xaxes(title_text="share of the multiply-accumulates", row=row, col=1)
+        figure.update_xaxes(title_text="milliseconds, circles FP32, diamonds int8", row=row, col=2)
+        figure.update_yaxes(title_text="accuracy (%)", row=row)
+    figure.update_layout(height=420 * max(1, len(names)), title="One shot, nothing trained")
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, figure.to_html(include_plotlyjs=True).encode())

@@ -99,7 +99,9 @@ def test_ours_is_one_call_on_what_a_recipe_may_look_at(given, monkeypatch):
 
 def test_the_whole_tells_points_and_latencies_and_draws(given, monkeypatch, tmp_path):
     monkeypatch.setattr(
-        compression, "measure_together", lambda paths, runs: [SimpleNamespace(latency_low_ms=2.0) for _ in paths]
+        compression,
+        "measure_together",
+        lambda paths, runs, threads: [SimpleNamespace(latency_low_ms=2.0) for _ in paths],
     )
     monkeypatch.setattr(compression, "PLOTS", tmp_path)
     monkeypatch.setattr(compression, "case", lambda name, data: given)
