@@ -10,3 +10,4 @@ def test_every_point_is_drawn_over_work_and_over_milliseconds(tmp_path):
     for word in ("a: accuracy over share of MACs", "b: accuracy over milliseconds", "theirs, int8"):
         assert word in text
     assert text.count('"mode":"markers"') == 8
+    assert text.count('"symbol":["circle","diamond"]') == 8

@@ -240,3 +240,16 @@ def seeded() -> dict[str, tuple[nn.Module, tuple[Any, ...]]]:
 
 
 MODELS = seeded()
+
+
+def alive(module):
+    """The module with statistics as after training."""
+    torch.manual_seed(1)
+    for norm in module.modules():
+        if isinstance(norm, nn.modules.batchnorm._BatchNorm) and norm.running_mean is not None:
+            norm.running_mean.normal_()
+            norm.running_var.uniform_(0.5, 2)
+            if norm.affine:
+                nn.init.normal_(norm.weight)
+                nn.init.normal_(norm.bias)
+    return module.eval()

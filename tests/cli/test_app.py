@@ -33,3 +33,29 @@ def test_a_users_error_is_one_message_without_a_traceback_and_writes_nothing(com
     assert "Traceback" not in out + err
     assert ": " in err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([], "interrupted\n"),
+        (["--work-folder", "work"], "interrupted; the same command goes on from its work folder\n"),
+    ],
+    ids=["nothing kept", "kept"],
+)
+def test_an_interruption_is_told_and_where_it_goes_on(command, tmp_path, monkeypatch, words, told):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("microjoule.cli.auto.reach", interrupted)
+    asked = ["auto", "zoo:digits_mobilenet_v2", "--data", "zoo:digits_test", "--out", "x.mj", *words]
+    code, _, err = command(*asked)
+    assert (code, err.lstrip()) == (130, told)
+
+
+def test_auto_sees_at_once_that_a_folder_is_missing(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delattr("microjoule.cli.auto.reach")
+    code, _, err = command("auto", "zoo:digits_mobilenet_v2", "--data", "zoo:digits_test", "--out", "nowhere/x.mj")
+    assert (code, "make the folder first" in err) == (2, True)

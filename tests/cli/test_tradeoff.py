@@ -49,8 +49,9 @@ def test_the_front_alone_is_quicker(command, words):
         (["--share", 1.5], "shares: is (1.5,)"),
         (["--cost", "time"], "cost: is 'time'"),
         (["--scheme", "svd"], "--scheme: is 'svd'"),
+        (["--report", "nowhere/x.html"], "make the folder first"),
     ],
-    ids=["too much", "cost", "scheme"],
+    ids=["too much", "cost", "scheme", "folder"],
 )
 def test_what_cannot_be_is_said_and_nothing_is_written(command, words, tmp_path, asked, message):
     code, _, err = command("tradeoff", *words, *asked, "--no-sensitivity")

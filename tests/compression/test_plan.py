@@ -11,17 +11,14 @@ from microjoule.graph.channels import channel_groups
 from microjoule.graph.prune import remove_channels
 from microjoule.numerics.least_squares import moments
 from microjoule.numerics.low_rank_shapes import full_rank
+from tests.capture.models import alive
 from tests.graph.channel_networks import NETWORKS
 
 
 def captured(name, samples=64):
     build, shape = NETWORKS[name]
     torch.manual_seed(0)
-    module = build().double().eval()
-    for one in module.modules():
-        if hasattr(one, "running_mean"):
-            one.running_mean.normal_()
-            one.running_var.uniform_(0.5, 2)
+    module = alive(build().double())
     x = torch.randn(samples, *shape, generator=torch.Generator().manual_seed(1)).double()
     return capture(module, x[:2]), batches([x])
 

@@ -5,20 +5,7 @@ from torch import nn
 
 from microjoule.capture.export import capture
 from microjoule.graph.fold import fold_batch_norms, scale_and_shift
-from tests.capture.models import MODELS, Function, images
-
-
-def alive(module):
-    """The module with statistics as after training."""
-    torch.manual_seed(1)
-    for norm in module.modules():
-        if isinstance(norm, nn.modules.batchnorm._BatchNorm) and norm.running_mean is not None:
-            norm.running_mean.normal_()
-            norm.running_var.uniform_(0.5, 2)
-            if norm.affine:
-                nn.init.normal_(norm.weight)
-                nn.init.normal_(norm.bias)
-    return module.eval()
+from tests.capture.models import MODELS, Function, alive, images
 
 
 def folded(module, *shape):

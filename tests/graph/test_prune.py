@@ -16,6 +16,7 @@ from microjoule.graph.prune import mask_channels, remove_channels
 from microjoule.numerics.gaussian import Gaussian
 from microjoule.zoo.cards import card
 from microjoule.zoo.weights import seeded
+from tests.capture.models import alive
 from tests.graph.channel_networks import IMAGE, NETWORKS
 
 ZOO = ("digits_mobilenet_v2", "resnet20_cifar10", "vit_small", "unet_small", "ssd_small", "kws_dscnn")
@@ -30,13 +31,7 @@ def made(name):
 def captured(name):
     build, shape = NETWORKS[name]
     torch.manual_seed(0)
-    module = build().double().eval()
-    for one in module.modules():
-        if hasattr(one, "running_mean"):
-            one.running_mean.normal_()
-            one.running_var.uniform_(0.5, 2)
-            one.weight.data.normal_()
-            one.bias.data.normal_()
+    module = alive(build().double())
     return capture(module, (torch.randn(2, *shape).double(),)), torch.randn(3, *shape).double()
 
 

@@ -1,23 +1,11 @@
+from dataclasses import replace
+
 import pytest
 
 from microjoule.records.json_io import from_json, to_json
-from microjoule.records.learned import BayesianPruned
+from tests.report.samples import bayesian_pruned
 
-RECORD = BayesianPruned(
-    method="normal_jeffreys",
-    data="photos",
-    epochs=2,
-    strength=1.0,
-    threshold=0.0,
-    units={"a": (20, 8)},
-    inputs={"b": (800, 88)},
-    parameters_before=4000,
-    parameters_after=400,
-    bits={"b": 9},
-    size_bits=3200,
-    seed=3,
-    seconds=1.5,
-)
+RECORD = replace(bayesian_pruned(), size_bits=3200)
 
 
 def test_rates_by_hand():

@@ -3,25 +3,10 @@
 from dataclasses import replace
 
 from microjoule.records.learned import BayesianPruned
-from microjoule.records.trained import Trained
 from microjoule.report.learned import bayesian_pruned, trained
+from tests.report import samples
 
-RUN = Trained(
-    data="photos",
-    samples=1000,
-    epochs=2,
-    steps=64,
-    losses=(1.25, 0.5),
-    metric="top1",
-    unit="%",
-    values=(70.25, 71.5),
-    optimizer="sgd",
-    learning_rate=0.05,
-    seed=3,
-    teacher=True,
-    averaged=True,
-    seconds=125.0,
-)
+RUN = samples.trained()
 
 
 def test_the_summary_tells_what_training_gave():

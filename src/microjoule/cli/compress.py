@@ -1,6 +1,6 @@
 """`microjoule compress`: a network of less work from one that exists, without training."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -117,9 +117,7 @@ def scheme_of(name: str) -> tuple[tuple[Method, ...], tuple[float, ...]]:
     Raises:
         SettingError: for another name.
     """
-    if name not in NAMES:
-        raise SettingError("--scheme", f"is {name!r}", remedy=f"use one of {', '.join(NAMES)}")
-    return SCHEMES[name.replace("-", "_")]
+    return SCHEMES[_in_python("--scheme", name, NAMES)]
 
 
 def criterion_of(name: str) -> str:
@@ -128,8 +126,12 @@ def criterion_of(name: str) -> str:
     Raises:
         SettingError: if there is none of that name.
     """
-    if name not in CRITERION_NAMES:
-        raise SettingError("--criterion", f"is {name!r}", remedy=f"use one of {', '.join(CRITERION_NAMES)}")
+    return _in_python("--criterion", name, CRITERION_NAMES)
+
+
+def _in_python(option: str, name: str, names: Sequence[str]) -> str:
+    if name not in names:
+        raise SettingError(option, f"is {name!r}", remedy=f"use one of {', '.join(names)}")
     return name.replace("-", "_")
 
 

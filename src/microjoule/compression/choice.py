@@ -69,11 +69,12 @@ def _pruned(menu: Menu, budget: float) -> tuple[dict[str, int], tuple[float, flo
     """How many units of each group go so that what is left costs at most so much; and the losses of both solvers."""
     if menu.cost(Plan()) <= budget:
         return {}, (0.0, 0.0)
-    groups = _groups(menu, [name for name in menu.removals if menu.is_made_once(name)])
-    if not groups or _solved(menu, Problem(groups, 0.0)).cost > budget:
-        groups = _groups(menu, list(menu.removals))
-    best = _solved(menu, Problem(groups, 0.0))
-    if best.cost > budget:
+    for names in ([name for name in menu.removals if menu.is_made_once(name)], list(menu.removals)):
+        groups = _groups(menu, names)
+        best = _solved(menu, Problem(groups, 0.0))
+        if best.cost <= budget:
+            break
+    else:
         given, least = (f"{cost:,.0f}" if cost >= 100 else f"{cost:.3g}" for cost in (budget, best.cost))
         fact = f"is {given} {menu.currency.unit}, and channels alone can be pruned to {least}"
         remedy = "give a larger one, let low-rank forms do more of it, or prune to smaller multiples"

@@ -10,7 +10,7 @@ Source: Molchanov et al. 2017, https://arxiv.org/abs/1611.06440, section 2.2, fo
 https://arxiv.org/abs/1801.05787, section 2.2, for the gates.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -50,14 +50,19 @@ def gate_gradients(
         DataError: if the data is empty, not finite, or does not fit.
     """
     found = batches(data) if samples is None else first(batches(data), samples)
+    example = 1 if network.dynamic_batch else count((network.example.args, network.example.kwargs))
+    rows = {node: shape[0] // example for node, shape in shapes(network).items() if shape}
     parts: dict[str, list[Tensor]] = {layer.path: [] for layer in layers}
     for inputs, _ in track(in_parts(found, PART), "gradients of gates"):
-        for path, gradients in _of_batch(network, to_device(inputs, network.device), layers).items():
+        for path, gradients in _of_batch(network, to_device(inputs, network.device), layers, rows).items():
             parts[path].append(gradients)
     return {path: torch.cat(some) for path, some in parts.items()}
 
 
-def _of_batch(network: Network, inputs: tuple[Any, ...], layers: Sequence[Layer]) -> dict[str, Tensor]:
+def _of_batch(
+    network: Network, inputs: tuple[Any, ...], layers: Sequence[Layer], rows: Mapping[Node, int]
+) -> dict[str, Tensor]:
+    """As `gate_gradients`, of one batch; `rows` tells how many entries of each value's first axis a sample has."""
     gated = _Gated(network, {layer.path for layer in layers})
     try:
         check_count(network, inputs)
@@ -67,13 +72,11 @@ def _of_batch(network: Network, inputs: tuple[Any, ...], layers: Sequence[Layer]
         raise
     except (RuntimeError, TypeError, ValueError) as error:
         raise misfit(network, inputs, error) from error
-    gates, known, samples = [gate for _, gate in gated.gates], shapes(network), count(inputs)
-    example = 1 if network.dynamic_batch else count((network.example.args, network.example.kwargs))
+    gates = [gate for _, gate in gated.gates]
     gradients = torch.autograd.grad(loss, gates, allow_unused=True, materialize_grads=True)
     totals: dict[str, Tensor] = {}
     for (layer, _), gradient in zip(gated.gates, gradients, strict=True):
-        rows = known[layer.node.all_input_nodes[0]][0] // example
-        each = _by_sample(gradient, samples, rows, layer.path)
+        each = _by_sample(gradient, count(inputs), rows[layer.node.all_input_nodes[0]], layer.path)
         totals[layer.path] = totals[layer.path] + each if layer.path in totals else each
     return totals
 

@@ -46,7 +46,7 @@ def compress(
         macs: the share of multiply-accumulates to keep; exactly one of these budgets is given.
         size: the share of the weights' bytes to keep.
         energy: the share of the energy to keep, by the table of `mj.costs`.
-        latency: the share of the milliseconds to keep, as measured in ONNX Runtime on this machine, in 32 bits.
+        latency: the share of the milliseconds to keep, as measured in ONNX Runtime here, on one thread in 32 bits.
         calibration: some hundred unlabelled inputs, mixed like the data the network will see. None takes those of
             `data`, without labels: scores are too good then, and a way that overfits may be chosen.
         methods: the low-rank forms that may be used; none to prune alone.

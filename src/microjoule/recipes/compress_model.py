@@ -56,7 +56,7 @@ def compress_model(
         macs: the share of multiply-accumulates to keep; exactly one of these budgets is given.
         size: the share of the weights' bytes to keep.
         energy: the share of the energy to keep, by the table of `mj.costs`.
-        latency: the share of the milliseconds to keep, as measured in ONNX Runtime on this machine, in 32 bits.
+        latency: the share of the milliseconds to keep, as measured in ONNX Runtime here, on one thread in 32 bits.
         multiple: channels are pruned to multiples of this, as some hardware likes; 1 for any number.
         criterion: by which channels are chosen, as in `mj.compress`.
         samples: how many inputs are used, the first ones.
