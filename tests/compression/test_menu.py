@@ -10,6 +10,9 @@ from microjoule.compression.prices import currency
 from microjoule.costs.count import costs
 from microjoule.execution.batches import batches
 from microjoule.graph.channels import channel_groups
+from microjoule.graph.patches import weight_rows
+from microjoule.numerics.elimination import refitted
+from microjoule.numerics.low_rank import errors
 from microjoule.numerics.low_rank_shapes import full_rank
 from tests.graph.channel_networks import NETWORKS
 
@@ -123,3 +126,20 @@ def test_a_layer_that_is_called_twice_works_twice_and_is_stored_once():
     weight = menu.network.layer(path).stored_weight
     assert menu.layer_cost(path, cut) == 2 * weight.numel() * 64
     assert stored.layer_cost(path, cut) == 4 * weight.numel()
+
+
+def test_forms_of_what_is_left_lose_what_the_weights_fitted_anew_would():
+    menu, _ = made("residual")
+    removed = {name: menu.removed(name, 2) for name in menu.removals}
+    stays = cuts(menu.network, menu.groups, removed).items()
+    path, cut = next((path, cut) for path, cut in stays if not cut.ins.all() and not cut.outs.all())
+    layer, known = menu.network.layer(path), menu.known[path]
+    stay = torch.zeros(known.second.shape[1], dtype=torch.bool)
+    stay[cut.columns(layer)[0]] = True
+    fitted = refitted(weight_rows(layer, layer.stored_weight.detach())[0], known.second[0], stay)
+    left = fitted[cut.outs].reshape(cut.shape(layer))
+    found = dict(menu.forms(path, cut))
+    assert found
+    for (method, rank), lost in found.items():
+        expected = errors(left, method, known.second[0][stay][:, stay])[rank] / known.output_variance[0, cut.outs].sum()
+        assert lost == pytest.approx(float(expected), rel=1e-9)

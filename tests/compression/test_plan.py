@@ -11,7 +11,7 @@ from microjoule.graph.channels import channel_groups
 from microjoule.graph.prune import remove_channels
 from microjoule.numerics.least_squares import moments
 from microjoule.numerics.low_rank_shapes import full_rank
-from tests.capture.models import alive
+from tests.capture.models import Function, alive
 from tests.graph.channel_networks import NETWORKS
 
 
@@ -133,3 +133,25 @@ def test_moments_of_some_inputs_are_those_of_these_inputs():
     found, expected = reading(moments(x, y), columns), moments(some, y)
     for name in ("input_mean", "output_mean", "second", "cross", "output_variance"):
         assert_close(getattr(found, name), getattr(expected, name))
+
+
+def test_a_form_keeps_what_outputs_are_made_of_not_what_weighs_most():
+    x = torch.randn(400, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    x *= torch.tensor([100.0, 1, 1, 1, 1, 0.01])
+    layer = nn.Linear(6, 6, dtype=torch.float64)
+    layer.weight.data = torch.diag(torch.tensor([0.01, 1, 1, 1, 1, 5], dtype=torch.float64))
+    network = capture(nn.Sequential(layer).eval(), x[:2])
+    original = network.copy()
+    carry_out(network, Plan({}, {"0": ("output", 5)}), batches([x]), rows=10**5)
+    assert error(network, original, batches([x])) < 0.001 * original(x).square().sum().item()
+
+
+def test_a_layer_that_is_used_twice_is_not_fitted():
+    torch.manual_seed(0)
+    module = Function(lambda m, x: m.c(m.b(m.b(m.a(x)))), a=nn.Linear(6, 6), b=nn.Linear(6, 6), c=nn.Linear(6, 6))
+    x = torch.randn(50, 6, generator=torch.Generator().manual_seed(1))
+    network = capture(module.eval(), x[:2])
+    before = network.layer("b").stored_weight.detach().clone()
+    record = carry_out(network, Plan({}, {"a": ("output", 2)}), batches([x]))
+    assert [one.layer for one in record.layers] == ["a", "c"]
+    assert torch.equal(network.layer("b").stored_weight, before)

@@ -208,3 +208,8 @@ def test_compress_model_and_quantizing_take_the_budget(network, labelled, times)
     small = mj.recipes.svd_prune_int8(network, labelled, mj.zoo.metric("top1"), latency=0.7, ways=(1.0,))
     record = next(one for one in small.history if isinstance(one, Compressed))
     assert record.cost == "latency"
+
+
+def test_channels_and_forms_share_the_saving_as_the_way_says(network, labelled, times):
+    record = made(network, labelled, ways=(0.5,)).history[-1]
+    assert 0.7 < record.tried[0].pruned_to < 0.8

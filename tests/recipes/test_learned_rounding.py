@@ -3,6 +3,8 @@ import torch
 
 import microjoule as mj
 from microjoule.execution.run import unquantized
+from microjoule.quantization.ptq import gptq as compensating
+from microjoule.recipes.learned_rounding import FIRM
 from microjoule.records.facts import Calibrated, NoiseEqualized, Reconstructed, Run, TiesAvoided
 from tests.recipes.test_data_free import network_of
 
@@ -58,3 +60,11 @@ def test_activations_of_few_bits_are_clipped(activations, rule):
     network, data = network_of()
     found = mj.recipes.gptq(network, data, activations=activations)
     assert [record.rule for record in found.history if isinstance(record, Calibrated)] == [rule]
+
+
+def test_qdrop_begins_with_weights_that_hold_on_firmly(monkeypatch):
+    network, data = network_of()
+    asked, gptq = [], compensating.gptq
+    monkeypatch.setattr(compensating, "gptq", lambda *some, **how: asked.append(how["ridge"]) or gptq(*some, **how))
+    mj.recipes.qdrop(network, data, weights=4, activations=4, iterations=1)
+    assert asked == [FIRM]
