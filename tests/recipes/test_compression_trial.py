@@ -46,6 +46,13 @@ def test_ways_that_there_are_not_are_refused(how, message):
         How(**how)
 
 
+@pytest.mark.parametrize("asked", [{"multiple": 8}, {"criterion": "norm"}])
+def test_what_is_for_channels_is_refused_where_none_go(asked):
+    with pytest.raises(SettingError, match=r"ways: is \(0.0,\), so that no channel goes"):
+        How(ways=(0.0,), **asked)
+    assert How(ways=(0.0, 0.5), **asked).usable_ways == [0.0, 0.5]
+
+
 def test_without_forms_only_pruning_alone_is_left():
     assert How(methods=()).usable_ways == [1.0]
     assert How(ways=(0.0, 0.5)).usable_ways == [0.0, 0.5]
@@ -112,14 +119,6 @@ def test_networks_of_another_criterion_are_other_results(network, tmp_path):
 def test_the_criterion_chooses_the_channels(network):
     found = {one: trial(network, (), criterion=one).menu.removals["0"].order for one in ("elimination", "norm")}
     assert found["elimination"] != found["norm"]
-
-
-def test_a_module_and_a_quantized_network_are_refused(network):
-    with pytest.raises(SettingError, match=r"network: is a GraphModule\n.*mj\.capture"):
-        trial(network.module, [])
-    quantized = mj.recipes.data_free(network, data=X)
-    with pytest.raises(SettingError, match=r"network: is quantized\n.*then quantize"):
-        trial(quantized, [])
 
 
 def test_a_folder_of_scores_on_other_samples_is_refused(network, tmp_path):

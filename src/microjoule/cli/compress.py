@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from microjoule.cli.auto import Calibration, MetricName, SearchFolder, model_and_metric
+from microjoule.cli.auto import MetricName, SearchFolder, model_and_metric
 from microjoule.cli.data import Reading, find_both
 from microjoule.cli.options import DataSource, Json, ModelSource, Normalise, Samples, Seed, Shape, Size, ZooData
 from microjoule.cli.output import finish
@@ -41,6 +41,8 @@ Multiple = Annotated[int, typer.Option(metavar="N", help="Prune channels to mult
 Criterion = Annotated[
     str, typer.Option(metavar="NAME", help=f"By which channels are chosen: {', '.join(CRITERION_NAMES)}.")
 ]
+FITTED_HELP = "Inputs to fit to; labels are not read.  [default: the first of --data, up to 4/5; the others judge]"
+FittedTo = Annotated[str | None, typer.Option("--calibration", metavar="DATA", help=FITTED_HELP)]
 CalibrationSamples = Annotated[int, typer.Option(metavar="N", help="Use the first N calibration inputs.")]
 FloatOnnxFile = Annotated[Path | None, typer.Option("--onnx", metavar="FILE", help="Write the network as ONNX, too.")]
 ReportFile = Annotated[Path | None, typer.Option(metavar="FILE", help="Write a report, too.")]
@@ -59,7 +61,7 @@ def compress(
     multiple: Multiple = 1,
     criterion: Criterion = CRITERION_NAMES[0],
     metric: MetricName = None,
-    calibration: Calibration = None,
+    calibration: FittedTo = None,
     size: Size = None,
     normalise: Normalise = None,
     samples: Samples = None,

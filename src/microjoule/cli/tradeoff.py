@@ -6,11 +6,12 @@ from typing import Annotated, Any
 
 import typer
 
-from microjoule.cli.auto import Calibration, MetricName, SearchFolder, model_and_metric
+from microjoule.cli.auto import MetricName, SearchFolder, model_and_metric
 from microjoule.cli.compress import (
     CRITERION_NAMES,
     CalibrationSamples,
     Criterion,
+    FittedTo,
     Multiple,
     SchemeName,
     criterion_of,
@@ -58,7 +59,7 @@ def tradeoff(
     multiple: Multiple = 1,
     criterion: Criterion = CRITERION_NAMES[0],
     metric: MetricName = None,
-    calibration: Calibration = None,
+    calibration: FittedTo = None,
     size: Size = None,
     normalise: Normalise = None,
     samples: Samples = None,

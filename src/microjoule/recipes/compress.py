@@ -8,12 +8,11 @@ from typing import Any
 from microjoule.compression.criteria import CRITERIA
 from microjoule.compression.menu import METHODS
 from microjoule.errors import SettingError
-from microjoule.execution.batches import batches, first
 from microjoule.execution.evaluate import Metric
 from microjoule.graph.network import Network
 from microjoule.numerics.low_rank_shapes import Method
 from microjoule.recipes.compression_trial import WAYS, How, by_metric, find_trial
-from microjoule.recipes.preparation import run_record
+from microjoule.recipes.preparation import check_network, inputs_and_judge, run_record
 
 
 def compress(
@@ -47,8 +46,8 @@ def compress(
         size: the share of the weights' bytes to keep.
         energy: the share of the energy to keep, by the table of `mj.costs`.
         latency: the share of the milliseconds to keep, as measured in ONNX Runtime here, on one thread in 32 bits.
-        calibration: some hundred unlabelled inputs, mixed like the data the network will see. None takes those of
-            `data`, without labels: scores are too good then, and a way that overfits may be chosen.
+        calibration: some hundred unlabelled inputs, mixed like the data the network will see. None fits to the first of
+            `data`, four fifths at most, and scores on the others.
         methods: the low-rank forms that may be used; none to prune alone.
         multiple: channels are pruned to multiples of this, as some hardware likes; 1 for any number.
         criterion: by which channels are chosen: "elimination" (by what the readers would lose), "lasso", "matching",
@@ -73,9 +72,9 @@ def compress(
     budgets = {"macs": macs, "size": size, "energy": energy, "latency": latency}
     cost, share = budget_of(**budgets)
     how = How(tuple(methods), tuple(ways), multiple, seed, None if folder is None else Path(folder), criterion)
-    source = batches(data)
-    inputs = first(source if calibration is None else batches(calibration), samples)
-    trial = find_trial(network, inputs, by_metric(source, metric), cost, how)
+    check_network(network)
+    inputs, judge = inputs_and_judge(network, data, calibration, samples)
+    trial = find_trial(network, inputs, by_metric(judge, metric), cost, how)
     result = trial.best(share, trial.run([share]))
     settings = {**budgets, "multiple": multiple, "samples": samples, "criterion": criterion}
     result.history.insert(len(network.history), run_record("compress", settings, seed, started))

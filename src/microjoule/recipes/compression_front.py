@@ -7,11 +7,11 @@ from typing import Any
 from microjoule.compression.criteria import CRITERIA
 from microjoule.compression.menu import METHODS
 from microjoule.errors import SettingError
-from microjoule.execution.batches import batches, first
 from microjoule.execution.evaluate import Metric
 from microjoule.graph.network import Network
 from microjoule.numerics.low_rank_shapes import Method
 from microjoule.recipes.compression_trial import WAYS, WHOLE, How, Results, Scored, Trial, by_metric, find_trial
+from microjoule.recipes.preparation import check_network, inputs_and_judge
 from microjoule.records.decided import FrontPoint, ParetoFront
 from microjoule.search.pareto import pareto_front
 
@@ -64,9 +64,9 @@ def compression_front(
     if not shares or len(set(shares)) < len(shares) or not all(0 < share <= 1 for share in shares):
         raise SettingError("shares", f"is {tuple(shares)}", remedy="give shares above 0 and up to 1, each once")
     how = How(tuple(methods), tuple(ways), multiple, seed, None if folder is None else Path(folder), criterion)
-    source = batches(data)
-    inputs = first(source if calibration is None else batches(calibration), samples)
-    trial = find_trial(network, inputs, by_metric(source, metric), cost, how)
+    check_network(network)
+    inputs, judge = inputs_and_judge(network, data, calibration, samples)
+    trial = find_trial(network, inputs, by_metric(judge, metric), cost, how)
     trial.check(min(shares))
     record = _front(trial, shares, trial.run(shares))
     network.history += [] if trial.timings is None else [trial.timings.record]

@@ -12,14 +12,15 @@ from microjoule.compression.criteria import CRITERIA
 from microjoule.compression.menu import METHODS, Menu, find_menu
 from microjoule.compression.prices import currency
 from microjoule.errors import FileError, SettingError
-from microjoule.execution.batches import Batches, batches, first
+from microjoule.execution.batches import Batches
 from microjoule.execution.evaluate import Metric
 from microjoule.execution.tasks import Jobs, Work, run_tasks
 from microjoule.graph.network import Network
 from microjoule.numerics.least_squares import Moments
 from microjoule.numerics.low_rank_shapes import Method
 from microjoule.numerics.ranks import rank_correlation
-from microjoule.recipes.compression_trial import WHOLE, Score, by_metric, check_network, identity_of
+from microjoule.recipes.compression_trial import WHOLE, Score, by_metric, identity_of
+from microjoule.recipes.preparation import check_network, inputs_and_judge
 from microjoule.records.compressed import CompressionSensitivity, OneCompressed
 
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -55,7 +56,8 @@ def compression_sensitivity(
         metric: larger is better; it is reset each time. None measures nothing: what is foreseen is all there is then.
         shares: to keep, of a layer's multiply-accumulates or of a group's units.
         kinds: "low rank", "channels", or both.
-        calibration: some hundred unlabelled inputs. None takes those of `data`, without labels.
+        calibration: some hundred unlabelled inputs. None takes those of `data` if there is no metric, else fits to the
+            first of them, as `mj.compress` does.
         methods: the low-rank forms; of those that keep a share the one that loses least is taken.
         criterion: by which channels are chosen, as in `mj.compress`.
         samples: how many calibration inputs are used, the first ones.
@@ -74,13 +76,13 @@ def compression_sensitivity(
         raise SettingError("shares", f"is {tuple(shares)}", remedy="give shares between 0 and 1")
     if not kinds or not set(kinds) <= set(KINDS):
         raise SettingError("kinds", f"is {tuple(kinds)}", remedy=f"choose from {', '.join(KINDS)}")
-    jobs, source = Jobs(folder, n_jobs, backend), batches(data)
-    inputs = first(source if calibration is None else batches(calibration), samples)
     check_network(network)
+    jobs, fitted = Jobs(folder, n_jobs, backend), data if metric is None and calibration is None else calibration
+    inputs, judge = inputs_and_judge(network, data, fitted, samples)
     own = network.copy().eval()
     menu = find_menu(own, inputs, currency("macs"), seed=seed, methods=methods, criterion=criterion)
     found = [one for kind in KINDS if kind in kinds for one in KINDS[kind](menu, shares)]
-    score = None if metric is None else by_metric(source, metric)
+    score = None if metric is None else by_metric(judge, metric)
     told = {"methods": str(tuple(methods)), "seed": str(seed), "criterion": criterion}
     values = {} if score is None else _measured(_Scoring(own, menu.known, score, found), inputs, told, jobs)
     record = _record(score, found, values)

@@ -20,7 +20,6 @@ from microjoule.execution.batches import Batches
 from microjoule.execution.evaluate import Metric, evaluate
 from microjoule.execution.tasks import Jobs, digest, run_tasks
 from microjoule.graph.network import Network
-from microjoule.graph.quantizer import Quantizer
 from microjoule.numerics.low_rank_shapes import Method, factor_shapes
 from microjoule.recipes.latency_budget import Timings, timings
 from microjoule.recipes.latency_probes import in_turns
@@ -64,6 +63,9 @@ class How:
         if self.multiple < 1:
             raise SettingError("multiple", f"is {self.multiple}", remedy="give at least 1")
         check_criterion(self.criterion)
+        if not any(self.ways) and (self.multiple > 1 or self.criterion != CRITERIA[0]):
+            fact = f"is {self.ways}, so that no channel goes, and a multiple or a criterion is for channels"
+            raise SettingError("ways", fact, remedy="leave these out, or let channels do some of it")
 
     @property
     def usable_ways(self) -> list[float]:
@@ -259,19 +261,6 @@ class Trial:
         return json.dumps(asdict(Scored(made.value, made.samples, made.seconds, *figures)))
 
 
-def check_network(network: Network) -> None:
-    """See whether a network can be compressed.
-
-    Raises:
-        SettingError: for a module, which was not captured, and for a network with quantizers.
-    """
-    if not isinstance(network, Network):
-        remedy = "capture it first, mj.capture(model, inputs), or call mj.compress_model"
-        raise SettingError("network", f"is a {type(network).__name__}", remedy=remedy)
-    if any(isinstance(module, Quantizer) for module in network.module.modules()):
-        raise SettingError("network", "is quantized", remedy="compress the network in floating point, then quantize it")
-
-
 def find_trial(network: Network, inputs: Batches, score: Score, cost: str, how: How) -> Trial:
     """Look at a network once; then any share of its cost can be asked for.
 
@@ -287,7 +276,6 @@ def find_trial(network: Network, inputs: Batches, score: Score, cost: str, how: 
         ExportError: for a latency, if the network cannot be exported.
         FileError: for a latency, if the folder holds the work of another run, or cannot be written.
     """
-    check_network(network)
     own, timed = network.copy().eval(), cost == LATENCY
     paid = currency("macs" if timed else cost)
     asked: dict[str, Any] = {"methods": how.methods, "multiple": how.multiple, "criterion": how.criterion}

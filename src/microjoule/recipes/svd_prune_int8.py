@@ -10,7 +10,7 @@ from microjoule.compression.criteria import CRITERIA
 from microjoule.compression.menu import METHODS
 from microjoule.costs.target import Target
 from microjoule.errors import SettingError
-from microjoule.execution.batches import Batches, batches, first
+from microjoule.execution.batches import Batches
 from microjoule.execution.evaluate import Metric, evaluate
 from microjoule.graph.network import Network
 from microjoule.numerics.low_rank_shapes import Method
@@ -18,7 +18,7 @@ from microjoule.recipes.compress import compress
 from microjoule.recipes.compression_trial import WAYS
 from microjoule.recipes.data_free import data_free
 from microjoule.recipes.learned_rounding import adaround, gptq
-from microjoule.recipes.preparation import run_record
+from microjoule.recipes.preparation import check_network, inputs_and_judge, run_record
 
 FITTED: dict[str, Callable[..., Network]] = {"gptq": gptq, "adaround": adaround}
 """Roundings that are fitted layer by layer; "data_free" balances and corrects, which is enough for 8 bits."""
@@ -57,8 +57,8 @@ def svd_prune_int8(
         size: the share of the weights' bytes to keep, still in floating point.
         energy: the share of the energy to keep, likewise.
         latency: the share of the measured milliseconds to keep, likewise.
-        calibration: some hundred unlabelled inputs, for both steps. None takes those of `data`, without labels: scores
-            are too good then, and a way that overfits may be chosen.
+        calibration: some hundred unlabelled inputs, for both steps. None takes the first of `data`, as `compress` does,
+            and the others judge all three networks.
         methods: as in `compress`.
         multiple: as there.
         criterion: as there.
@@ -82,16 +82,16 @@ def svd_prune_int8(
     """
     started = time.perf_counter()
     quantized = _rounding(rounding, None if folder is None else Path(folder) / "rounded")
-    source = batches(data)
-    inputs = first(source if calibration is None else batches(calibration), samples)
+    check_network(network)
+    inputs, judge = inputs_and_judge(network, data, calibration, samples)
     shares: dict[str, Any] = {"macs": macs, "size": size, "energy": energy, "latency": latency}
     shares = shares if any(share is not None for share in shares.values()) else {"macs": 0.5}
     how: dict[str, Any] = {"methods": methods, "multiple": multiple, "ways": ways, "samples": samples, "folder": folder}
     how |= {"criterion": criterion}
-    smaller = compress(network, source, metric, calibration=inputs, seed=seed, **shares, **how)
+    smaller = compress(network, judge, metric, calibration=inputs, seed=seed, **shares, **how)
     bits: dict[str, Any] = {"target": target, "weights": weights, "activations": activations}
     result = quantized(smaller, inputs, **bits, input_range=input_range, seed=seed)
-    evaluate(result, source, metric, stage=f"compressed W{weights}A{activations}")
+    evaluate(result, judge, metric, stage=f"compressed W{weights}A{activations}")
     settings = {**shares, "rounding": rounding, "weights": weights, "activations": activations}
     result.history.append(run_record("svd_prune_int8", settings, seed, started))
     return result
