@@ -64,7 +64,7 @@ def test_a_model_of_the_latency_is_told_with_its_error_and_parts():
 def test_compression_is_told_with_its_ways_and_layers():
     (step,) = history([samples.compressed()])
     assert step.title == "Compressed"
-    assert step.summary == "50.00 % of the macs left; Top-1 accuracy from 79.69 % to 76.25 %"
+    assert step.summary == "50.00 % of the MACs left; Top-1 accuracy from 79.69 % to 76.25 %"
     assert step.details == (
         ("channels to 100 %", "Top-1 accuracy 74.50 %; foreseen loss 0.250, greedy 0.300"),
         ("channels to 70.00 %, taken", "Top-1 accuracy 76.25 %; foreseen loss 0.125, greedy 0.150"),
@@ -96,7 +96,7 @@ def test_what_can_be_made_smaller_is_told_by_each_ones_smallest_share():
 
 def test_each_layer_that_changed_is_a_row():
     table = compressed_table(samples.compressed())
-    assert [column.title for column in table.columns][-3:] == ["macs before", "after", "left"]
+    assert [column.title for column in table.columns][-3:] == ["MACs before", "after", "left"]
     assert [[cell.text for cell in row] for row in table.rows] == [
         ["stem.conv", "3", "32 → 24", "–", "2.00 M", "1.50 M", "75.00 %"],
         ["block.0", "32 → 24", "64", "spatial 12", "4.00 M", "1.00 M", "25.00 %"],

@@ -18,7 +18,7 @@ def test_each_layer_has_what_it_cost_and_what_is_left():
         "24 to 64 channels, spatial, rank 12",
         "64 to 1000 channels, output, rank 40",
     ]
-    assert figure["layout"]["yaxis"]["title"]["text"] == "macs (MACs)"
+    assert figure["layout"]["yaxis"]["title"]["text"] == "MACs"
 
 
 def test_the_way_that_was_taken_stands_out():

@@ -10,7 +10,7 @@ def test_the_front_is_a_line_and_what_is_beaten_stands_apart():
     assert (front["x"], front["y"], front["mode"]) == ([9.6e9, 1.9e10], [78.92, 79.54], "lines+markers")
     assert (others["x"], others["text"]) == ([1.2e10], ["1.2e10: 12.0 G"])
     assert (floating["x"], floating["y"]) == ([9.6e9, 1.9e10], [79.69, 79.69])
-    assert figure["layout"]["xaxis"]["title"]["text"] == "bops (BOPs)"
+    assert figure["layout"]["xaxis"]["title"]["text"] == "bit operations (BOPs)"
     assert figure["layout"]["yaxis"]["title"]["text"] == "Top-1 accuracy (%)"
 
 

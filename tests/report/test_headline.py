@@ -1,6 +1,10 @@
+from dataclasses import replace
+
+import pytest
+
 from microjoule.records.measured import Costs, Evaluated
 from microjoule.report.headline import cards, lead
-from tests.report.samples import costs, records
+from tests.report.samples import compressed, costs, records
 
 
 def by_label(history):
@@ -43,6 +47,34 @@ def test_fewer_macs_are_compared():
         Costs(stage, (), 1, 1, macs, 1, 1, 1, 1.0, "x") for stage, macs in (("fp32", 4000), ("pruned", 1000))
     )
     assert by_label([before, after])["MACs"].change == "0.25×"
+
+
+def smaller(cost, unit, *stages):
+    record = replace(compressed(), cost=cost, cost_unit=unit)
+    return [Evaluated(stage, "top1", value, "%", 9, "photos", 1.0) for stage, value in stages] + [record]
+
+
+def test_what_compression_spent_is_told():
+    history = smaller("macs", "MACs", ("original", 80.0), ("compressed", 79.0))
+    card = by_label(history)["MACs"]
+    assert (card.value, card.before, card.change, card.tone) == ("5.00 M", "10.0 M in the original", "0.5×", "good")
+    assert by_label(history)["top1"].before == "80.00 % in the original"
+    assert lead(history) == (
+        "compressed against the original: 50 % of the MACs and a change of \N{MINUS SIGN}1.00 points in top1."
+    )
+
+
+@pytest.mark.parametrize(("cost", "unit", "label"), [("bytes", "B", "Bytes"), ("energy", "pJ", "Energy")])
+def test_quantizing_changes_bytes_and_energy_but_not_macs(cost, unit, label):
+    stages = (("original", 80.0), ("compressed", 79.0), ("compressed W8A8", 78.5))
+    assert label in by_label(smaller(cost, unit, *stages[:2]))
+    assert label not in by_label(smaller(cost, unit, *stages))
+    assert "MACs" in by_label(smaller("macs", "MACs", *stages))
+
+
+def test_what_was_counted_of_the_result_goes_before_what_a_budget_counted():
+    history = [*smaller("macs", "MACs"), *(Costs(one, (), 1, 1, 40, 1, 1, 1, 1.0, "x") for one in ("fp32", "int8"))]
+    assert by_label(history)["MACs"].value == "40"
 
 
 def test_more_is_worse_and_zero_before_is_no_ratio():

@@ -97,3 +97,12 @@ def test_a_prefix_leaves_one_to_a_thousand(value):
 @pytest.mark.parametrize(("number", "told"), [(0, "0 layers"), (1, "1 layer"), (2, "2 layers"), (1234, "1,234 layers")])
 def test_a_number_of_things(number, told):
     assert units.many(number, "layer") == told
+
+
+def test_a_cost_is_named_as_people_write_it_and_its_unit_once():
+    assert [units.cost_name(cost) for cost in ("macs", "bops", "energy")] == ["MACs", "bit operations", "energy"]
+    assert [units.cost_axis(*pair) for pair in (("macs", "MACs"), ("energy", "pJ"), ("things", ""))] == [
+        "MACs",
+        "energy (pJ)",
+        "things",
+    ]

@@ -21,7 +21,7 @@ from microjoule.graph.factor import unfit
 from microjoule.graph.network import Network
 from microjoule.graph.ops import Layer
 from microjoule.graph.patches import weight_from_rows, weight_rows
-from microjoule.numerics.least_squares import Moments, best_bias
+from microjoule.numerics.least_squares import Moments, best_bias, trusted
 from microjoule.numerics.low_rank import approximated
 
 LOW_RANK = "low rank"
@@ -124,7 +124,7 @@ def make_smaller(network: Network, one: Smaller, known: Mapping[str, Moments]) -
     """
     if one.form is not None:
         layer = network.layer(one.name)
-        made = approximated(layer.stored_weight.detach(), *one.form, known[one.name].second[0])
+        made = approximated(layer.stored_weight.detach(), *one.form, trusted(known[one.name])[0])
         _set(network, layer, weight_rows(layer, made.weight), known[one.name])
     if one.group is not None:
         stays = cuts(network, [one.group], {one.group.name: one.removed})

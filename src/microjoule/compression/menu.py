@@ -21,7 +21,7 @@ from microjoule.graph.network import Network
 from microjoule.graph.ops import Layer
 from microjoule.graph.patches import weight_rows
 from microjoule.numerics.elimination import eliminate, refitted
-from microjoule.numerics.least_squares import Moments
+from microjoule.numerics.least_squares import Moments, trusted
 from microjoule.numerics.low_rank import errors
 from microjoule.numerics.low_rank_shapes import Method, full_rank
 
@@ -136,12 +136,13 @@ class Menu:
     def _left(self, layer: Layer, cut: Cut) -> tuple[Tensor, Tensor, float]:
         """The weight of the channels that stay, fitted anew, the second moment of its inputs, its output's variance."""
         known, columns = self.known[layer.path], cut.columns(layer)[0]
-        stay = torch.zeros(known.second.shape[1], dtype=torch.bool, device=known.second.device)
+        second = trusted(known)[0]
+        stay = torch.zeros(len(second), dtype=torch.bool, device=second.device)
         stay[columns] = True
         rows = weight_rows(layer, layer.stored_weight.detach())[0]
-        fitted = rows.double() if bool(stay.all()) else refitted(rows, known.second[0], stay)
+        fitted = rows.double() if bool(stay.all()) else refitted(rows, second, stay)
         total = float(known.output_variance[0, cut.outs].sum())
-        return fitted[cut.outs].reshape(cut.shape(layer)), known.second[0][stay][:, stay], total
+        return fitted[cut.outs].reshape(cut.shape(layer)), second[stay][:, stay], total
 
 
 def find_menu(

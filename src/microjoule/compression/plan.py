@@ -31,7 +31,7 @@ from microjoule.graph.ops import Layer
 from microjoule.graph.patches import weight_from_rows, weight_rows
 from microjoule.graph.prune import remove_channels
 from microjoule.graph.walk import is_private
-from microjoule.numerics.least_squares import Moments, best_bias, refit, squared_error
+from microjoule.numerics.least_squares import Moments, best_bias, refit, squared_error, trusted
 from microjoule.numerics.low_rank import approximated
 from microjoule.records.facts import LayerReconstructed, Reconstructed
 
@@ -74,7 +74,8 @@ def carry_out(
         data: inputs, in any form that `batches` takes; labels are not read.
         samples: how many of them to use; None for all.
         rows: how many places of a layer's output to look at, over all samples.
-        ridge: how firmly weights hold on to what they were, relative to the mean square of each input.
+        ridge: how firmly weights hold on to what they were, relative to the mean square of each input; firmer where
+            a layer has few rows for its inputs, by their ratio.
         seed: of the places.
         folder: keeps each layer as soon as it is fitted; the same call goes on from there.
 
@@ -148,7 +149,7 @@ def refit_reading(rows: Tensor, known: Moments, columns: Tensor, *, ridge: float
     """
     read = columns.to(rows.device)
     some = reading(known, read)
-    return refit(rows.gather(2, _places(read, rows.shape[1])), some, ridge=ridge), some
+    return refit(rows.gather(2, _places(read, rows.shape[1])), some, ridge=ridge + some.scarcity), some
 
 
 def laid_out(weights: Tensor, columns: Tensor, inputs: int) -> Tensor:
@@ -178,14 +179,15 @@ def reading(known: Moments, columns: Tensor) -> Moments:
     rows = columns[:, :, None].expand(-1, -1, known.second.shape[2])
     second = known.second.gather(1, rows).gather(2, columns[:, None].expand(-1, columns.shape[1], -1))
     cross = known.cross.gather(2, columns[:, None].expand(-1, known.cross.shape[1], -1))
-    return Moments(known.input_mean.gather(1, columns), known.output_mean, second, cross, known.output_variance)
+    read = known.input_mean.gather(1, columns)
+    return Moments(read, known.output_mean, second, cross, known.output_variance, known.rows)
 
 
 def _in_form(layer: Layer, wanted: Tensor, known: Moments, cut: Cut, form: Form) -> Tensor:
     """The low-rank weight nearest in what it gives, of the outputs that stay; those that go need none."""
     outs, rows = cut.outs.to(wanted.device), torch.zeros_like(wanted)
     left = wanted[0, outs].reshape(cut.shape(layer))
-    rows[0, outs] = approximated(left, *form, known.second[0]).weight.flatten(1)
+    rows[0, outs] = approximated(left, *form, trusted(known)[0]).weight.flatten(1)
     return rows
 
 
@@ -193,4 +195,4 @@ def _error(weight: Tensor, known: Moments, bias: Tensor, outs: Tensor) -> float:
     """Mean squared error over the variance, of the outputs that stay."""
     parts = squared_error(weight, known, bias), known.output_variance
     error, total = (part.flatten()[outs.to(part.device)].sum() for part in parts)
-    return (error / total.clamp(min=torch.finfo(torch.float64).tiny)).item()
+    return (error.clamp(min=0) / total.clamp(min=torch.finfo(torch.float64).tiny)).item()

@@ -9,7 +9,7 @@ from microjoule.graph.network import Network
 from microjoule.graph.ops import Layer
 from microjoule.graph.patches import columns_of, weight_rows
 from microjoule.numerics.elimination import Reader
-from microjoule.numerics.least_squares import Moments
+from microjoule.numerics.least_squares import Moments, trusted
 
 
 def readers(network: Network, group: ChannelGroup, known: Mapping[str, Moments]) -> list[Reader]:
@@ -33,10 +33,11 @@ def readers(network: Network, group: ChannelGroup, known: Mapping[str, Moments])
 def _problems(layer: Layer, group: ChannelGroup, known: Moments) -> list[Reader]:
     """One for each group of the layer."""
     units = [columns_of(layer, channels) for channels in group.member(layer.path, "in").channels]
+    second = trusted(known)
     rows, total = weight_rows(layer, layer.stored_weight.detach()), float(known.output_variance.sum())
     share = 1 / total if total > 0 else 0.0
     return [
-        Reader(rows[number], known.second[number], torch.tensor([unit[number] for unit in units]), share)
+        Reader(rows[number], second[number], torch.tensor([unit[number] for unit in units]), share)
         for number in range(layer.groups)
         if all(number in unit for unit in units)
     ]

@@ -27,6 +27,7 @@ class Moments:
         second: (groups, inputs, inputs), of centred inputs: A.
         cross: (groups, outputs, inputs), of centred outputs with inputs: B.
         output_variance: (groups, outputs).
+        rows: that they were taken over.
     """
 
     input_mean: Tensor
@@ -34,6 +35,12 @@ class Moments:
     second: Tensor
     cross: Tensor
     output_variance: Tensor
+    rows: int
+
+    @property
+    def scarcity(self) -> float:
+        """Inputs for each row: how much of what they seem to have in common may be chance."""
+        return self.second.shape[2] / self.rows
 
 
 def moments(inputs: Tensor, outputs: Tensor) -> Moments:
@@ -77,7 +84,7 @@ class RunningMoments:
         x, y, xx, yx, yy = (total / self._rows for total in self._sums)
         input_shift, output_shift = self._shift
         second, cross = xx - x[:, :, None] * x[:, None], yx - y[:, :, None] * x[:, None]
-        return Moments(x + input_shift, y + output_shift, second, cross, yy - y.square())
+        return Moments(x + input_shift, y + output_shift, second, cross, yy - y.square(), self._rows)
 
     def _add(self) -> None:
         """Sum up what waits, about the mean of the first piece, so that little is lost when the mean is taken out."""
@@ -124,6 +131,20 @@ def damped(second: Tensor, damping: float) -> Tensor:
     diagonal = second.diagonal(dim1=1, dim2=2)
     least = diagonal.mean(1, keepdim=True) * DEAD_SHARE + torch.finfo(torch.float32).tiny
     return second + torch.diag_embed(damping * diagonal + (least - diagonal).clamp(min=0))
+
+
+def trusted(known: Moments) -> Tensor:
+    """Second moments of inputs as far as their rows tell, (groups, inputs, inputs): A with a larger diagonal.
+
+        A + (inputs / rows) diag A
+
+    Of few rows, inputs seem to make up for one another that do not elsewhere: 400 images tell nearly nothing of how
+    the 1280 inputs of a classifier hang together, and yet A leaves no error where 880 of them go.
+
+    Args:
+        known: of the inputs.
+    """
+    return damped(known.second, known.scarcity)
 
 
 DEAD_SHARE = 1e-6

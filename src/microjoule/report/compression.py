@@ -39,7 +39,9 @@ def compressed(record: Compressed) -> Step:
     """A network made cheaper: what it came to, the ways that were tried, and what is left of each layer."""
     values = (units.score(value, record.unit) for value in (record.value_before, record.value_after))
     spent = record.cost_after / record.cost_before
-    summary = f"{units.percent(spent)} of the {record.cost} left; {record.metric} from {' to '.join(values)}"
+    summary = (
+        f"{units.percent(spent)} of the {units.cost_name(record.cost)} left; {record.metric} from {' to '.join(values)}"
+    )
     ways = [
         (
             f"channels to {units.percent(way.pruned_to)}" + (", taken" if index == record.chosen else ""),
@@ -63,7 +65,15 @@ def latency_modelled(record: LatencyModelled) -> Step:
 
 def compressed_table(record: Compressed) -> Table:
     """A row for each layer that changed."""
-    titles = ("layer", "channels read", "channels made", "low rank", f"{record.cost} before", "after", "left")
+    titles = (
+        "layer",
+        "channels read",
+        "channels made",
+        "low rank",
+        f"{units.cost_name(record.cost)} before",
+        "after",
+        "left",
+    )
     columns = tuple(Column(title, numeric=title not in ("layer", "low rank")) for title in titles)
     return Table("Compressed layers", columns, tuple(_row(one, record.cost_unit) for one in record.layers))
 

@@ -30,7 +30,7 @@ def layers_plot(record: Compressed) -> Plot:
     after["hovertemplate"] = "%{customdata}: %{y}<br>%{text}<extra>after</extra>"
     layout = {
         "xaxis": layer_axis(names),
-        "yaxis": {"title": {"text": label(f"{record.cost} ({record.cost_unit})")}},
+        "yaxis": {"title": {"text": label(units.cost_axis(record.cost, record.cost_unit))}},
         "barmode": "overlay",
         "height": 440,
     }
@@ -74,7 +74,10 @@ def ways_plot(record: Compressed) -> Plot:
         "hovertemplate": "channels to %{x} %<br>%{y}<br>%{text}<extra></extra>",
     }
     layout = {
-        "xaxis": {"title": {"text": label(f"{record.cost} that channels alone leave (%)")}, "autorange": "reversed"},
+        "xaxis": {
+            "title": {"text": label(f"{units.cost_name(record.cost)} that channels alone leave (%)")},
+            "autorange": "reversed",
+        },
         "yaxis": {"title": {"text": label(_metric(record))}},
         "height": 340,
         "showlegend": False,

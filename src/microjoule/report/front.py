@@ -11,7 +11,6 @@ from microjoule.report.tables import Column, Table, number, word
 def front_plot(record: ParetoFront) -> Plot:
     """The metric of every budget against what its network costs."""
     metric = f"{record.metric} ({record.unit})" if record.unit else record.metric
-    cost = f"{record.cost} ({record.cost_unit})" if record.cost_unit else record.cost
     ends = sorted(point.spent for point in record.points)
     front = [point for point in record.points if point.on_front]
     others = [point for point in record.points if not point.on_front]
@@ -27,7 +26,11 @@ def front_plot(record: ParetoFront) -> Plot:
         "line": {"color": "@before", "width": 2, "dash": "dot"},
         "hovertemplate": "FP32: %{y}<extra></extra>",
     }
-    layout = {"xaxis": {"title": {"text": label(cost)}}, "yaxis": {"title": {"text": label(metric)}}, "height": 420}
+    layout = {
+        "xaxis": {"title": {"text": label(units.cost_axis(record.cost, record.cost_unit))}},
+        "yaxis": {"title": {"text": label(metric)}},
+        "height": 420,
+    }
     caption = "Each point is a network that was made for its budget and scored. Upper left is better."
     return single("front", "Accuracy against cost", caption, {"data": [*traces, floating], "layout": layout})
 
@@ -35,7 +38,12 @@ def front_plot(record: ParetoFront) -> Plot:
 def front_table(record: ParetoFront) -> Table:
     """A row for each budget."""
     metric = f"{record.metric}, {units.score(record.fp_value, record.unit)} before"
-    columns = (Column("budget"), Column(record.cost, numeric=True), Column(metric, numeric=True), Column(""))
+    columns = (
+        Column("budget"),
+        Column(units.cost_name(record.cost), numeric=True),
+        Column(metric, numeric=True),
+        Column(""),
+    )
     rows = tuple(
         (
             word(point.budget),

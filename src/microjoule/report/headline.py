@@ -3,11 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from microjoule.records.compressed import Compressed
 from microjoule.records.facts import Record
 from microjoule.records.measured import Costs, Evaluated, Exported, Measured
 from microjoule.report import units
-from microjoule.report.choose import before_and_after, result_stage
+from microjoule.report.choose import before_and_after, last, result_stage
 from microjoule.report.tables import change_to_float, metrics, tone
+
+COMPRESSED = "compressed"
+"""The stage of a network that was made smaller and is in floating point still."""
+
+NOUNS = {"Size": "bytes", "Bytes": "bytes", "Latency": "time", "Energy": "energy", "MACs": "MACs"}
+"""What the headline's sentence calls that of which less is left, by the card's label."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +41,14 @@ class Card:
 def cards(records: Sequence[Record]) -> list[Card]:
     """Accuracy, size, latency, energy, operations: those that the records know."""
     found = (_accuracy(records), _size(records), _latency(records), _energy(records), _operations(records))
-    return [card for card in found if card is not None]
+    known = [card for card in found if card is not None]
+    budget = _budget(records)
+    return known if budget is None or budget.label in {card.label for card in known} else [*known, budget]
 
 
 def lead(records: Sequence[Record]) -> str:
     """The headline as one sentence; empty if there is nothing to compare."""
-    nouns = ((_size, "bytes"), (_latency, "time"), (_energy, "energy"))
-    found = [(card.shares, noun) for make, noun in nouns if (card := make(records)) is not None]
+    found = [(card.shares, NOUNS[card.label]) for card in cards(records) if card.label in NOUNS]
     parts = [
         f"{units.rounded_percent(shares[1] / shares[0])} of the {noun}"
         for shares, noun in found
@@ -52,7 +60,12 @@ def lead(records: Sequence[Record]) -> str:
     if not parts:
         return ""
     told = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
-    return f"{result_stage(records) or 'The result'} against FP32: {told}."
+    return f"{result_stage(records) or 'The result'} against {_origin(records)}: {told}."
+
+
+def _origin(records: Sequence[Record]) -> str:
+    """What the result is compared with: a smaller network in floating point with the original."""
+    return "the original" if result_stage(records) == COMPRESSED else "FP32"
 
 
 def _accuracy(records: Sequence[Record]) -> Card | None:
@@ -71,21 +84,23 @@ def _accuracy(records: Sequence[Record]) -> Card | None:
     return Card(
         record.metric,
         value,
-        before=f"{units.score(reference, record.unit)} in FP32",
+        before=f"{units.score(reference, record.unit)} in {_origin(records)}",
         change=units.difference(change, record.unit),
         tone=tone(change, record),
         shares=(abs(reference) / largest, abs(record.value) / largest),
     )
 
 
-def _smaller_is_better(label: str, values: tuple[float | None, float | None], shown: tuple[str, str]) -> Card | None:
+def _smaller_is_better(
+    label: str, values: tuple[float | None, float | None], shown: tuple[str, str], origin: str = "FP32"
+) -> Card | None:
     before, after = values
     if before is None or after is None:
         return None if before is after is None else Card(label, shown[1] or shown[0])
     largest = max(before, after) or 1.0
     change = units.ratio(after, before) if before else ""
     verdict = "" if after == before else "good" if after < before else "bad"
-    return Card(label, shown[1], f"{shown[0]} in FP32", change, verdict, (before / largest, after / largest))
+    return Card(label, shown[1], f"{shown[0]} in {origin}", change, verdict, (before / largest, after / largest))
 
 
 def _size(records: Sequence[Record]) -> Card | None:
@@ -118,6 +133,17 @@ def _operations(records: Sequence[Record]) -> Card | None:
         return _smaller_is_better("MACs", (before.macs, after.macs), shown)
     bits = f"{units.ratio(after.bops, before.bops)} the bit operations" if before and after else "for one sample"
     return Card("MACs", units.count(record.macs), before=bits)
+
+
+def _budget(records: Sequence[Record]) -> Card | None:
+    """What compression spent; of a network that was quantized later only what quantizing leaves as it is."""
+    record = last(records, Compressed)
+    if record is None or (record.cost != "macs" and result_stage(records) != COMPRESSED):
+        return None
+    values = record.cost_before, record.cost_after
+    shown = units.amount(values[0], record.cost_unit), units.amount(values[1], record.cost_unit)
+    name = units.cost_name(record.cost)
+    return _smaller_is_better(f"{name[0].upper()}{name[1:]}", values, shown, "the original")
 
 
 def _shown(values: tuple[float | None, float | None], words: units.Words) -> tuple[str, str]:

@@ -221,7 +221,7 @@ def _mixed_precision(record: decided.MixedPrecision) -> Step:
         ("predicted loss of the greedy choice", units.digits(record.greedy_loss)),
         ("samples", f"{record.samples:,}"),
     )
-    told = f"{many(len(record.weights), 'layer')} within a budget of {record.cost}: {spent}"
+    told = f"{many(len(record.weights), 'layer')} within a budget of {units.cost_name(record.cost)}: {spent}"
     return Step("Chose bits for each layer", told, details)
 
 
@@ -235,7 +235,7 @@ def _pareto(record: decided.ParetoFront) -> Step:
         (point.budget, f"{units.amount(point.spent, record.cost_unit)}, {units.score(point.value, record.unit)}")
         for point in record.points
     )
-    told = f"{many(len(record.points), 'budget')} of {record.cost}, {record.metric} on {many(record.samples, 'sample')}"
+    told = f"{many(len(record.points), 'budget')} of {units.cost_name(record.cost)}, {record.metric} on {many(record.samples, 'sample')}"
     return Step("Measured accuracy against cost", told, details)
 
 

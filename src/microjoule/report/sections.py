@@ -110,7 +110,7 @@ def _front(records: Sequence[Record]) -> Section | None:
     record = last(records, ParetoFront)
     if record is None or not record.points:
         return None
-    text = f"For each budget of {record.cost} a network was made and scored."
+    text = f"For each budget of {units.cost_name(record.cost)} a network was made and scored."
     return Section("front", "Accuracy against cost", text, (front_plot(record),))
 
 

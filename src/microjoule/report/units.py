@@ -61,6 +61,17 @@ def latency(latency_ms: float) -> str:
     return si(latency_ms * 1e-3, "s")
 
 
+def cost_name(cost: str) -> str:
+    """What a budget counts, as people write it."""
+    return {"macs": "MACs", "bops": "bit operations"}.get(cost, cost)
+
+
+def cost_axis(cost: str, unit: str) -> str:
+    """A cost with its unit, where that says more."""
+    name = cost_name(cost)
+    return name if unit in ("", name) else f"{name} ({unit})"
+
+
 def amount(cost: float, unit: str) -> str:
     """A cost in "pJ", "B" or "ms"; in another unit it is a count."""
     words: dict[str, Words] = {"pJ": energy, "B": size, "ms": latency}
