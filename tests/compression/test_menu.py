@@ -12,6 +12,7 @@ from microjoule.execution.batches import batches
 from microjoule.graph.channels import channel_groups
 from microjoule.graph.patches import weight_rows
 from microjoule.numerics.elimination import refitted
+from microjoule.numerics.least_squares import trusted
 from microjoule.numerics.low_rank import errors
 from microjoule.numerics.low_rank_shapes import full_rank
 from tests.graph.channel_networks import NETWORKS
@@ -19,10 +20,10 @@ from tests.graph.channel_networks import NETWORKS
 MACS = currency("macs")
 
 
-def made(name, currency=MACS, **settings):
+def made(name, currency=MACS, count=48, **settings):
     build, shape = NETWORKS[name]
     torch.manual_seed(0)
-    x = torch.randn(48, *shape, generator=torch.Generator().manual_seed(1))
+    x = torch.randn(count, *shape, generator=torch.Generator().manual_seed(1))
     network = capture(build().eval(), x[:2])
     return find_menu(network, [x], currency, **settings), x
 
@@ -69,7 +70,7 @@ def test_forms_that_are_offered_save_something_and_lose_less_with_more_rank():
 
 
 def test_the_loss_of_a_form_is_the_relative_error_of_the_output():
-    menu, x = made("residual")
+    menu, x = made("residual", count=20_000)
     layer = menu.network.layer("head")
     whole, losses = cuts(menu.network, (), {})["head"], {}
     losses = dict(menu.forms("head", whole))
@@ -136,10 +137,11 @@ def test_forms_of_what_is_left_lose_what_the_weights_fitted_anew_would():
     layer, known = menu.network.layer(path), menu.known[path]
     stay = torch.zeros(known.second.shape[1], dtype=torch.bool)
     stay[cut.columns(layer)[0]] = True
-    fitted = refitted(weight_rows(layer, layer.stored_weight.detach())[0], known.second[0], stay)
+    second = trusted(known)[0]
+    fitted = refitted(weight_rows(layer, layer.stored_weight.detach())[0], second, stay)
     left = fitted[cut.outs].reshape(cut.shape(layer))
     found = dict(menu.forms(path, cut))
     assert found
     for (method, rank), lost in found.items():
-        expected = errors(left, method, known.second[0][stay][:, stay])[rank] / known.output_variance[0, cut.outs].sum()
+        expected = errors(left, method, second[stay][:, stay])[rank] / known.output_variance[0, cut.outs].sum()
         assert lost == pytest.approx(float(expected), rel=1e-9)

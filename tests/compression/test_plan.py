@@ -68,8 +68,11 @@ def test_a_last_linear_layer_is_fitted_as_well_as_can_be():
     remove_channels(plain, {"0": (1, 4)})
     record = carry_out(fitted, Plan({"0": (1, 4)}), batches([x]), rows=10**5, ridge=1e-12)
     features = fitted.module.get_submodule("0")(x).relu()
-    design = torch.cat([features, torch.ones(300, 1).double()], 1)
-    best = design @ torch.linalg.lstsq(design, network(x)).solution
+    centred, wanted = features - features.mean(0), network(x) - network(x).mean(0)
+    firm = centred.square().sum(0).mul(4 / 300).sqrt().diag()  # as many inputs as are left for each row
+    held = firm @ plain.layer("2").stored_weight.T
+    weight = torch.linalg.lstsq(torch.cat([centred, firm]), torch.cat([wanted, held])).solution
+    best = centred @ weight + network(x).mean(0)
     assert_close(fitted(x), best, rtol=1e-5, atol=1e-6)
     assert (fitted(x) - network(x)).square().sum() < (plain(x) - network(x)).square().sum()
     (layer,) = record.layers

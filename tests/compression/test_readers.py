@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import torch
 from torch import nn
 from torch.testing import assert_close
@@ -33,7 +35,8 @@ def test_the_error_foreseen_is_the_error_made():
     network = capture(nn.Sequential(nn.Conv2d(3, 5, 3), nn.ReLU(), nn.Conv2d(5, 4, 3)).eval(), X[:2])
     layer = network.layer("2")
     known = input_moments(network, X, reading_layers(network), rows=10**6)
-    (reader,) = readers(network, channel_groups(network).groups[0], known)
+    many = {path: replace(one, rows=10**12) for path, one in known.items()}
+    (reader,) = readers(network, channel_groups(network).groups[0], many)
     _, errors = eliminate([reader], [2], damping=0.0)
     y, features = (found.detach() for found in (network(X), network.module.get_submodule("0")(X).relu()))
     rows = torch.nn.functional.unfold(features, 3).movedim(1, 2).flatten(0, 1)
@@ -45,6 +48,14 @@ def test_the_error_foreseen_is_the_error_made():
     variance = (target - target.mean(0)).square().mean(0).sum()
     assert_close(float(errors[1]), float(left.square().mean(0).sum() / variance), rtol=1e-3, atol=1e-6)
     assert layer.in_channels == 5
+
+
+def test_what_few_rows_tell_counts_less():
+    network = capture(nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.Linear(5, 4)).eval(), X[:2, 0, 0, :3])
+    known = input_moments(network, X[:10, 0, 0, :3], reading_layers(network))
+    (reader,) = readers(network, channel_groups(network).groups[0], known)
+    second = known["2"].second[0]
+    assert_close(reader.second, second + torch.diag(second.diagonal() * 5 / 10))
 
 
 def test_depthwise_layers_are_no_readers_here():

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import tensor
 from torch.testing import assert_close
 
-from microjoule.numerics.least_squares import RunningMoments, best_bias, damped, moments, refit, squared_error
+from microjoule.numerics.least_squares import RunningMoments, best_bias, damped, moments, refit, squared_error, trusted
 
 INPUTS = tensor([[[0.0, 1.0], [2.0, 1.0], [4.0, 4.0]]])
 OUTPUTS = tensor([[[1.0], [3.0], [8.0]]])
@@ -19,6 +19,12 @@ def example(seed, groups=2, rows=40, ins=5, outs=3):
     y = torch.randn(groups, rows, outs, generator=generator, dtype=torch.float64)
     w = torch.randn(groups, outs, ins, generator=generator, dtype=torch.float64)
     return x, y, w
+
+
+def test_what_three_rows_tell_of_two_inputs_by_hand():
+    known = moments(INPUTS, OUTPUTS)
+    assert (known.rows, known.scarcity) == (3, 2 / 3)
+    assert_close(trusted(known), tensor([[[8.0 * 5 / 3, 6.0], [6.0, 6.0 * 5 / 3]]]).double() / 3)
 
 
 def test_moments_by_hand():

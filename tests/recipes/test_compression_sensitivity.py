@@ -62,13 +62,15 @@ def test_every_layer_and_group_at_every_share(network, labelled):
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
-def test_a_row_of_the_last_layer_is_its_foreseen_loss_exactly(network, labelled):
+def test_a_row_of_the_last_layer_is_its_foreseen_loss(network):
+    inputs = torch.randn(20_000, 6, generator=torch.Generator().manual_seed(4))
+    labelled = inputs, network(inputs)
     mean = labelled[1].mean(0)
-    given = {"shares": (0.4,), "kinds": ("low rank",), "calibration": X}
+    given = {"shares": (0.4,), "kinds": ("low rank",), "calibration": inputs, "samples": 20_000}
     record = mj.compression_sensitivity(network, labelled, Closeness(), **given)
     (row,) = (row for row in record.rows if row.name == "4")
     variance = (labelled[1] - mean).square().sum() / labelled[1].square().sum()
-    assert 1 - row.value == pytest.approx(row.loss * variance.item(), rel=1e-4)
+    assert 1 - row.value == pytest.approx(row.loss * variance.item(), rel=1e-3)
 
 
 def test_what_is_fitted_to_does_not_judge(network, labelled):

@@ -235,7 +235,8 @@ def _pareto(record: decided.ParetoFront) -> Step:
         (point.budget, f"{units.amount(point.spent, record.cost_unit)}, {units.score(point.value, record.unit)}")
         for point in record.points
     )
-    told = f"{many(len(record.points), 'budget')} of {units.cost_name(record.cost)}, {record.metric} on {many(record.samples, 'sample')}"
+    judged = f"{record.metric} on {many(record.samples, 'sample')}"
+    told = f"{many(len(record.points), 'budget')} of {units.cost_name(record.cost)}, {judged}"
     return Step("Measured accuracy against cost", told, details)
 
 
