@@ -77,20 +77,21 @@ def figures_of(names: Sequence[str], data: Path, plot: str) -> Iterator[Figure]:
     draw(points, PLOTS / plot)
 
 
-def ours(given: Case, share: float) -> mj.Network:
+def ours(given: Case, share: float, *, multiple: int = 1) -> mj.Network:
     """What is measured: one call. It fits to the first four fifths of the images, and scores ways on the others.
 
     Args:
         given: the network and the images that it may look at.
         share: of multiply-accumulates that may be left.
+        multiple: of which widths and ranks are.
     """
     images = given.images.inputs, given.images.labels
-    return mj.compress(given.given.network, images, given.given.metric, macs=share)
+    return mj.compress(given.given.network, images, given.given.metric, macs=share, multiple=multiple)
 
 
 def _network(given: Case, others: dict[float, Outcome], folder: Path, points: list[Point]) -> Iterator[Figure]:
     """A network at every share, against the best of what the recipe gives and the best of torch-pruning."""
-    subject, whole = given.given, _macs(given.given.network)
+    subject, whole = given.given, macs_of(given.given.network)
     exact = score(subject.network, subject)
     yield Figure(f"{subject.name} before", exact, "%", None, f"{len(subject.labelled)} samples, {whole:,} MACs")
     timed = {"original": subject.network}
@@ -99,13 +100,13 @@ def _network(given: Case, others: dict[float, Outcome], folder: Path, points: li
     outcomes = [Outcome("original", exact, 1.0)]
     for share in SHARES:
         mine = ours(given, share)
-        own = Outcome("microjoule", score(mine, subject), _macs(mine) / whole)
+        own = Outcome("microjoule", score(mine, subject), macs_of(mine) / whole)
         recipes = list(_recipes(given, schemes, known, share, whole))
         best, network = max(recipes, key=lambda pair: pair[0].accuracy)
         yield from compared(subject.name, share, exact, own, [one for one, _ in recipes], others[share])
         timed |= {f"microjoule {share:.0%}": mine, f"AIMET's recipe {share:.0%}": network}
         outcomes += [own, best]
-    yield from _latencies(given, timed, outcomes, folder, points)
+    yield from latencies(given, timed, outcomes, folder, points)
 
 
 def _recipes(
@@ -114,7 +115,7 @@ def _recipes(
     """What each scheme of AIMET's recipe gives."""
     for scheme in schemes:
         found = aimet_recipe.compressed(given.given.network, given.images, macs=share, scheme=scheme, known=known)
-        yield Outcome(f"recipe, {scheme}", score(found, given.given), _macs(found) / whole), found
+        yield Outcome(f"recipe, {scheme}", score(found, given.given), macs_of(found) / whole), found
 
 
 def compared(
@@ -143,10 +144,18 @@ def compared(
 # Latency --------------------------------------------------------------------------------------------------------------
 
 
-def _latencies(
+def latencies(
     given: Case, networks: dict[str, mj.Network], outcomes: Sequence[Outcome], folder: Path, points: list[Point]
 ) -> Iterator[Figure]:
-    """Milliseconds of every network in FP32 and int8, in turns, as shares of the original's."""
+    """Milliseconds of every network in FP32 and int8, in turns, as shares of the original's.
+
+    Args:
+        given: the original, and images for the ranges of int8.
+        networks: by what made them; the original first.
+        outcomes: of each.
+        folder: for their files.
+        points: of a plot; one is added for each.
+    """
     subject, paths, lost = given.given, [], {}
     for number, (name, network) in enumerate(networks.items()):
         plain = network.copy()
@@ -167,7 +176,8 @@ def _latencies(
         yield Figure(f"{subject.name}, {name}, int8 latency", integer_ms / pairs[0][1], "x", None, told)
 
 
-def _macs(network: mj.Network) -> int:
+def macs_of(network: mj.Network) -> int:
+    """Multiply-accumulates of a network, which is left as it is."""
     return mj.costs(network.copy()).macs
 
 

@@ -91,7 +91,7 @@ def test_ours_is_one_call_on_what_a_recipe_may_look_at(given, monkeypatch):
     assert network is given.given.network
     assert data == (given.images.inputs, given.images.labels)
     assert metric is given.given.metric
-    assert how == {"macs": 0.5}
+    assert how == {"macs": 0.5, "multiple": 1}
 
 
 def test_the_whole_tells_points_and_latencies_and_draws(given, monkeypatch, tmp_path):

@@ -129,6 +129,15 @@ def test_a_layer_that_is_called_twice_works_twice_and_is_stored_once():
     assert stored.layer_cost(path, cut) == 4 * weight.numel()
 
 
+def test_ranks_are_multiples():
+    network = capture(torch.nn.Sequential(torch.nn.Linear(40, 50), torch.nn.Linear(50, 3)).eval(), torch.rand(2, 40))
+    x = torch.rand(100, 40)
+    for multiple, expected in ((1, list(range(1, 23))), (8, [8, 16]), (16, [16]), (32, [])):
+        menu = find_menu(network, [x], MACS, multiple=multiple, methods=("output",))
+        ranks = [rank for (_, rank), _ in menu.forms("0", cuts(network, (), {})["0"])]
+        assert ranks == expected  # 90 r of 2000 products
+
+
 def test_forms_of_what_is_left_lose_what_the_weights_fitted_anew_would():
     menu, _ = made("residual")
     removed = {name: menu.removed(name, 2) for name in menu.removals}

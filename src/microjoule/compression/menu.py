@@ -59,7 +59,7 @@ class Menu:
         sizes: of what they read and give, each time that they are called.
         currency: what is paid.
         methods: the low-rank forms that are offered.
-        multiple: widths that channels are pruned to are multiples of this.
+        multiple: widths that channels are pruned to, and ranks, are multiples of this.
     """
 
     network: Network
@@ -121,7 +121,8 @@ class Menu:
         for method in usable_forms(self.network, layer, self.methods):
             lost = self._errors(layer, cut, method)
             full = full_rank(shape, method)
-            for rank in range(1, full, max(1, full // LEVELS)):
+            step = self.multiple * max(1, full // (LEVELS * self.multiple))
+            for rank in range(self.multiple, full, step):
                 if lost and self.layer_cost(path, cut, (method, rank)) < limit:
                     yield (method, rank), lost[rank]
 
@@ -167,7 +168,7 @@ def find_menu(
         rows: how many places of a layer's output to look at, over all samples.
         seed: of the places.
         methods: the low-rank forms that are offered; none for pruning alone.
-        multiple: widths that channels are pruned to are multiples of this.
+        multiple: widths that channels are pruned to, and ranks, are multiples of this.
         criterion: by which channels are chosen, one of `CRITERIA`.
 
     Raises:

@@ -49,7 +49,8 @@ def compress(
         calibration: some hundred unlabelled inputs, mixed like the data the network will see. None fits to the first of
             `data`, four fifths at most, and scores on the others.
         methods: the low-rank forms that may be used; none to prune alone.
-        multiple: channels are pruned to multiples of this, as some hardware likes; 1 for any number.
+        multiple: widths and ranks are multiples of this; 1 for any number. In ONNX Runtime on x86 those of 8 or 16 take
+            far less time at the same multiply-accumulates.
         criterion: by which channels are chosen: "elimination" (by what the readers would lose), "lasso", "matching",
             "norm", "taylor", "fisher", "geometric_median" or "redundancy"; what is left is fitted in the same way.
         ways: how much of the saving channels do, from 0 (none) to 1 (all), each of which is tried.

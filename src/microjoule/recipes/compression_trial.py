@@ -63,9 +63,9 @@ class How:
         if self.multiple < 1:
             raise SettingError("multiple", f"is {self.multiple}", remedy="give at least 1")
         check_criterion(self.criterion)
-        if not any(self.ways) and (self.multiple > 1 or self.criterion != CRITERIA[0]):
-            fact = f"is {self.ways}, so that no channel goes, and a multiple or a criterion is for channels"
-            raise SettingError("ways", fact, remedy="leave these out, or let channels do some of it")
+        if not any(self.ways) and self.criterion != CRITERIA[0]:
+            fact = f"is {self.ways}, so that no channel goes, and a criterion is for channels"
+            raise SettingError("ways", fact, remedy="leave it out, or let channels do some of it")
 
     @property
     def usable_ways(self) -> list[float]:
