@@ -12,6 +12,8 @@ from microjoule.compression.alone import CHANNELS, LOW_RANK, make_smaller, small
 from microjoule.compression.menu import find_menu
 from microjoule.compression.plan import Plan, carry_out, restructure
 from microjoule.compression.prices import currency
+from microjoule.numerics.least_squares import trusted
+from microjoule.numerics.low_rank import approximated
 
 X = torch.randn(50, 6, generator=torch.Generator().manual_seed(3))
 IMAGES = torch.randn(8, 3, 6, 6, generator=torch.Generator().manual_seed(4))
@@ -95,6 +97,14 @@ def test_what_the_last_layer_loses_is_what_was_foreseen(network, menu):
     assert one.loss == pytest.approx(error(network, made, X), rel=1e-6)
     assert torch.linalg.matrix_rank(made.layer("2").stored_weight) == 1
     assert_close(made(X).mean(0), network(X).mean(0))  # the bias makes up for the mean
+
+
+def test_a_form_of_few_rows_trusts_them_less(network, menu):
+    (one,) = (one for one in smaller_layers(menu, (0.4,)) if one.name == "2")
+    made, weight, known = network.copy(), network.layer("2").stored_weight.detach(), menu.known["2"]
+    make_smaller(made, one, menu.known)
+    assert known.rows == len(X)
+    assert_close(made.layer("2").stored_weight, approximated(weight, *one.form, trusted(known)[0]).weight.to(weight))
 
 
 def test_channels_that_go_are_no_longer_read(network, menu):

@@ -9,7 +9,8 @@ from microjoule.compression.plan import Plan, carry_out, reading, restructure
 from microjoule.execution.batches import batches
 from microjoule.graph.channels import channel_groups
 from microjoule.graph.prune import remove_channels
-from microjoule.numerics.least_squares import moments
+from microjoule.numerics.least_squares import moments, trusted
+from microjoule.numerics.low_rank import approximated
 from microjoule.numerics.low_rank_shapes import full_rank
 from tests.capture.models import Function, alive
 from tests.graph.channel_networks import NETWORKS
@@ -110,7 +111,8 @@ def test_full_rank_and_no_channel_gone_reproduce_the_network():
     network, data = captured("residual")
     original = network.copy()
     forms = {path: ("spatial", full_rank(tuple(network.layer(path).stored_weight.shape), "spatial")) for path in "abcd"}
-    carry_out(network, Plan({}, forms), data, rows=10**5)
+    record = carry_out(network, Plan({}, forms), data, rows=10**5)
+    assert all(0 <= one.error_before < 1e-12 for one in record.layers)
     (x,) = next(iter(data))[0]
     assert_close(network(x), original(x), rtol=1e-9, atol=1e-9)
     assert "a.first" in {layer.path for layer in network.layers}
@@ -147,6 +149,18 @@ def test_a_form_keeps_what_outputs_are_made_of_not_what_weighs_most():
     original = network.copy()
     carry_out(network, Plan({}, {"0": ("output", 5)}), batches([x]), rows=10**5)
     assert error(network, original, batches([x])) < 0.001 * original(x).square().sum().item()
+
+
+def test_a_form_of_few_rows_trusts_them_less():
+    x = torch.randn(5, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    torch.manual_seed(2)
+    network = capture(nn.Sequential(nn.Linear(6, 4, dtype=torch.float64)).eval(), x[:2])
+    weight, known = network.layer("0").stored_weight.detach(), moments(x[None], network(x)[None].detach())
+    expected = approximated(weight, "output", 2, trusted(known)[0]).weight
+    assert not torch.allclose(expected, approximated(weight, "output", 2, known.second[0]).weight, rtol=1e-3)
+    carry_out(network, Plan({}, {"0": ("output", 2)}), batches([x]))
+    (first, second) = (layer.stored_weight for layer in network.layers)
+    assert_close(second @ first, expected)
 
 
 def test_a_layer_that_is_used_twice_is_not_fitted():
