@@ -18,12 +18,12 @@ def test_without_a_beaten_point_there_is_no_trace_for_them():
     record = pareto_front()
     found = front_plot(replace(record, unit="", cost_unit="", points=record.points[:1])).choices[0].figure
     assert [trace["name"] for trace in found["data"]] == ["on the front", "FP32"]
-    assert found["layout"]["xaxis"]["title"]["text"] == "bops"
+    assert found["layout"]["xaxis"]["title"]["text"] == "bit operations"
 
 
 def test_the_table_tells_what_is_beaten():
     found = front_table(pareto_front())
-    assert [column.title for column in found.columns][1:3] == ["bops", "Top-1 accuracy, 79.69 % before"]
+    assert [column.title for column in found.columns][1:3] == ["bit operations", "Top-1 accuracy, 79.69 % before"]
     assert [[cell.text for cell in row] for row in found.rows] == [
         ["W4A8", "9.60 G", "78.92 %", ""],
         ["1.2e10", "12.0 G", "78.77 %", "beaten by another"],
