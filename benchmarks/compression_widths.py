@@ -7,9 +7,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.compression import Outcome, latencies, macs_of, ours
+from benchmarks.compression import PLOTS, Outcome, latencies, macs_of, ours
 from benchmarks.compression_cases import RESNET20, case
-from benchmarks.compression_plot import Point
+from benchmarks.compression_plot import Point, draw
 from benchmarks.figure import Figure
 from benchmarks.subjects import MOBILENET_V2, score
 
@@ -20,7 +20,7 @@ MULTIPLE = 8
 
 
 def figures(data: Path) -> Iterator[Figure]:
-    """Of each network the accuracy lost, and latencies in FP32 and int8.
+    """Of each network the accuracy, and latencies in FP32 and int8; the plot is written at the end.
 
     Args:
         data: a folder of the layout that the zoo reads.
@@ -36,3 +36,4 @@ def figures(data: Path) -> Iterator[Figure]:
         with tempfile.TemporaryDirectory(prefix="microjoule-") as place:
             outcomes = [Outcome("original", before, 1.0), Outcome(tool, after, left)]
             yield from latencies(given, {"original": network, tool: small}, outcomes, Path(place), points)
+    draw(points, PLOTS / "compression_widths.html")

@@ -6,15 +6,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import torch
-from torch import nn
 
 import microjoule as mj
 from benchmarks import compression
-from benchmarks.alone import Images
 from benchmarks.compression import Outcome, best, by_aimet, by_torch_pruning, compared, figures_of, ours
-from benchmarks.compression_cases import Case
-from benchmarks.subjects import Subject
+from tests.benchmarks.small_case import small_case
 
 WRITTEN = [
     {"method": "L2", "share": 0.75, "left": 0.74, "accuracy": 60.0, "accuracy_norms": 70.0},
@@ -72,15 +68,7 @@ def test_aimet_runs_by_itself_on_the_smallest_network(tools, tmp_path, monkeypat
 
 @pytest.fixture
 def given():
-    torch.manual_seed(0)
-    layers = [nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 16, 3, padding=1), nn.ReLU()]
-    layers += [nn.Conv2d(16, 4, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
-    x = torch.rand(20, 3, 8, 8)
-    module = nn.Sequential(*layers).eval()
-    module[4].bias.data -= module(x).mean(0)
-    network, labels = mj.capture(module, x[:2]), module(x).argmax(1)
-    subject = Subject(network, (x, labels), mj.zoo.metric("top1"), (0.0, 1.0), "small")
-    return Case(subject, Images(x, labels, 20))
+    return small_case(16)
 
 
 def test_ours_is_one_call_on_what_a_recipe_may_look_at(given, monkeypatch):

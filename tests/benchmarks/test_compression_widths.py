@@ -1,29 +1,19 @@
 import pytest
-import torch
-from torch import nn
 
 import microjoule as mj
 from benchmarks import compression_widths
-from benchmarks.alone import Images
-from benchmarks.compression_cases import Case
-from benchmarks.subjects import Subject
+from tests.benchmarks.small_case import small_case
 
 
 @pytest.fixture
 def given():
-    torch.manual_seed(0)
-    layers = [nn.Conv2d(3, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 32, 3, padding=1), nn.ReLU()]
-    layers += [nn.Conv2d(32, 4, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
-    x = torch.rand(20, 3, 8, 8)
-    module = nn.Sequential(*layers).eval()
-    module[4].bias.data -= module(x).mean(0)
-    network, labels = mj.capture(module, x[:2]), module(x).argmax(1)
-    return Case(Subject(network, (x, labels), mj.zoo.metric("top1"), (0.0, 1.0), "small"), Images(x, labels, 20))
+    return small_case(32)
 
 
 def test_accuracy_and_latencies_of_each_network(given, monkeypatch, tmp_path):
     made = []
     monkeypatch.setattr(compression_widths, "SHARES", {"small": 0.6})
+    monkeypatch.setattr(compression_widths, "PLOTS", tmp_path)
     monkeypatch.setattr(compression_widths, "case", lambda name, data: given)
     ours = compression_widths.ours
     monkeypatch.setattr(compression_widths, "ours", lambda *some, **how: made.append(ours(*some, **how)) or made[-1])
@@ -39,3 +29,4 @@ def test_accuracy_and_latencies_of_each_network(given, monkeypatch, tmp_path):
     widths = {layer.out_channels for layer in made[0].layers} - {4}
     assert widths
     assert all(width % 8 == 0 for width in widths)
+    assert "multiples of 8, 60%, int8" in (tmp_path / "compression_widths.html").read_text()

@@ -23,7 +23,7 @@ from microjoule.errors import MicrojouleError, SettingError
 from microjoule.execution.batches import batches, first, in_parts
 from microjoule.execution.progress import track
 from microjoule.execution.reconstruct import PART
-from microjoule.execution.run import check_count, count, misfit, to_device
+from microjoule.execution.run import batch_step, check_count, count, misfit, to_device
 from microjoule.graph.network import Network
 from microjoule.graph.ops import Layer
 from microjoule.graph.shapes import shapes
@@ -50,7 +50,7 @@ def gate_gradients(
         DataError: if the data is empty, not finite, or does not fit.
     """
     found = batches(data) if samples is None else first(batches(data), samples)
-    example = 1 if network.dynamic_batch else count((network.example.args, network.example.kwargs))
+    example = batch_step(network)
     rows = {node: shape[0] // example for node, shape in shapes(network).items() if shape}
     parts: dict[str, list[Tensor]] = {layer.path: [] for layer in layers}
     for inputs, _ in track(in_parts(found, PART), "gradients of gates"):

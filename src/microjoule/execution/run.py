@@ -123,6 +123,11 @@ def count(inputs: Any) -> int:
     return int(next(leaf.shape[0] for leaf in pytree.tree_leaves(inputs) if isinstance(leaf, Tensor)))
 
 
+def batch_step(network: Network) -> int:
+    """By how many samples batches may differ: 1, or all those of the example where the network takes no other."""
+    return 1 if network.dynamic_batch else count((network.example.args, network.example.kwargs))
+
+
 def to_device(inputs: tuple[Any, ...], device: torch.device) -> tuple[Any, ...]:
     """Inputs on a device."""
     moved: tuple[Any, ...] = pytree.tree_map_only(Tensor, lambda t: t.to(device), inputs)

@@ -6,7 +6,7 @@ from typing import Any
 
 from microjoule.errors import DataError, SettingError
 from microjoule.execution.batches import Batches, batches, first, rest, sample_count
-from microjoule.execution.run import count
+from microjoule.execution.run import batch_step
 from microjoule.graph.network import Network
 from microjoule.graph.quantizer import Quantizer
 from microjoule.records.facts import Run
@@ -52,7 +52,7 @@ def inputs_and_judge(network: Network, data: Any, calibration: Any, samples: int
     if calibration is not None:
         return first(batches(calibration), samples), labelled
     total = sample_count(labelled)
-    whole = 1 if network.dynamic_batch else count((network.example.args, network.example.kwargs))
+    whole = batch_step(network)
     if total < 2 * whole:
         fact = f"holds too few samples, {total}, to fit to some and be judged by others"
         raise DataError(labelled.name, fact, remedy=f"give {2 * whole} at least, or others as calibration")

@@ -50,7 +50,7 @@ def amount(cost: float, record: Reached) -> str:
 
 def attempts_plot(record: Reached) -> Plot:
     """The drop of each attempt against the one that is allowed, and the time that each took."""
-    drop = f"drop of {record.metric} ({record.unit})" if record.unit else f"drop of {record.metric}"
+    drop = units.with_unit(f"drop of {record.metric}", record.unit)
     made = [tried for tried in record.attempts if tried.drop is not None]
     lost = _bars(made, [tried.drop or 0.0 for tried in made], drop, record)
     lost["data"].append(_limit(record, len(made)))

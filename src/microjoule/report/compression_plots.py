@@ -78,7 +78,7 @@ def ways_plot(record: Compressed) -> Plot:
             "title": {"text": label(f"{units.cost_name(record.cost)} that channels alone leave (%)")},
             "autorange": "reversed",
         },
-        "yaxis": {"title": {"text": label(_metric(record))}},
+        "yaxis": {"title": {"text": label(units.with_unit(record.metric, record.unit))}},
         "height": 340,
         "showlegend": False,
     }
@@ -94,7 +94,7 @@ def bearing_plot(record: CompressionSensitivity) -> Plot:
     kinds = list(dict.fromkeys(row.kind for row in record.rows))
     measures: list[tuple[str, str, Read, bool]] = [("foreseen loss", "relative error of outputs", _loss, True)]
     if record.value is not None:
-        measures.insert(0, (record.metric, _metric(record), _value, False))
+        measures.insert(0, (record.metric, units.with_unit(record.metric, record.unit), _value, False))
     choices = tuple(
         Choice(f"{name}, {kind}", _lines(record, kind, title, read, logarithmic=logarithmic))
         for name, title, read, logarithmic in measures
@@ -148,7 +148,3 @@ def _line(at: int, rows: Sequence[OneCompressed], read: Read) -> dict[str, Any]:
         "line": {"width": 1.5, "dash": DASHES[kind % len(DASHES)]},
         "hovertemplate": "%{x} %: %{y}<br>%{text}<extra>%{fullData.name}</extra>",
     }
-
-
-def _metric(record: Compressed | CompressionSensitivity) -> str:
-    return f"{record.metric} ({record.unit})" if record.unit else record.metric

@@ -10,7 +10,7 @@ from microjoule.report.tables import Column, Table, number, word
 
 def front_plot(record: ParetoFront) -> Plot:
     """The metric of every budget against what its network costs."""
-    metric = f"{record.metric} ({record.unit})" if record.unit else record.metric
+    metric = units.with_unit(record.metric, record.unit)
     ends = sorted(point.spent for point in record.points)
     front = [point for point in record.points if point.on_front]
     others = [point for point in record.points if not point.on_front]

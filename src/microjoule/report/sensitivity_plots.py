@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from microjoule.records.analysed import Sensitivities, Sensitivity
+from microjoule.report import units
 from microjoule.report.plots import Choice, Figure, Plot, Show, finite, label, layer_axis
 
 COLOURS = {"weight": "@before", "activation": "@after"}
@@ -15,7 +16,7 @@ Read = Callable[[Sensitivity], float | None]
 
 def sensitivity_plot(record: Sensitivities, show: Show) -> Plot | None:
     """The figures that the record has numbers for; None if it has none."""
-    metric = f"{record.metric} ({record.unit})" if record.unit else record.metric
+    metric = units.with_unit(record.metric, record.unit)
     measures: tuple[tuple[str, str, Read, bool], ...] = (
         ("KL to FP32", "KL (nats)", lambda row: row.kl, True),
         ("SQNR of the output", "SQNR (dB)", lambda row: row.sqnr_db, False),

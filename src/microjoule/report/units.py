@@ -69,7 +69,12 @@ def cost_name(cost: str) -> str:
 def cost_axis(cost: str, unit: str) -> str:
     """A cost with its unit, where that says more."""
     name = cost_name(cost)
-    return name if unit in ("", name) else f"{name} ({unit})"
+    return with_unit(name, "" if unit == name else unit)
+
+
+def with_unit(name: str, unit: str) -> str:
+    """A name for an axis, with its unit if there is one: "mIoU (%)"."""
+    return f"{name} ({unit})" if unit else name
 
 
 def amount(cost: float, unit: str) -> str:
