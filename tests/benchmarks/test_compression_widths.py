@@ -18,15 +18,19 @@ def test_accuracy_and_latencies_of_each_network(given, monkeypatch, tmp_path):
     ours = compression_widths.ours
     monkeypatch.setattr(compression_widths, "ours", lambda *some, **how: made.append(ours(*some, **how)) or made[-1])
     found = {figure.name: figure for figure in compression_widths.figures(tmp_path)}
+    tools = ("multiples of 8, 60%", "multiples of 16, 60%")
     assert list(found) == [
-        "small, multiples of 8, 60% of the MACs",
-        *(f"small, {one}, {kind} latency" for one in ("original", "multiples of 8, 60%") for kind in ("FP32", "int8")),
+        *(f"small, {tool} of the MACs" for tool in tools),
+        *(f"small, {one}, {kind} latency" for one in ("original", *tools) for kind in ("FP32", "int8")),
     ]
-    right = mj.evaluate(made[0], given.given.labelled, given.given.metric).value
-    assert found["small, multiples of 8, 60% of the MACs"].value == pytest.approx(right)
+    for tool, network in zip(tools, made, strict=True):
+        right = mj.evaluate(network, given.given.labelled, given.given.metric).value
+        assert found[f"small, {tool} of the MACs"].value == pytest.approx(right)
     assert found["small, original, FP32 latency"].value == 1.0
     assert found["small, multiples of 8, 60%, int8 latency"].value > 0
-    widths = {layer.out_channels for layer in made[0].layers} - {4}
-    assert widths
-    assert all(width % 8 == 0 for width in widths)
-    assert "multiples of 8, 60%, int8" in (tmp_path / "compression_widths.html").read_text()
+    for multiple, network in zip((8, 16), made, strict=True):
+        widths = {layer.out_channels for layer in network.layers} - {4}
+        assert widths
+        assert all(width % multiple == 0 for width in widths)
+    page = (tmp_path / "compression_widths.html").read_text()
+    assert all(f"{tool}, int8" in page for tool in tools)

@@ -63,16 +63,21 @@ def test_channels_are_chosen_by_a_criterion(command, words, monkeypatch):
     assert [how["criterion"] for how in asked] == ["elimination", "geometric_median"]
 
 
-def test_a_share_of_the_latency(command, words, monkeypatch):
-    def clock(networks):
+@pytest.mark.parametrize(("bits", "integers"), [([], {False}), (["--latency-bits", 8], {True})], ids=["32", "8"])
+def test_a_share_of_the_latency(command, words, monkeypatch, bits, integers):
+    asked = []
+
+    def clock(networks, ranged=None):
+        asked.append(ranged is not None)
         return [1.0 * sum(layer.stored_weight.numel() for layer in one.layers) for one in networks]
 
-    monkeypatch.setattr("microjoule.recipes.compression_trial.in_turns", clock)
-    code, out, err = command("compress", *words, "--latency", 0.7, "--scheme", "channel-pruning", "--json")
+    monkeypatch.setattr("microjoule.recipes.latency_probes.in_turns", clock)
+    code, out, err = command("compress", *words, "--latency", 0.7, *bits, "--scheme", "channel-pruning", "--json")
     assert (code, err) == (0, "")
     (record,) = json.loads(out)["records"]
     assert (record["cost"], record["cost_unit"], record["cost_before"]) == ("latency", "ms", 160)
     assert 80 < record["cost_after"] <= 112
+    assert set(asked) == integers
 
 
 @pytest.mark.parametrize(

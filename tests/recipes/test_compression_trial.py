@@ -37,9 +37,10 @@ def trial(network, values, **how):
         ({"ways": (0.5,), "methods": ()}, "ways: need low-rank forms"),
         ({"multiple": 0}, "multiple: is 0"),
         ({"criterion": "size"}, "criterion: is 'size'"),
+        ({"latency_bits": 16}, "latency_bits: is 16\n.*32, 8"),
         ({"methods": ("svd",)}, "methods: is"),
     ],
-    ids=["no way", "above 1", "below 0", "needs forms", "no multiple", "no criterion", "no method"],
+    ids=["no way", "above 1", "below 0", "needs forms", "no multiple", "no criterion", "no bits", "no method"],
 )
 def test_ways_that_there_are_not_are_refused(how, message):
     with pytest.raises(SettingError, match=message):

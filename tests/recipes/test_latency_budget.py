@@ -8,6 +8,7 @@ import microjoule as mj
 from microjoule.errors import FileError, SettingError
 from microjoule.recipes.latency_budget import MEASUREMENTS, NEAR, adjusted
 from microjoule.records.compressed import Compressed, LatencyModelled
+from microjoule.records.facts import Run
 
 X = torch.randn(60, 12, generator=torch.Generator().manual_seed(3))
 
@@ -101,15 +102,22 @@ def milliseconds(network):
 
 
 @pytest.fixture
-def times(monkeypatch):
-    """A clock of ours in place of the runtime: what it was asked."""
+def integers():
+    """Of each time that the clock is asked: whether in 8 bits."""
+    return []
+
+
+@pytest.fixture
+def times(monkeypatch, integers):
+    """A clock of ours in place of the runtime: how many networks it was asked to time."""
     asked = []
 
-    def clock(networks):
+    def clock(networks, ranged=None):
         asked.append(len(networks))
+        integers.append(ranged is not None)
         return [milliseconds(one) for one in networks]
 
-    monkeypatch.setattr("microjoule.recipes.compression_trial.in_turns", clock)
+    monkeypatch.setattr("microjoule.recipes.latency_probes.in_turns", clock)
     return asked
 
 
@@ -195,7 +203,7 @@ def test_a_front_of_latency(network, labelled, times):
         mj.recipes.compression_front(network, labelled, metric, shares=(0.005,), cost="latency", ways=(0.0,))
 
 
-def test_compress_model_and_quantizing_take_the_budget(network, labelled, times):
+def test_compress_model_and_quantizing_take_the_budget(network, labelled, times, integers):
     module = mj.compress_model(
         nn.Sequential(nn.Linear(12, 40), nn.ReLU(), nn.Linear(40, 4)),
         X[:2],
@@ -205,9 +213,28 @@ def test_compress_model_and_quantizing_take_the_budget(network, labelled, times)
     )
     assert module(X).shape == (60, 4)
     assert sum(one.numel() for one in module.parameters()) < 12 * 40 + 40 + 40 * 4 + 4
+    assert not any(integers)
+    integers.clear()
     small = mj.recipes.svd_prune_int8(network, labelled, mj.zoo.metric("top1"), latency=0.7, ways=(1.0,))
-    record = next(one for one in small.history if isinstance(one, Compressed))
-    assert record.cost == "latency"
+    modelled, record = (one for one in small.history if isinstance(one, LatencyModelled | Compressed))
+    assert (modelled.clock, record.cost) == ("ONNX Runtime, one thread, 8 bits", "latency")
+    assert all(integers)
+    assert {layer.out_channels % 8 for layer in small.layers[:-1]} == {0}
+
+
+def test_networks_are_timed_in_8_bits_if_asked_for(network, labelled, times, integers, tmp_path):
+    found = made(network, labelled, latency_bits=8, folder=tmp_path / "run")
+    assert all(integers)
+    assert found.history[-2].clock == "ONNX Runtime, one thread, 8 bits"
+    assert next(one for one in found.history if isinstance(one, Run)).settings["latency_bits"] == "8"
+    with pytest.raises(FileError, match="its bits differ"):
+        made(network, labelled, folder=tmp_path / "run")
+    integers.clear()
+    front = mj.recipes.compression_front(
+        network, labelled, mj.zoo.metric("top1"), shares=(0.8,), cost="latency", latency_bits=8, ways=(1.0,)
+    )
+    assert all(integers)
+    assert len(front.points) == 1
 
 
 def test_channels_and_forms_share_the_saving_as_the_way_says(network, labelled, times):

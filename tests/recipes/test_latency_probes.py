@@ -2,9 +2,12 @@
 
 import json
 import random
+from types import SimpleNamespace
 
+import onnx
 import pytest
 import torch
+from torch import nn
 
 import microjoule as mj
 from microjoule.compression.menu import find_menu
@@ -13,7 +16,16 @@ from microjoule.compression.prices import currency
 from microjoule.errors import FileError
 from microjoule.execution.batches import batches
 from microjoule.recipes import latency_probes
-from microjoule.recipes.latency_probes import PROBES, TOGETHER, all_works, drawn, in_turns, probed, shares_of
+from microjoule.recipes.latency_probes import (
+    PROBES,
+    TOGETHER,
+    all_works,
+    clock_of,
+    drawn,
+    in_turns,
+    probed,
+    shares_of,
+)
 from tests.graph.channel_networks import NETWORKS
 
 X = torch.randn(8, 3, 8, 8, generator=torch.Generator().manual_seed(1))
@@ -100,6 +112,30 @@ def test_real_files_in_turns(menu, monkeypatch):
     assert len(times) == 2
     assert min(times) > 0
     assert len(menu.network.history) == history
+
+
+def test_what_is_timed_in_8_bits_are_integers(menu, monkeypatch):
+    weights = []
+
+    def timed(paths, **_):
+        weights.append([{one.data_type for one in onnx.load(path).graph.initializer if one.dims} for path in paths])
+        return [SimpleNamespace(latency_low_ms=1.0)] * len(paths)
+
+    monkeypatch.setattr(latency_probes, "measure_together", timed)
+    for bits in (32, 8):
+        clock_of(menu.network, batches(X), bits)([menu.network])
+    plain, integers = weights[0][0], weights[-1][0]
+    assert onnx.TensorProto.INT8 in integers
+    assert onnx.TensorProto.INT8 not in plain
+    assert not menu.network.quantizers
+
+
+@pytest.mark.parametrize(("fixed", "count"), [(False, 2), (True, 4)], ids=["any batch", "batches of four"])
+def test_ranges_come_from_a_few_whole_samples(fixed, count):
+    network = mj.capture(nn.Linear(6, 4).eval(), torch.rand(4, 6))
+    network.dynamic_batch = not fixed
+    ranged = clock_of(network, batches(torch.rand(12, 6), batch_size=4), 8).keywords["ranged"]
+    assert [one[0].shape[0] for one, _ in ranged] == [count]
 
 
 def test_rounds_are_taken_at_their_best(menu, monkeypatch):

@@ -34,7 +34,7 @@ def exact(network, path, inputs):
 
 
 def test_half_the_work_in_integers_is_verified_layer_by_layer(network, labelled, tmp_path):
-    made = svd_prune_int8(network, labelled, mj.zoo.metric("top1"), calibration=X)
+    made = svd_prune_int8(network, labelled, mj.zoo.metric("top1"), calibration=X, multiple=1)
     (record,) = (one for one in made.history if isinstance(one, Compressed))
     assert record.cost_after <= record.budget == 0.5 * mj.costs(network.copy()).macs
     assert mj.costs(made).macs == record.cost_after
@@ -58,7 +58,7 @@ def test_the_digits_network_is_verified_layer_by_layer(tmp_path):
 
 
 def test_fewer_bits_are_rounded_by_a_fit(network, labelled, tmp_path):
-    given = {"size": 0.6, "ways": (1.0,), "weights": 4, "rounding": "gptq", "folder": tmp_path / "work"}
+    given = {"size": 0.6, "ways": (1.0,), "weights": 4, "multiple": 2, "rounding": "gptq", "folder": tmp_path / "work"}
     made = svd_prune_int8(network, labelled, mj.zoo.metric("top1"), **given)
     assert {layer.quantizer.scheme.grid.bits for layer in made.layers} == {4}
     assert made.history[-1].settings == {

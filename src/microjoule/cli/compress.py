@@ -36,6 +36,7 @@ Macs = Annotated[float | None, typer.Option(metavar="SHARE", help="Of the multip
 Bytes = Annotated[float | None, typer.Option("--bytes", metavar="SHARE", help="Of the weights' bytes, to keep.")]
 Energy = Annotated[float | None, typer.Option(metavar="SHARE", help="Of the estimated energy, to keep.")]
 Latency = Annotated[float | None, typer.Option(metavar="SHARE", help="Of the milliseconds measured here, to keep.")]
+LatencyBits = Annotated[int, typer.Option(metavar="N", help="Time networks in 32 bits, or quantized to 8.")]
 SchemeName = Annotated[str, typer.Option(metavar="NAME", help=f"One of {', '.join(NAMES)}.")]
 Multiple = Annotated[
     int, typer.Option(metavar="N", help="Widths and ranks are multiples of N: 8 or 16 run faster on most hardware.")
@@ -59,6 +60,7 @@ def compress(
     bytes_: Bytes = None,
     energy: Energy = None,
     latency: Latency = None,
+    latency_bits: LatencyBits = 32,
     scheme: SchemeName = "auto",
     multiple: Multiple = 1,
     criterion: Criterion = CRITERION_NAMES[0],
@@ -97,7 +99,7 @@ def compress(
     check_places(paths.values())
     asked = _budget({"--macs": macs, "--bytes": bytes_, "--energy": energy, "--latency": latency})
     asked |= {"multiple": multiple, "criterion": criterion_of(criterion), "methods": methods, "ways": ways}
-    asked |= {"samples": calibration_samples, "seed": seed, "folder": work_folder}
+    asked |= {"samples": calibration_samples, "seed": seed, "folder": work_folder, "latency_bits": latency_bits}
     found, chosen = model_and_metric(model, metric, shape=shape, zoo_data=zoo_data)
     reading = Reading(size, normalise, samples, zoo_data)
     labelled, inputs = find_both(data, calibration, found, reading, calibration_samples=calibration_samples)

@@ -12,6 +12,7 @@ from microjoule.cli.compress import (
     CalibrationSamples,
     Criterion,
     FittedTo,
+    LatencyBits,
     Multiple,
     SchemeName,
     criterion_of,
@@ -22,6 +23,7 @@ from microjoule.cli.options import DataSource, Json, ModelSource, Normalise, Sam
 from microjoule.cli.output import finish
 from microjoule.cli.seed import seed_everything
 from microjoule.compression.alone import CHANNELS, LOW_RANK
+from microjoule.graph.network import Network
 from microjoule.numerics.low_rank_shapes import Method
 from microjoule.recipes.compression_front import SHARES, compression_front
 from microjoule.recipes.compression_sensitivity import compression_sensitivity
@@ -54,6 +56,7 @@ def tradeoff(
     data: DataSource,
     share: Shares = None,
     cost: Cost = "macs",
+    latency_bits: LatencyBits = 32,
     sensitivity: Sensitivity = True,
     scheme: SchemeName = "auto",
     multiple: Multiple = 1,
@@ -87,16 +90,21 @@ def tradeoff(
     reading = Reading(size, normalise, samples, zoo_data)
     labelled, inputs = find_both(data, calibration, found, reading, calibration_samples=calibration_samples)
     asked: Any = {"calibration": inputs, "samples": calibration_samples, "seed": seed, "criterion": by}
-    points: Any = {"methods": methods, "ways": ways, "multiple": multiple, "folder": work_folder, "cost": cost}
-    front = compression_front(found.network, labelled, chosen, shares=share or SHARES, **points, **asked)
+    points: Any = {"methods": methods, "ways": ways, "multiple": multiple, "folder": work_folder}
+    points |= {"shares": share or SHARES, "cost": cost, "latency_bits": latency_bits}
+    front = compression_front(found.network, labelled, chosen, **points, **asked)
     told: list[tuple[Record, Table]] = [(front, front_table(front))]
     if sensitivity:
         alone: Any = {"kinds": _kinds(methods, ways), "folder": work_folder and work_folder / "sensitivity"}
         record = compression_sensitivity(found.network, labelled, chosen, **alone, **asked)
         told.append((record, sensitivity_table(record)))
-    write_report(found.network, report, title=f"tradeoff {model}")
+    _finish(found.network, told, report, f"tradeoff {model}", as_json=json)
+
+
+def _finish(network: Network, told: Sequence[tuple[Record, Table]], report: Path, title: str, *, as_json: bool) -> None:
+    write_report(network, report, title=title)
     records, tables = zip(*told, strict=True)
-    finish(records, *map(rich_table, tables), f"wrote {report}", as_json=json, report=str(report))
+    finish(records, *map(rich_table, tables), f"wrote {report}", as_json=as_json, report=str(report))
 
 
 def _kinds(methods: Sequence[Method], ways: Sequence[float]) -> list[str]:

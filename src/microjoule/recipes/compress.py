@@ -24,6 +24,7 @@ def compress(
     size: float | None = None,
     energy: float | None = None,
     latency: float | None = None,
+    latency_bits: int = 32,
     calibration: Any = None,
     methods: Sequence[Method] = METHODS,
     multiple: int = 1,
@@ -45,7 +46,8 @@ def compress(
         macs: the share of multiply-accumulates to keep; exactly one of these budgets is given.
         size: the share of the weights' bytes to keep.
         energy: the share of the energy to keep, by the table of `mj.costs`.
-        latency: the share of the milliseconds to keep, as measured in ONNX Runtime here, on one thread in 32 bits.
+        latency: the share of the milliseconds to keep, as measured in ONNX Runtime here, on one thread.
+        latency_bits: in which networks are timed, 32 or 8; in 8 the share is of what the quantized original takes.
         calibration: some hundred unlabelled inputs, mixed like the data the network will see. None fits to the first of
             `data`, four fifths at most, and scores on the others.
         methods: the low-rank forms that may be used; none to prune alone.
@@ -72,12 +74,14 @@ def compress(
     started = time.perf_counter()
     budgets = {"macs": macs, "size": size, "energy": energy, "latency": latency}
     cost, share = budget_of(**budgets)
-    how = How(tuple(methods), tuple(ways), multiple, seed, None if folder is None else Path(folder), criterion)
+    place = None if folder is None else Path(folder)
+    how = How(tuple(methods), tuple(ways), multiple, seed, place, criterion, latency_bits)
     check_network(network)
     inputs, judge = inputs_and_judge(network, data, calibration, samples)
     trial = find_trial(network, inputs, by_metric(judge, metric), cost, how)
     result = trial.best(share, trial.run([share]))
     settings = {**budgets, "multiple": multiple, "samples": samples, "criterion": criterion}
+    settings |= {"latency_bits": latency_bits} if latency is not None else {}
     result.history.insert(len(network.history), run_record("compress", settings, seed, started))
     return result
 

@@ -39,6 +39,7 @@ def compress_model(
     size: float | None = None,
     energy: float | None = None,
     latency: float | None = None,
+    latency_bits: int = 32,
     multiple: int = 1,
     criterion: str = CRITERIA[0],
     samples: int = 1000,
@@ -56,7 +57,8 @@ def compress_model(
         macs: the share of multiply-accumulates to keep; exactly one of these budgets is given.
         size: the share of the weights' bytes to keep.
         energy: the share of the energy to keep, by the table of `mj.costs`.
-        latency: the share of the milliseconds to keep, as measured in ONNX Runtime here, on one thread in 32 bits.
+        latency: the share of the milliseconds to keep, as measured in ONNX Runtime here, on one thread.
+        latency_bits: in which networks are timed, 32 or 8; in 8 the share is of what the quantized original takes.
         multiple: widths and ranks are multiples of this; 1 for any number. In ONNX Runtime on x86 those of 8 or 16 take
             far less time at the same multiply-accumulates.
         criterion: by which channels are chosen, as in `mj.compress`.
@@ -78,7 +80,7 @@ def compress_model(
     if scheme not in SCHEMES:
         raise SettingError("scheme", f"is {scheme!r}", remedy=f"use one of {', '.join(SCHEMES)}")
     cost, share = budget_of(macs=macs, size=size, energy=energy, latency=latency)
-    how = How(*SCHEMES[scheme], multiple, seed, None if folder is None else Path(folder), criterion)
+    how = How(*SCHEMES[scheme], multiple, seed, None if folder is None else Path(folder), criterion, latency_bits)
     inputs = first(batches(data), samples)
     trial = find_trial(capture(model, example_inputs), inputs, by_callback(eval_callback), cost, how)
     return trial.best(share, trial.run([share])).module

@@ -26,6 +26,7 @@ def compression_front(
     *,
     shares: Sequence[float] = SHARES,
     cost: str = "macs",
+    latency_bits: int = 32,
     calibration: Any = None,
     methods: Sequence[Method] = METHODS,
     multiple: int = 1,
@@ -44,8 +45,9 @@ def compression_front(
         data: labelled data for the metric, in any form that `batches` takes.
         metric: larger is better; it is reset each time.
         shares: of the cost, to keep; each once.
-        cost: what is counted: "macs", "bytes" or "energy"; or "latency", measured as there.
-        calibration: as in `mj.compress`, which makes each network.
+        cost: what is counted: "macs", "bytes" or "energy"; or "latency", measured as in `mj.compress`.
+        latency_bits: as there.
+        calibration: as there.
         methods: as there.
         multiple: as there.
         criterion: as there.
@@ -63,7 +65,8 @@ def compression_front(
     """
     if not shares or len(set(shares)) < len(shares) or not all(0 < share <= 1 for share in shares):
         raise SettingError("shares", f"is {tuple(shares)}", remedy="give shares above 0 and up to 1, each once")
-    how = How(tuple(methods), tuple(ways), multiple, seed, None if folder is None else Path(folder), criterion)
+    place = None if folder is None else Path(folder)
+    how = How(tuple(methods), tuple(ways), multiple, seed, place, criterion, latency_bits)
     check_network(network)
     inputs, judge = inputs_and_judge(network, data, calibration, samples)
     trial = find_trial(network, inputs, by_metric(judge, metric), cost, how)

@@ -22,7 +22,7 @@ from microjoule.execution.tasks import Jobs, digest, run_tasks
 from microjoule.graph.network import Network
 from microjoule.numerics.low_rank_shapes import Method, factor_shapes
 from microjoule.recipes.latency_budget import Timings, timings
-from microjoule.recipes.latency_probes import in_turns
+from microjoule.recipes.latency_probes import BITS, clock_of
 from microjoule.records.compressed import Compressed, Divided, LayerCompressed
 from microjoule.records.machine import this_machine
 from microjoule.records.measured import Evaluated
@@ -43,7 +43,7 @@ class How:
     """How networks are compressed; as `compress` takes it.
 
     Raises:
-        SettingError: for methods, ways or a criterion that there are not, or a multiple below 1.
+        SettingError: for methods, ways, a criterion or bits that there are not, or a multiple below 1.
     """
 
     methods: tuple[Method, ...] = METHODS
@@ -52,6 +52,7 @@ class How:
     seed: int = 0
     folder: Path | None = None
     criterion: str = CRITERIA[0]
+    latency_bits: int = BITS[0]
 
     def __post_init__(self) -> None:
         if not set(self.methods) <= set(METHODS):
@@ -63,6 +64,8 @@ class How:
         if self.multiple < 1:
             raise SettingError("multiple", f"is {self.multiple}", remedy="give at least 1")
         check_criterion(self.criterion)
+        if self.latency_bits not in BITS:
+            raise SettingError("latency_bits", f"is {self.latency_bits!r}", remedy=f"use one of {BITS[0]}, {BITS[1]}")
         if not any(self.ways) and self.criterion != CRITERIA[0]:
             fact = f"is {self.ways}, so that no channel goes, and a criterion is for channels"
             raise SettingError("ways", fact, remedy="leave it out, or let channels do some of it")
@@ -283,7 +286,8 @@ def find_trial(network: Network, inputs: Batches, score: Score, cost: str, how: 
     identity = _identity(menu, inputs, score, cost, how)
     if not timed:
         return Trial(menu, inputs, score, how, identity)
-    found = timings(menu, in_turns, seed=how.seed, folder=how.folder, identity=identity)
+    bits, clock = how.latency_bits, clock_of(own, inputs, how.latency_bits)
+    found = timings(menu, clock, bits=bits, seed=how.seed, folder=how.folder, identity=identity)
     return Trial(found.menu, inputs, score, how, identity, found)
 
 
@@ -298,7 +302,7 @@ def _identity(menu: Menu, inputs: Batches, score: Score, cost: str, how: How) ->
         "criterion": how.criterion,
     }
     machine = {"machine": f"{here.processor}, {here.cores} cores", "runtime": here.versions["onnxruntime"]}
-    return found | machine if cost == LATENCY else found
+    return found | machine | {"bits": str(how.latency_bits)} if cost == LATENCY else found
 
 
 def _parsed(text: str, task: str, folder: Path | None) -> Scored | str:

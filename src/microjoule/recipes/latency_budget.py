@@ -101,6 +101,7 @@ class Timings:
         whole_ms: of the network as it is.
         model: of the latency.
         clock: that times networks.
+        bits: in which it times them.
         folder: keeps what is measured; None keeps nothing.
         identity: of the folder, as in `run_tasks`.
     """
@@ -109,6 +110,7 @@ class Timings:
     whole_ms: float
     model: LatencyModel
     clock: Clock
+    bits: int
     folder: Path | None
     identity: Mapping[str, str]
     _found: dict[str, str] = field(default_factory=dict)
@@ -137,8 +139,9 @@ class Timings:
     def record(self) -> LatencyModelled:
         """The model, as a report tells it."""
         model = self.model
+        told = CLOCK.format(bits=self.bits)
         factors = {name: factor for name, factor in model.factors.items() if factor}
-        return LatencyModelled(self.whole_ms, model.fixed_ms, factors, PROBES, model.relative_error, CLOCK)
+        return LatencyModelled(self.whole_ms, model.fixed_ms, factors, PROBES, model.relative_error, told)
 
     def _adjusted(self, share: float, way: float) -> str:
         """A way's budget in the model's milliseconds; of a way that cannot keep the share, the reason."""
@@ -157,18 +160,21 @@ class Timings:
             return json.dumps({"reason": [error.place, error.fact, error.remedy]})
 
 
-def timings(menu: Menu, clock: Clock, *, seed: int, folder: Path | None, identity: Mapping[str, str]) -> Timings:
+def timings(
+    menu: Menu, clock: Clock, *, bits: int, seed: int, folder: Path | None, identity: Mapping[str, str]
+) -> Timings:
     """Time a network and others of its kind once; then any share of its latency can be asked for.
 
     Args:
         menu: of the network, in multiply-accumulates.
         clock: that times networks.
+        bits: in which it times them.
         seed: of the networks that the model is fitted to.
         folder: as in `Timings`.
         identity: as there.
     """
     whole_ms, model = probed(menu, clock, seed=seed, folder=folder, identity=identity)
-    return Timings(replace(menu, currency=model.currency), whole_ms, model, clock, folder, identity)
+    return Timings(replace(menu, currency=model.currency), whole_ms, model, clock, bits, folder, identity)
 
 
 def _planned(menu: Menu, modelled: float, way: float) -> Chosen:

@@ -21,11 +21,14 @@ from microjoule.compression.prices import Form, Work
 from microjoule.deploy.measure import measure_together
 from microjoule.deploy.onnx_file import export
 from microjoule.errors import FileError
+from microjoule.execution.batches import Batches, first
+from microjoule.execution.run import batch_step
 from microjoule.execution.tasks import Jobs, run_tasks
 from microjoule.graph.factor import unfit
 from microjoule.graph.fold import fold_batch_norms
 from microjoule.graph.network import Network
 from microjoule.numerics.low_rank_shapes import largest_rank
+from microjoule.recipes.data_free import naive
 
 PROBES, TOGETHER = 24, 6
 """Networks that are timed, and how many in turns with the original: each is a process that holds one."""
@@ -36,8 +39,14 @@ ROUNDS, RUNS, THREADS = 4, 100, 1
 Two threads wait for each other whenever the machine does something else. With as much other work as three times the
 cores could do, shares of ResNet-20 differ by 2 % from one measurement to the next with one thread, by 10 % with two."""
 
-CLOCK = "ONNX Runtime, one thread"
+CLOCK = "ONNX Runtime, one thread, {bits} bits"
 """What times networks, for the record."""
+
+BITS = (32, 8)
+"""Widths in which networks are timed: floating point, or integers as the target "onnxruntime" has them."""
+
+RANGED = 2
+"""Samples for the ranges of integers: any will do, as latency does not depend on them."""
 
 Clock = Callable[[Sequence[Network]], list[float]]
 """Milliseconds of networks, measured in turns."""
@@ -46,13 +55,14 @@ Clock = Callable[[Sequence[Network]], list[float]]
 # The clock ------------------------------------------------------------------------------------------------------------
 
 
-def in_turns(networks: Sequence[Network]) -> list[float]:
+def in_turns(networks: Sequence[Network], *, ranged: Batches | None = None) -> list[float]:
     """Milliseconds of networks in ONNX Runtime, in turns: in its best round, of a run that a tenth are faster than.
 
     What else the machine does only ever adds to a run, so that this changes less than a median.
 
     Args:
         networks: in floating point; they are left alone. Batch norms are folded in copies.
+        ranged: inputs for the ranges of 8 bits, in which copies are then timed; None for 32.
 
     Raises:
         ExportError: for a network that cannot be exported.
@@ -60,11 +70,29 @@ def in_turns(networks: Sequence[Network]) -> list[float]:
     with tempfile.TemporaryDirectory(prefix="microjoule-") as folder:
         paths = [Path(folder) / f"{number}.onnx" for number in range(len(networks))]
         for network, path in zip(networks, paths, strict=True):
-            plain = network.copy()
-            fold_batch_norms(plain)
-            export(plain, path)
+            export(_folded(network) if ranged is None else naive(network, ranged), path)
         rounds = [measure_together(paths, runs=RUNS, threads=THREADS) for _ in range(ROUNDS)]
     return [min(one.latency_low_ms for one in each) for each in zip(*rounds, strict=True)]
+
+
+def clock_of(network: Network, inputs: Batches, bits: int) -> Clock:
+    """What times networks of one kind: as they are, or quantized.
+
+    Args:
+        network: of that kind.
+        inputs: that it takes.
+        bits: 32 or 8.
+    """
+    if bits == BITS[0]:
+        return in_turns
+    step = batch_step(network)
+    return partial(in_turns, ranged=first(inputs, -(-RANGED // step) * step))
+
+
+def _folded(network: Network) -> Network:
+    plain = network.copy()
+    fold_batch_norms(plain)
+    return plain
 
 
 def shares_of(original: Network, plans: Sequence[Plan], clock: Clock) -> tuple[float, list[float]]:

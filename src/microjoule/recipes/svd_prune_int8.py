@@ -35,7 +35,7 @@ def svd_prune_int8(
     latency: float | None = None,
     calibration: Any = None,
     methods: Sequence[Method] = METHODS,
-    multiple: int = 1,
+    multiple: int = 8,
     criterion: str = CRITERIA[0],
     ways: Sequence[float] = WAYS,
     target: str | Path | Target = "onnxruntime",
@@ -56,11 +56,12 @@ def svd_prune_int8(
         macs: the share of multiply-accumulates to keep; one budget at most is given, and 0.5 of these if none is.
         size: the share of the weights' bytes to keep, still in floating point.
         energy: the share of the energy to keep, likewise.
-        latency: the share of the measured milliseconds to keep, likewise.
+        latency: the share of the measured milliseconds to keep, in 8 bits: of those that the quantized original takes.
         calibration: some hundred unlabelled inputs, for both steps. None takes the first of `data`, as `compress` does,
             and the others judge all three networks.
         methods: as in `compress`.
-        multiple: as there.
+        multiple: widths and ranks are multiples of this. Those of any number, 1, keep some points more at the same
+            multiply-accumulates, but in integers take longer than the original does.
         criterion: as there.
         ways: as there.
         target: a target's name, a TOML file, or a Target.
@@ -87,7 +88,7 @@ def svd_prune_int8(
     shares: dict[str, Any] = {"macs": macs, "size": size, "energy": energy, "latency": latency}
     shares = shares if any(share is not None for share in shares.values()) else {"macs": 0.5}
     how: dict[str, Any] = {"methods": methods, "multiple": multiple, "ways": ways, "samples": samples, "folder": folder}
-    how |= {"criterion": criterion}
+    how |= {"criterion": criterion, "latency_bits": 8}
     smaller = compress(network, judge, metric, calibration=inputs, seed=seed, **shares, **how)
     bits: dict[str, Any] = {"target": target, "weights": weights, "activations": activations}
     result = quantized(smaller, inputs, **bits, input_range=input_range, seed=seed)
