@@ -208,7 +208,7 @@ def test_a_channel_that_is_there_twice_goes_first(criterion):
         module[0].weight[4] = module[0].weight[2]
         module[2].weight.copy_(torch.randn(4, 6) + 3)
     network = mj.capture(module, torch.randn(2, 9))
-    ((order, losses),) = from_menu(network, torch.randn(400, 9), criterion).values()
+    ((order, losses),) = from_menu(network, torch.randn(4000, 9), criterion).values()
     assert order[0] in (2, 4)
     assert losses[1] < 0.05 * losses[2]
 

@@ -15,7 +15,7 @@ from microjoule.execution.run import run
 from microjoule.graph.edit import set_bias, set_weight
 from microjoule.graph.factor import unfit
 from microjoule.graph.network import Example
-from microjoule.numerics.least_squares import best_bias
+from microjoule.numerics.least_squares import best_bias, trusted
 from microjoule.numerics.low_rank import approximated
 from microjoule.numerics.low_rank_shapes import METHODS, full_rank
 from microjoule.records.compressed import Factorized, LayerFactorized
@@ -81,7 +81,7 @@ def test_it_is_the_network_with_effective_weights(network, method, data):
         known = input_moments(whole, x, [layer])[layer.path] if data and layer.path == "wide" else None
         if layer.path != "wide":
             continue
-        factored = approximated(layer.stored_weight, method, 2, None if known is None else known.second[0])
+        factored = approximated(layer.stored_weight, method, 2, None if known is None else trusted(known)[0])
         set_weight(layer, factored.weight)
         if known is not None:
             set_bias(whole, layer, best_bias(factored.weight.flatten(1)[None], known)[0])
@@ -97,6 +97,19 @@ def test_data_make_the_output_change_less(network, method):
     free = approximated(weight, method, 2).weight
     (layer,) = low_rank(network, ranks, method=method, data=x).layers
     assert layer.error < relative_error(weight, free, known)
+
+
+def test_few_inputs_are_believed_as_far_as_they_tell():
+    torch.manual_seed(0)
+    x = torch.randn(1010, 60) @ torch.randn(60, 60)
+    network = capture(nn.Sequential(nn.Linear(60, 30)).eval(), x[:2])
+    (layer,) = network.layers
+    weight, known = layer.weight.detach().clone(), input_moments(network, x[:30], [layer])[layer.path]
+    others = input_moments(network, x[10:], [layer])[layer.path]
+    low_rank(network, {layer.path: 25}, data=x[:30])
+    first, second = (one.weight for one in network.layers)
+    at_its_word = approximated(weight, "output", 25, known.second[0]).weight
+    assert relative_error(weight, second @ first, others) < 0.8 * relative_error(weight, at_its_word, others)
 
 
 def test_the_error_told_is_that_of_the_output(network):

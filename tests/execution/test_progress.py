@@ -26,6 +26,14 @@ def test_on_a_terminal_items_pass_and_the_label_is_shown(monkeypatch):
     assert "calibrate" in terminal.getvalue()
 
 
+def test_what_was_found_done_counts_from_the_start(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    assert list(track(["c"], "layers", total=3, done=2)) == ["c"]
+    assert "2/3" in terminal.getvalue()
+    assert "3/3" in terminal.getvalue()
+
+
 @pytest.mark.parametrize(
     ("item", "size"),
     [(7, 1), (torch.zeros(5, 2), 5), (((torch.zeros(4, 2),), torch.zeros(4)), 4), (torch.tensor(1.0), 1), ("ab", 1)],

@@ -7,7 +7,16 @@ from hypothesis import strategies as st
 from torch import tensor
 from torch.testing import assert_close
 
-from microjoule.numerics.least_squares import RunningMoments, best_bias, damped, moments, refit, squared_error, trusted
+from microjoule.numerics.least_squares import (
+    RunningMoments,
+    best_bias,
+    chance,
+    damped,
+    moments,
+    refit,
+    squared_error,
+    trusted,
+)
 
 INPUTS = tensor([[[0.0, 1.0], [2.0, 1.0], [4.0, 4.0]]])
 OUTPUTS = tensor([[[1.0], [3.0], [8.0]]])
@@ -24,7 +33,44 @@ def example(seed, groups=2, rows=40, ins=5, outs=3):
 def test_what_three_rows_tell_of_two_inputs_by_hand():
     known = moments(INPUTS, OUTPUTS)
     assert (known.rows, known.scarcity) == (3, 2 / 3)
-    assert_close(trusted(known), tensor([[[8.0 * 5 / 3, 6.0], [6.0, 6.0 * 5 / 3]]]).double() / 3)
+    assert_close(chance(known), tensor([8 / 9]).double())
+    assert_close(trusted(known), tensor([[[8.0, 6.0 / 9], [6.0 / 9, 6.0]]]).double() / 3)
+
+
+def of_rows(x):
+    return moments(x, x[:, :, :1])
+
+
+def test_what_is_chance_does_not_depend_on_units_and_dead_inputs_do_not_count():
+    x = example(5, rows=9)[0]
+    x = x + 2 * x[:, :, :1]
+    dead = torch.cat([x, torch.full((2, 9, 3), 7.0)], 2)
+    wanted = chance(of_rows(x))
+    assert ((wanted > 0) & (wanted < 1)).all()
+    assert_close(chance(of_rows(x * torch.logspace(-1, 1, 5))), wanted)
+    assert_close(chance(of_rows(dead)), wanted)
+    assert_close(chance(of_rows(torch.ones(1, 4, 3))), tensor([1.0]).double())
+    assert_close(chance(of_rows(x[:, :, :1])), torch.ones(2).double())
+
+
+def test_groups_are_believed_each_by_itself():
+    x, _, _ = example(6, rows=9)
+    x[1] = x[1, :, :1] + 0.01 * x[1]
+    both = chance(of_rows(x))
+    assert_close(both, torch.cat([chance(of_rows(one[None])) for one in x]))
+    assert both[1] < 0.3 < both[0]
+
+
+@pytest.mark.parametrize(("rows", "least", "most"), [(10, 0.0, 0.8), (60, 0.8, 0.98), (1000, 0.98, 1.02)])
+def test_what_is_trusted_of_few_rows_is_nearer_to_the_truth(rows, least, most):
+    mixing = torch.randn(30, 30, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    mixing = mixing / torch.arange(1, 31)[:, None] ** 0.5
+    normal, away, shrunk = torch.Generator().manual_seed(1), 0.0, 0.0
+    for _ in range(20):
+        known = of_rows(torch.randn(1, rows, 30, generator=normal, dtype=torch.float64) @ mixing)
+        away += float((known.second[0] - mixing.T @ mixing).square().sum())
+        shrunk += float((trusted(known)[0] - mixing.T @ mixing).square().sum())
+    assert least < shrunk / away < most
 
 
 def test_moments_by_hand():

@@ -36,6 +36,12 @@ def test_stages_of_one_metric_by_hand():
     assert table.rows[1][2].value == pytest.approx(-0.75)
 
 
+def test_without_fp32_there_is_nothing_to_compare_with():
+    table = evaluations([evaluated("int8", 79.25), evaluated("int4", 70.0)])
+    assert [column.title for column in table.columns] == ["stage", "top-1", "samples", "time"]
+    assert texts(table) == [["int8", "79.25 %", "1,000", "2.00 s"], ["int4", "70.00 %", "1,000", "2.00 s"]]
+
+
 def test_metrics_are_compared_only_on_the_same_data():
     history = [evaluated("fp32", 80.0), evaluated("int8", 30.0, data="other"), evaluated("int8", 9.0, metric="top-5")]
     groups = metrics(history)

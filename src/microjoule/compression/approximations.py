@@ -10,7 +10,7 @@ from microjoule.graph.factor import unfit
 from microjoule.graph.network import Network
 from microjoule.graph.ops import Layer
 from microjoule.graph.shapes import Shape, shapes
-from microjoule.numerics.least_squares import Moments
+from microjoule.numerics.least_squares import Moments, trusted
 from microjoule.numerics.low_rank import errors
 from microjoule.numerics.low_rank_shapes import METHODS, Method, factor_macs, factor_shapes, full_rank, layer_macs
 
@@ -30,7 +30,8 @@ class Curve:
     Args:
         method: the form.
         errors: (full rank + 1,), float64, as `numerics.low_rank.errors`: of the weight, or of the output.
-        total: what the relative error is relative to: the weight's sum of squares, or the output's variance.
+        total: what the relative error is relative to, the error of rank 0: the weight's sum of squares, or the output's
+            variance.
         macs: for one sample; those of rank r at r.
         parameters: of the weights, likewise.
         layer_macs: of the layer as it is.
@@ -92,18 +93,19 @@ def curve(layer: Layer, method: Method, sizes: Sizes, known: Moments | None = No
         layer: the layer, of one group.
         method: the form, as `form` gives it.
         sizes: of its input and output.
-        known: moments of what it reads and gives, so that the error is that of the output; None for the weight's.
+        known: moments of what it reads and gives, so that the error is that of the output, as far
+            as so many rows tell; None for the weight's.
 
     Raises:
         SettingError: for a form that the layer cannot have.
     """
     weight = layer.stored_weight.detach()
     shape, ranks = tuple(weight.shape), range(1, full_rank(tuple(weight.shape), method) + 1)
-    total = weight.double().square().sum() if known is None else known.output_variance.sum()
+    found = errors(weight, method, None if known is None else trusted(known)[0])
     return Curve(
         method=method,
-        errors=errors(weight, method, None if known is None else known.second[0]),
-        total=float(total),
+        errors=found,
+        total=float(found[0]),
         macs=(0, *(factor_macs(shape, method, rank, sizes.inputs, sizes.outputs) for rank in ranks)),
         parameters=(0, *(sum(map(prod, factor_shapes(shape, method, rank))) for rank in ranks)),
         layer_macs=layer_macs(shape, sizes.outputs),

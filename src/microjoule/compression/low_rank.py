@@ -22,7 +22,7 @@ from microjoule.execution.reconstruct import ROWS
 from microjoule.graph.factor import replace_by_factors, unfit
 from microjoule.graph.network import Network
 from microjoule.graph.ops import Layer
-from microjoule.numerics.least_squares import Moments, best_bias
+from microjoule.numerics.least_squares import Moments, best_bias, trusted
 from microjoule.numerics.low_rank import Factored, approximated
 from microjoule.numerics.low_rank_shapes import (
     METHODS,
@@ -60,8 +60,8 @@ def low_rank(
         method: "spatial" (kh x 1, 1 x kw), "input" (1 x 1, kh x kw), "output" (kh x kw, 1 x 1) or "tucker" (1 x 1,
             kh x kw, 1 x 1); or a form for each layer. Where a kernel has one tap, in linear layers above all, all of
             them are the SVD, which counts as "output".
-        data: inputs, in any form that `batches` takes, so that layers' outputs change least; a layer without a bias
-            gets one then. None to let the weights change least.
+        data: inputs, in any form that `batches` takes, so that layers' outputs change least, as far as so many inputs
+            tell; a layer without a bias gets one then. None to let the weights change least.
         samples: how many samples of the data to use; None for all.
         rows: how many places of a layer's output to look at, over all samples.
         seed: of the places.
@@ -81,7 +81,7 @@ def low_rank(
     sizes, done = layer_sizes(network, layers), []
     for layer, how in chosen:
         moments = known.get(layer.path)
-        second = None if moments is None else moments.second[0]
+        second = None if moments is None else trusted(moments)[0]
         factored = approximated(layer.stored_weight, how, ranks[layer.path], second)
         done.append(_record(layer, factored, ranks[layer.path], sizes[layer.path], moments))
         bias = layer.bias if moments is None else best_bias(factored.weight.flatten(1)[None], moments)[0]

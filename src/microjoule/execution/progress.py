@@ -20,13 +20,14 @@ class Progress:
     Args:
         label: what is being done.
         total: how much there is, if that is known.
+        done: how much of it was found done.
     """
 
-    def __init__(self, label: str, *, total: int | None = None) -> None:
+    def __init__(self, label: str, *, total: int | None = None, done: int = 0) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         self._bar = RichProgress(*columns, console=Console(stderr=True), transient=True)
         self._shown: AbstractContextManager[object] = self._bar if sys.stderr.isatty() else nullcontext()
-        self._task = self._bar.add_task(label, total=total)
+        self._task = self._bar.add_task(label, total=total, completed=done)
 
     def __enter__(self) -> "Progress":
         """Show the bar."""
@@ -47,15 +48,16 @@ class Progress:
         self._bar.update(self._task, advance=by, description=label)
 
 
-def track(items: Iterable[T], label: str, *, total: int | None = None) -> Iterator[T]:
+def track(items: Iterable[T], label: str, *, total: int | None = None, done: int = 0) -> Iterator[T]:
     """Go through items behind a progress bar.
 
     Args:
         items: what to go through; an item that holds tensors counts as its samples, any other as one.
         label: what is being done.
-        total: how many there are, if that is known.
+        total: how many there are, if that is known, with those that were found done.
+        done: how many were found done, and are not among the items.
     """
-    with Progress(label, total=total) as progress:
+    with Progress(label, total=total, done=done) as progress:
         for item in items:
             yield item
             progress.step(by=_size(item))

@@ -76,7 +76,7 @@ def run_tasks(
     folder = None if jobs.folder is None else _opened(Path(jobs.folder), identity)
     done = {} if folder is None else {task: text for task in tasks if (text := _kept(folder, task)) is not None}
     missing = [task for task in tasks if task not in done]
-    for task, text in track(_results(prepare, missing, folder, jobs), label, total=len(missing)):
+    for task, text in track(_results(prepare, missing, folder, jobs), label, total=len(tasks), done=len(done)):
         done[task] = text
     return {task: done[task] for task in tasks}
 

@@ -39,7 +39,7 @@ class Moments:
 
     @property
     def scarcity(self) -> float:
-        """Inputs for each row: how much of what they seem to have in common may be chance."""
+        """Inputs for each row: by so much of itself a fit of weights strays by chance."""
         return self.second.shape[2] / self.rows
 
 
@@ -133,10 +133,30 @@ def damped(second: Tensor, damping: float) -> Tensor:
     return second + torch.diag_embed(damping * diagonal + (least - diagonal).clamp(min=0))
 
 
-def trusted(known: Moments) -> Tensor:
-    """Second moments of inputs as far as their rows tell, (groups, inputs, inputs): A with a larger diagonal.
+def chance(known: Moments) -> Tensor:
+    """How much of what inputs have in common is no more than chance, from 0 to 1, (groups,): OAS of correlations R.
 
-        A + (inputs / rows) diag A
+        rho = ((1 - 2/p) tr R^2 + p^2) / ((n + 1 - 2/p) (tr R^2 - p)), at most 1, of p inputs in n rows
+
+    Source: Chen, Wiesel, Eldar, Hero 2010, Shrinkage Algorithms for MMSE Covariance Estimation,
+    https://arxiv.org/abs/0907.4698, equation 23 (oracle approximating shrinkage, there of covariances).
+
+    Args:
+        known: of the inputs; those that never change do not count.
+    """
+    diagonal = known.second.diagonal(dim1=1, dim2=2)
+    live = diagonal > diagonal.mean(1, keepdim=True) * DEAD_SHARE
+    root = torch.where(live, diagonal, torch.inf).rsqrt()
+    squares = (known.second * root[:, :, None] * root[:, None]).square().sum((1, 2))
+    count = live.sum(1).clamp(min=1)
+    common = (known.rows + 1 - 2 / count) * (squares - count)
+    return torch.where(common > 0, ((1 - 2 / count) * squares + count**2) / common, 1.0).clamp(max=1)
+
+
+def trusted(known: Moments) -> Tensor:
+    """Second moments of inputs as far as their rows tell, (groups, inputs, inputs).
+
+        (1 - rho) A + rho diag A, rho by `chance`
 
     Of few rows, inputs seem to make up for one another that do not elsewhere: 400 images tell nearly nothing of how
     the 1280 inputs of a classifier hang together, and yet A leaves no error where 880 of them go.
@@ -144,7 +164,8 @@ def trusted(known: Moments) -> Tensor:
     Args:
         known: of the inputs.
     """
-    return damped(known.second, known.scarcity)
+    share = chance(known)[:, None, None]
+    return damped((1 - share) * known.second + share * torch.diag_embed(known.second.diagonal(dim1=1, dim2=2)), 0.0)
 
 
 DEAD_SHARE = 1e-6

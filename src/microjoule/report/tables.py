@@ -98,30 +98,31 @@ def tone(change: float | None, record: Evaluated) -> str:
 
 
 def evaluations(group: Sequence[Evaluated]) -> Table:
-    """The stages of one metric on one data set."""
-    rows = []
-    for record in group:
-        change = change_to_float(record, group)
-        shown = (
-            MISSING
-            if change is None
-            else Cell(units.difference(change, record.unit), change, tone=tone(change, record))
+    """The stages of one metric on one data set; with their changes to FP32, where that is one of them."""
+    changes = [change_to_float(record, group) for record in group]
+    compared = any(change is not None for change in changes)
+    rows = [
+        (
+            word(record.stage),
+            number(record.value, units.score(record.value, record.unit)),
+            *([_change(change, record)] if compared else []),
+            number(record.samples, f"{record.samples:,}"),
+            number(record.seconds, units.duration(record.seconds)),
         )
-        rows.append(
-            (
-                word(record.stage),
-                number(record.value, units.score(record.value, record.unit)),
-                shown,
-                number(record.samples, f"{record.samples:,}"),
-                number(record.seconds, units.duration(record.seconds)),
-            )
-        )
-    columns = ("stage", group[0].metric, "to FP32", "samples", "time")
+        for record, change in zip(group, changes, strict=True)
+    ]
+    columns = ("stage", group[0].metric, *(["to FP32"] if compared else []), "samples", "time")
     return Table(
         f"{group[0].metric} on {group[0].data}",
         tuple(Column(title, numeric=index > 0) for index, title in enumerate(columns)),
         tuple(rows),
     )
+
+
+def _change(change: float | None, record: Evaluated) -> Cell:
+    if change is None:
+        return MISSING
+    return Cell(units.difference(change, record.unit), change, tone=tone(change, record))
 
 
 # Files -----------------------------------------------------------------------
