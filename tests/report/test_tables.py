@@ -36,6 +36,13 @@ def test_stages_of_one_metric_by_hand():
     assert table.rows[1][2].value == pytest.approx(-0.75)
 
 
+@pytest.mark.parametrize(("stage", "title"), [("fp32", "to FP32"), ("original", "to the original")])
+def test_the_change_is_to_what_the_others_were_made_from(stage, title):
+    table = evaluations([evaluated(stage, 80.0), evaluated("compressed", 81.0)])
+    assert table.columns[2].title == title
+    assert [row[2].text for row in table.rows] == ["–", "+1.00 points"]
+
+
 def test_without_fp32_there_is_nothing_to_compare_with():
     table = evaluations([evaluated("int8", 79.25), evaluated("int4", 70.0)])
     assert [column.title for column in table.columns] == ["stage", "top-1", "samples", "time"]

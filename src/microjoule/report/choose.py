@@ -9,7 +9,11 @@ from microjoule.records.facts import Calibrated, Placed, Record
 from microjoule.records.measured import Costs, Evaluated, Exported, Measured
 
 Kind = TypeVar("Kind")
-FLOAT_NAMES = ("fp32", "float32", "float", "original")
+
+ORIGINAL = "original"
+"""The stage of a network before it was compressed, which stays in floating point."""
+
+FLOAT_NAMES = ("fp32", "float32", "float", ORIGINAL)
 """How the stage before quantization, or compression, is called."""
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from microjoule.records.facts import Record
 from microjoule.records.measured import Evaluated, Exported, Measured, Verified
 from microjoule.report import units
-from microjoule.report.choose import every, is_float, stage_of
+from microjoule.report.choose import ORIGINAL, every, is_float, stage_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ def tone(change: float | None, record: Evaluated) -> str:
 
 
 def evaluations(group: Sequence[Evaluated]) -> Table:
-    """The stages of one metric on one data set; with their changes to FP32, where that is one of them."""
+    """The stages of one metric on one data set; with their changes to what they were made from, where it is there."""
     changes = [change_to_float(record, group) for record in group]
     compared = any(change is not None for change in changes)
     rows = [
@@ -111,7 +111,8 @@ def evaluations(group: Sequence[Evaluated]) -> Table:
         )
         for record, change in zip(group, changes, strict=True)
     ]
-    columns = ("stage", group[0].metric, *(["to FP32"] if compared else []), "samples", "time")
+    against = "to the original" if any(record.stage == ORIGINAL for record in group) else "to FP32"
+    columns = ("stage", group[0].metric, *([against] if compared else []), "samples", "time")
     return Table(
         f"{group[0].metric} on {group[0].data}",
         tuple(Column(title, numeric=index > 0) for index, title in enumerate(columns)),
