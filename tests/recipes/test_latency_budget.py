@@ -215,6 +215,9 @@ def test_compress_model_and_quantizing_take_the_budget(network, labelled, times,
     assert sum(one.numel() for one in module.parameters()) < 12 * 40 + 40 + 40 * 4 + 4
     assert not any(integers)
     integers.clear()
+    mj.compress_model(module, X[:2], eval_callback=lambda _: 1, data=X, latency=0.9, latency_bits=8)
+    assert all(integers)
+    integers.clear()
     small = mj.recipes.svd_prune_int8(network, labelled, mj.zoo.metric("top1"), latency=0.7, ways=(1.0,))
     modelled, record = (one for one in small.history if isinstance(one, LatencyModelled | Compressed))
     assert (modelled.clock, record.cost) == ("ONNX Runtime, one thread, 8 bits", "latency")
