@@ -44,18 +44,11 @@ def test_the_front_alone_is_quicker(command, words):
 
 
 @pytest.mark.parametrize(("bits", "integers"), [([], {False}), (["--latency-bits", 8], {True})], ids=["32", "8"])
-def test_shares_of_the_latency(command, words, monkeypatch, bits, integers):
-    asked = []
-
-    def clock(networks, ranged=None):
-        asked.append(ranged is not None)
-        return [1.0 * sum(layer.stored_weight.numel() for layer in one.layers) for one in networks]
-
-    monkeypatch.setattr("microjoule.recipes.latency_probes.in_turns", clock)
+def test_shares_of_the_latency(command, words, clock, bits, integers):
     told = ["--cost", "latency", *bits, "--share", 0.75, "--scheme", "channel-pruning", "--no-sensitivity", "--json"]
     code, out, _ = command("tradeoff", *words, *told)
     (front,) = json.loads(out)["records"]
-    assert (code, front["cost"], set(asked)) == (0, "latency", integers)
+    assert (code, front["cost"], set(clock)) == (0, "latency", integers)
 
 
 @pytest.mark.parametrize(

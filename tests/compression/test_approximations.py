@@ -58,9 +58,9 @@ def test_errors_are_those_of_the_weights_or_of_the_outputs(network):
             assert_close(free[path][method].errors, errors(weight, method))
             assert_close(one.errors, errors(weight, method, trusted(known[path])[0]))
             assert_close(free[path][method].total, float(weight.double().square().sum()))
-            variance = float(known[path].output_variance.sum())
-            assert one.total == pytest.approx(float(one.errors[0]))
-            assert one.total <= variance * 1.6
+            rows = weight.double().flatten(1)
+            assert_close(one.total, float((rows @ trusted(known[path])[0] * rows).sum()), rtol=1e-6, atol=0)
+            assert_close(float(one.errors[0]), one.total)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -105,7 +105,7 @@ def test_few_inputs_are_believed_as_far_as_they_tell():
     network = capture(nn.Sequential(nn.Linear(60, 30)).eval(), x[:2])
     (layer,) = network.layers
     weight, known = layer.weight.detach().clone(), input_moments(network, x[:30], [layer])[layer.path]
-    others = input_moments(network, x[10:], [layer])[layer.path]
+    others = input_moments(network, x[30:], [layer])[layer.path]
     low_rank(network, {layer.path: 25}, data=x[:30])
     first, second = (one.weight for one in network.layers)
     at_its_word = approximated(weight, "output", 25, known.second[0]).weight

@@ -93,8 +93,8 @@ def curve(layer: Layer, method: Method, sizes: Sizes, known: Moments | None = No
         layer: the layer, of one group.
         method: the form, as `form` gives it.
         sizes: of its input and output.
-        known: moments of what it reads and gives, so that the error is that of the output, as far
-            as so many rows tell; None for the weight's.
+        known: moments of what it reads and gives, so that the error is that of the output, as far as so many
+            rows tell; None for the weight's.
 
     Raises:
         SettingError: for a form that the layer cannot have.
