@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from microjoule.errors import FileError, SettingError
+from microjoule.execution import tasks
 from microjoule.execution.tasks import IDENTITY, Jobs, digest, run_tasks
 
 TASKS = [f"task {index}" for index in range(7)]
@@ -57,6 +58,14 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path):
     more = run_tasks(Doubling(str(notes)), [*TASKS, "another"], jobs, identity={"data": "a"}, label="")
     assert more["another"] == "anotheranother"
     assert done(notes) == [*TASKS, "another"]
+
+
+def test_the_bar_counts_what_the_folder_holds(tmp_path, monkeypatch):
+    bars = []
+    monkeypatch.setattr(tasks, "track", lambda items, label, **how: bars.append(how) or items)
+    for names in (TASKS[:3], TASKS):
+        run_tasks(Doubling(str(tmp_path / "notes")), names, Jobs(folder=tmp_path / "run"), identity={}, label="")
+    assert bars == [{"total": 3, "done": 0}, {"total": 7, "done": 3}]
 
 
 def test_names_that_look_the_same_as_files_have_files_of_their_own(tmp_path):
