@@ -1,0 +1,76 @@
+"""The public interface in the words of today, for the cases: a renaming changes this file and no case."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import torch
+from torch import Tensor, nn
+
+import microjoule as mj
+from microjoule.cli.app import main as command_line
+from microjoule.errors import MicrojouleError as Refusal
+
+__all__ = [
+    "Function",
+    "Refusal",
+    "adaround",
+    "capture",
+    "command_line",
+    "data_free",
+    "evaluate",
+    "export",
+    "gptq",
+    "in_onnx_runtime",
+    "integer_runner",
+    "load",
+    "load_encodings",
+    "naive",
+    "sqnr_db",
+    "target",
+    "train",
+    "verify",
+]
+
+capture = mj.capture
+load = mj.load
+export = mj.export
+verify = mj.verify
+evaluate = mj.evaluate
+train = mj.train
+target = mj.target
+load_encodings = mj.load_encodings
+integer_runner = mj.IntegerRunner
+naive = mj.recipes.naive
+data_free = mj.recipes.data_free
+gptq = mj.recipes.gptq
+adaround = mj.recipes.adaround
+
+
+class Function(nn.Module):
+    """A model that is a function of itself and its inputs, with the modules that it calls."""
+
+    def __init__(self, function: Any, **parts: nn.Module) -> None:
+        super().__init__()
+        self.function = function
+        for name, part in parts.items():
+            setattr(self, name, part)
+
+    def forward(self, *inputs: Any) -> Any:
+        return self.function(self, *inputs)
+
+
+def sqnr_db(reference: Tensor, value: Tensor) -> float:
+    """The power of a reference over that of the difference; infinite for equal tensors."""
+    reference, value = reference.detach().double(), value.detach().double()
+    noise = float((reference - value).square().mean())
+    return 10 * math.log10(float(reference.square().mean()) / noise) if noise else math.inf
+
+
+def in_onnx_runtime(path: str | Path, *inputs: Tensor) -> list[Tensor]:
+    """What ONNX Runtime gives for a file, each output as a tensor."""
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    feed = {entry.name: x.numpy() for entry, x in zip(session.get_inputs(), inputs, strict=True)}
+    return [torch.from_numpy(np.asarray(output)) for output in session.run(None, feed)]
