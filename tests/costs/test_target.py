@@ -8,7 +8,6 @@ TEXT = """
 name = "mine"
 description = "a chip"
 accumulator_bits = 24
-opset = 21
 [weights]
 bits = [4, 8]
 signed = true

@@ -13,10 +13,21 @@ from typing import Any
 
 from microjoule.errors import TargetError
 from microjoule.graph.ops import FUNCTION_KINDS, MODULE_KINDS
-from microjoule.numerics.grid import IntGrid, Scheme
+from microjoule.numerics.grid import Interval, IntGrid, Scheme
 
 WORDS = frozenset({name for _, name in MODULE_KINDS} | set(FUNCTION_KINDS.values())) - {"size", "constant", "quantizer"}
 """Names of operators that a target may use (those of microjoule.graph.ops)."""
+
+FIXED = {
+    "softmax": Interval(0, 1, open_end=True),
+    "sigmoid": Interval(0, 1),
+    "hardsigmoid": Interval(0, 1),
+    "tanh": Interval(-1, 1),
+}
+"""What the outputs of operators lie in, whatever they read, so that no data need tell.
+
+Softmax in steps of 1/256: in ONNX Runtime 1.31 QLinearSoftmax is then the rounded softmax, integer by integer; on
+[0, 1] a step less in up to half of the values; on a grid that ends below 1 a 1.0 can come out as 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +47,7 @@ class Target:
         passing: operators that pass their input's scale through.
         sharing: operators whose inputs and output must have one scale.
         accumulator_bits: the width of sums.
-        opset: of ONNX files written for it.
+        fixed: operators whose outputs have a grid that no data changes, with what it is laid over.
     """
 
     name: str
@@ -51,7 +62,7 @@ class Target:
     passing: frozenset[str]
     sharing: frozenset[str]
     accumulator_bits: int
-    opset: int
+    fixed: tuple[tuple[str, Interval], ...] = tuple(FIXED.items())
 
     def weight_scheme(self, bits: int | None, axis: int) -> Scheme:
         """How weights are quantized at a width, for a layer with its output channels at an axis.
@@ -134,7 +145,7 @@ def parse(text: str, place: str) -> Target:
             passing=_words(entries, "passing", place),
             sharing=_words(entries, "sharing", place),
             accumulator_bits=int(entries["accumulator_bits"]),
-            opset=int(entries["opset"]),
+            fixed=_fixed(entries),
         )
     except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
         raise TargetError(
@@ -159,6 +170,13 @@ def _scheme(entry: dict[str, Any]) -> Scheme:
         axis=0 if entry.get("per_channel", False) else None,
         power_of_two=entry.get("power_of_two", False),
     )
+
+
+def _fixed(entries: dict[str, Any]) -> tuple[tuple[str, Interval], ...]:
+    given = entries.get("fixed", {})
+    if set(given) - set(FIXED):
+        raise ValueError(f"fixed names {', '.join(sorted(set(given) - set(FIXED)))}, choose among {', '.join(FIXED)}")
+    return tuple((FIXED | {name: Interval.parse(text) for name, text in given.items()}).items())
 
 
 def _words(entries: dict[str, Any], key: str, place: str) -> frozenset[str]:

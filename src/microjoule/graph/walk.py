@@ -43,8 +43,12 @@ def uses(network: Network, stored: Tensor) -> list[Node]:
     return found
 
 
+def stored_tensor(network: Network, node: Node) -> Tensor:
+    """The tensor that a node reads from the network's store, without the quantizer that may be on it."""
+    return _as_stored(network, str(node.target))
+
+
 def _as_stored(network: Network, path: str) -> Tensor:
-    """The tensor at a path, without the quantizer that may be on it."""
     above, _, name = path.rpartition(".")
     owner = network.module.get_submodule(above)
     quantized: Any = getattr(owner, "parametrizations", {})

@@ -33,6 +33,15 @@ from microjoule.records.facts import Skipped, TiesAvoided
 TOLERANCE = 1 / 256
 """How far a scale may move, as a share of it: on a grid of 8 bits by half a step at the end of the range."""
 
+LARGEST = 2**17
+"""No denominator is larger: the error of float32 at 255 steps, 2^-16, is then above 1 / 2b, so a fraction helps nobody.
+
+A search over odd numbers up to here ends after 2^16 of them. A row has a fraction with b at most
+1 / (2 tolerance r), where rounding r b is within the tolerance for every numerator."""
+
+AT_ONCE = 2**14
+"""Fractions that are tried together."""
+
 PRODUCTS = ("mul", "matmul")
 TWO_OPERANDS = ("add", "sub", *PRODUCTS)
 
@@ -42,23 +51,32 @@ TWO_OPERANDS = ("add", "sub", *PRODUCTS)
 def odd_fraction(ratios: Tensor, tolerance: float = TOLERANCE) -> tuple[Tensor, Tensor]:
     """The simplest fractions a / b with one odd b that lie within a tolerance of some ratios.
 
+    Every numerator is at least 1, so b is at least 1 / (r (1 + tolerance)) for the smallest ratio r of a row: the
+    search starts there, and ends at `LARGEST`.
+
     Args:
         ratios: (*, n), > 0; the n of a row share their denominator.
         tolerance: relative.
 
     Returns:
-        numerators (*, n) and denominators (*, 1), whole numbers in float64.
+        numerators (*, n) and denominators (*, 1), whole numbers in float64; 0 in rows without a fraction.
     """
-    rows = ratios.double()
-    smallest = rows.amin(-1, keepdim=True)
-    denominators, numerators = torch.zeros_like(smallest), torch.zeros_like(rows)
-    b = torch.ones_like(smallest)
-    while bool((denominators == 0).any()):
-        a = torch.round(rows * b)
-        fits = ((a / b - rows).abs() <= tolerance * rows).all(-1, keepdim=True) & (denominators == 0)
-        denominators, numerators = torch.where(fits, b, denominators), torch.where(fits, a, numerators)
-        b = torch.maximum(b + 2, _odd_from((1 - tolerance) / smallest))
-    return numerators, denominators
+    rows = ratios.double().reshape(-1, ratios.shape[-1])
+    start = _odd_from(1 / (rows.amin(1) * (1 + tolerance)))
+    denominators, numerators = torch.zeros_like(rows[:, :1]), torch.zeros_like(rows)
+    open_rows = (start <= LARGEST).nonzero().squeeze(1)
+    while len(open_rows):
+        some = max(1, AT_ONCE // (len(open_rows) * rows.shape[1]))
+        b = start[open_rows, None] + 2 * torch.arange(some, dtype=start.dtype, device=start.device)
+        r = rows[open_rows, None]
+        a = torch.round(r * b[..., None])
+        fits = ((a / b[..., None] - r).abs() <= tolerance * r).all(2) & (b <= LARGEST)
+        found, first = fits.any(1), fits.int().argmax(1, keepdim=True)
+        denominators[open_rows[found]] = b.gather(1, first)[found]
+        numerators[open_rows[found]] = a.take_along_dim(first[..., None], 1).squeeze(1)[found]
+        start[open_rows] = b[:, -1] + 2
+        open_rows = open_rows[~found & (b[:, -1] + 2 <= LARGEST)]
+    return numerators.reshape(ratios.shape), denominators.reshape(*ratios.shape[:-1], 1)
 
 
 def _odd_from(x: Tensor) -> Tensor:

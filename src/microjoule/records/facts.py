@@ -3,7 +3,7 @@
 Every record is a frozen dataclass of numbers, texts, tuples and other records. A number's unit ends its name.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from microjoule.records.analysed import GridHistograms, Sensitivities
 from microjoule.records.compressed import Compressed, CompressionSensitivity, Factorized, LatencyModelled
@@ -253,11 +253,19 @@ class GridPlaced:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """Where quantizers stand; `kind` of a grid is "weight", "activation" or "input"."""
+    """Where quantizers stand; `kind` of a grid is "weight", "activation", "input" or "stored" (a stored operand).
+
+    Args:
+        skipped: what has multiply-accumulates and does not run in integer, and why.
+        replaced: operators that others stand in for, which the target runs in integer, and how often.
+        accumulator_bits: that the target has for a sum.
+    """
 
     target: str
     grids: tuple[GridPlaced, ...]
     skipped: tuple[Skipped, ...]
+    replaced: dict[str, int] = field(default_factory=dict)
+    accumulator_bits: int = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,12 +281,17 @@ class RangeFound:
 
 @dataclass(frozen=True, slots=True)
 class Calibrated:
-    """How activation ranges were found: `source` names the data or the statistics, `rule` the rule."""
+    """How activation ranges were found: `source` names the data or the statistics, `rule` the rule.
+
+    Args:
+        skipped: values whose range is a guess, or which stay in floating point after all, and why.
+    """
 
     source: str
     rule: str
     samples: int
     ranges: tuple[RangeFound, ...]
+    skipped: tuple[Skipped, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
