@@ -38,11 +38,8 @@ from microjoule.records.facts import (
     Smoothed,
     Spread,
     StatisticsObserved,
-    TiesAvoided,
     WeightRanges,
-    WeightsBalanced,
     WeightsClipped,
-    WeightsRounded,
 )
 from microjoule.records.learned import BayesianPruned
 from microjoule.records.measured import (
@@ -58,6 +55,7 @@ from microjoule.records.measured import (
     Verified,
 )
 from microjoule.records.pruned import ChannelsRemoved
+from microjoule.records.rounded import TiesAvoided, WeightsBalanced, WeightsRounded
 from microjoule.records.scheduled import Demand, Held, MemoryUse, Moment, Placement, RanInOrder, Scheduled
 from microjoule.records.trained import Trained
 

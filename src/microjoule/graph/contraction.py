@@ -100,4 +100,3 @@ def _unfolded(make: Builder, product: Node, labels: Labels, sizes: dict[str, int
             product = make(aten.squeeze.dim, product, dim)
     order = labels.samples + labels.rows + labels.columns
     return product if order == result else make(aten.permute.default, product, [order.index(one) for one in result])
-

@@ -61,7 +61,7 @@ def affine_from_range(low: Tensor, high: Tensor, scheme: Scheme) -> Affine:
     middle = 0 if grid.signed else (grid.qmax + 1) // 2
     scale = torch.maximum(-low, high) / max(grid.qmax - middle, 1) if scheme.symmetric else (high - low) / grid.steps
     scale = torch.where(scale > SMALLEST_SCALE, scale, torch.ones_like(scale))
-    scale = (_power_of_two_above(scale) if scheme.power_of_two else scale).float()
+    scale = (power_of_two_above(scale) if scheme.power_of_two else scale).float()
     if not bool(torch.isfinite(scale).all()):
         raise DataError("range", "is too wide for a float32 scale", remedy="scale the values down")
     zero_point = torch.full_like(low, middle) if scheme.symmetric else _zero_point(low, high, scale.double(), grid)
@@ -80,7 +80,7 @@ def affine_of_interval(interval: Interval, scheme: Scheme) -> Affine:
     largest = max(-interval.low, interval.high)
     step = largest / (grid.qmax - middle + more) if scheme.symmetric else interval.width / (grid.steps + more)
     scale = torch.tensor(step, dtype=torch.float64)
-    scale = _power_of_two_above(scale) if scheme.power_of_two else scale
+    scale = power_of_two_above(scale) if scheme.power_of_two else scale
     lowest = torch.round(grid.qmin - interval.low / scale).clamp(grid.qmin, grid.qmax)
     zero_point = torch.full_like(scale, middle) if scheme.symmetric else lowest
     return Affine(scheme, scale.float(), zero_point.to(torch.int32))
@@ -99,7 +99,7 @@ def _check_range(low: Tensor, high: Tensor) -> None:
         raise SettingError("range", "has a low above its high", remedy="swap the two")
 
 
-def _power_of_two_above(scale: Tensor) -> Tensor:
+def power_of_two_above(scale: Tensor) -> Tensor:
     """The smallest power of two that is not below a scale; by the bits, as log2 is not exact everywhere."""
     mantissa, exponent = torch.frexp(scale)
     return torch.ldexp(torch.ones_like(scale), torch.where(mantissa == 0.5, exponent - 1, exponent))

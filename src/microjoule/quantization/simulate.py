@@ -16,13 +16,15 @@ from microjoule.graph.network import Network, unknown_layer
 from microjoule.graph.ops import Layer
 from microjoule.graph.quantizer import Quantizer
 from microjoule.graph.walk import grid_under, stored_tensor
-from microjoule.numerics.affine import affine_of_interval
+from microjoule.numerics.affine import Affine, affine_of_interval, along, centred_ends
 from microjoule.numerics.affine import quantize as to_integers
 from microjoule.numerics.distribution import Distribution
 from microjoule.numerics.grid import Scheme
 from microjoule.numerics.ranges import RangeRule, min_max
+from microjoule.quantization.bias_grid import largest_sum, make_room_for_biases, sum_scale
 from microjoule.quantization.placement import Place, place
 from microjoule.records.facts import GridPlaced, Placed, Skipped
+from microjoule.records.rounded import Frozen
 
 Bits = int | tuple[int | None, int | None] | None
 """Bits of a layer: of its weights, or (weights, outputs), each None for the default; None alone is floating point."""
@@ -164,19 +166,47 @@ def set_range_by(quantizer: Quantizer, layer: Layer, rule: RangeRule) -> None:
     quantizer.set_range(low.squeeze(0) if one else low, high.squeeze(0) if one else high)
 
 
-def freeze(network: Network) -> None:
+def freeze(network: Network) -> Frozen:
     """Hold every layer's quantized weights, and round its bias to the integers of 32 bits that a target adds.
 
     A forward pass then quantizes no weight again. Call it when the network will not change any more; `unfreeze` lets
     weights change again, and biases stay on the grid of their sums, s_x s_w, some hundred times finer than that of the
-    layer's output.
+    layer's output. Weights whose scale leaves no room for the bias, or which are all 0, first get another scale
+    (`microjoule.quantization.bias_grid`).
+
+    Returns:
+        Which layers got another scale, and whose sums may need more bits than the target has.
     """
+    grown, free = make_room_for_biases(network)
+    placed = next((one for one in reversed(network.history) if isinstance(one, Placed)), None)
+    wide: dict[str, int] = {}
     for layer in network.layers:
-        if layer.quantizer is not None:
-            layer.quantizer.hold(rounded(layer))
-            source = grid_under(network, layer.node.all_input_nodes[0])
-            if layer.bias is not None and source is not None and source.calibrated:
-                set_bias(network, layer, bias_on_grid(layer.bias.detach(), layer, source.affine.scale))
+        if layer.quantizer is None:
+            continue
+        layer.quantizer.hold(rounded(layer))
+        source = grid_under(network, layer.node.all_input_nodes[0])
+        if source is None or not source.calibrated:
+            continue
+        if layer.bias is not None:
+            set_bias(network, layer, bias_on_grid(layer.bias.detach(), layer, source.affine.scale))
+        bits = _bits_of_sum(layer, source.affine) if source.affine.scale.dim() == 0 else 0
+        if placed is not None and bits > placed.accumulator_bits:
+            wide[layer.path] = bits
+    record = Frozen(grown, free, 32 if placed is None else placed.accumulator_bits, wide)
+    network.history.append(record)
+    return record
+
+
+def _bits_of_sum(layer: Layer, source: Affine) -> int:
+    """How many bits the largest possible sum of a layer needs, its sign included."""
+    assert layer.quantizer is not None
+    assert layer.quantizer.integers is not None
+    affine = layer.quantizer.affine
+    integers = layer.quantizer.integers - along(affine.zero_point, layer.quantizer.integers, affine.scheme)
+    bias = None if layer.bias is None else layer.bias.detach().double() / sum_scale(layer, affine, source.scale)
+    ends = centred_ends(source)
+    assert ends is not None
+    return largest_sum(layer, integers, bias, ends).bit_length() + 1
 
 
 def bias_on_grid(bias: Tensor, layer: Layer, input_scale: Tensor) -> Tensor:
@@ -188,12 +218,7 @@ def bias_on_grid(bias: Tensor, layer: Layer, input_scale: Tensor) -> Tensor:
         input_scale: (), of what it reads.
     """
     assert layer.quantizer is not None
-    affine = layer.quantizer.affine
-    block = affine.scheme.block or 1
-    scale = affine.scale.double().repeat_interleave(block) if affine.scale.dim() else affine.scale.double()
-    if scale.dim():
-        scale = scale.repeat(layer.groups) if layer.kind == "conv_transpose" else scale[: layer.out_channels]
-    step = scale * input_scale.double()
+    step = sum_scale(layer, layer.quantizer.affine, input_scale)
     return (torch.round(bias.double() / step) * step).to(bias.dtype)
 
 

@@ -10,7 +10,7 @@ from torch.fx import Node
 from microjoule.execution.batches import batches, first
 from microjoule.execution.run import count, unquantized, visit
 from microjoule.graph.network import Network
-from microjoule.quantization.calibrate import quantizer_nodes
+from microjoule.quantization.range_setting import quantizer_nodes
 from microjoule.records.facts import Spread, WeightRanges
 from microjoule.records.measured import ErrorsByLayer, LayerError
 

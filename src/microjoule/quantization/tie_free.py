@@ -28,7 +28,11 @@ from microjoule.graph.quantizer import Quantizer
 from microjoule.graph.shapes import Shape, shapes
 from microjoule.graph.walk import calls, grid_under, quantized
 from microjoule.numerics.affine import Affine
-from microjoule.records.facts import Skipped, TiesAvoided
+from microjoule.quantization.bias_grid import make_room_for_biases
+from microjoule.quantization.fixed_grids import fixed_quantizers
+from microjoule.quantization.range_setting import quantizer_nodes
+from microjoule.records.facts import Skipped
+from microjoule.records.rounded import TiesAvoided
 
 TOLERANCE = 1 / 256
 """How far a scale may move, as a share of it: on a grid of 8 bits by half a step at the end of the range."""
@@ -38,6 +42,8 @@ LARGEST = 2**17
 
 A search over odd numbers up to here ends after 2^16 of them. A row has a fraction with b at most
 1 / (2 tolerance r), where rounding r b is within the tolerance for every numerator."""
+
+TOO_SMALL = "are so small beside its output's that no fraction keeps float32 away from a half"
 
 AT_ONCE = 2**14
 """Fractions that are tried together."""
@@ -125,14 +131,16 @@ def avoid_ties(network: Network) -> TiesAvoided:
     moved: dict[str, float] = {}
     skipped: list[Skipped] = []
     names = {quantizer: name for name, quantizer in network.quantizers.items()}
-    fixed: set[Quantizer] = set()
+    _, free = make_room_for_biases(network)
+    fixed = fixed_quantizers(network, quantizer_nodes(network))
     for step in _sums(network):
         before = {grid: _scale(grid) for grid in step.grids}
-        if _settle(step, fixed):
+        reason = _settle(step, fixed)
+        if reason is None:
             moved |= {names[grid]: _scale(grid) / old - 1 for grid, old in before.items() if _scale(grid) != old}
             fixed.update(step.grids)
         else:
-            skipped.append(Skipped(step.place, "other operators need its scales to be what they are"))
+            skipped.append(Skipped(step.place, reason))
     for layer in network.layers:
         if layer.quantizer is None:
             continue
@@ -140,7 +148,10 @@ def avoid_ties(network: Network) -> TiesAvoided:
         if scales is None:
             skipped.append(Skipped(layer.path, "it has no single grid before it and after it"))
         else:
-            moved[layer.path] = _settle_weight(layer.quantizer, *scales)
+            moved[layer.path], small = _settle_weight(layer.quantizer, *scales)
+            small -= free.get(layer.path, 0)  # where there are no weights, there is nothing to be rounded apart
+            if small > 0:
+                skipped.append(Skipped(layer.path, f"{small} of its scales {TOO_SMALL}"))
     record = TiesAvoided(moved, tuple(skipped))
     network.history.append(record)
     return record
@@ -180,20 +191,22 @@ def _divisor(node: Node, sizes: dict[Node, Shape]) -> int:
     return math.lcm(*(int(count) for count in counts.unique()))
 
 
-def _settle(step: _Sum, fixed: set[Quantizer]) -> bool:
-    """Move scales so that all terms are odd fractions with one denominator; False if too many are fixed."""
+def _settle(step: _Sum, fixed: set[Quantizer]) -> str | None:
+    """Move scales so that all terms are odd fractions with one denominator, or say why they stay."""
     numerators, denominator = odd_fraction(torch.tensor([step.ratio(term) for term in step.terms]).double())
+    if not denominator.item():
+        return f"its scales {TOO_SMALL}"
     fractions = dict(zip(step.terms, (numerators / denominator).tolist(), strict=True))
     stuck = [term for term in fractions if all(grid in fixed for grid in term)]
     if len(stuck) > 1 or (stuck and step.output in fixed):
-        return False
+        return "other operators need its scales to be what they are"
     for term in stuck:
         _move(step.output, step.ratio(term) / fractions[term])
     for term, fraction in fractions.items():
         if term not in stuck:
             grid = next(grid for grid in term if grid not in fixed)
             _move(grid, (fraction / step.ratio(term)) ** (1 / term.count(grid)))
-    return True
+    return None
 
 
 def _around(network: Network, layer: Layer) -> tuple[float, float] | None:
@@ -211,18 +224,20 @@ def _around(network: Network, layer: Layer) -> tuple[float, float] | None:
     return found.pop() if len(found) == 1 else None
 
 
-def _settle_weight(quantizer: Quantizer, input_scale: float, output_scale: float) -> float:
-    """Move a weight's scales; returns the largest share by which one moved."""
+def _settle_weight(quantizer: Quantizer, input_scale: float, output_scale: float) -> tuple[float, int]:
+    """Move a weight's scales; returns the largest share by which one moved, and how many have no fraction."""
     affine, integers = quantizer.affine, quantizer.integers
     if affine.scheme.power_of_two:
-        return 0.0
+        return 0.0, 0
     factor = input_scale / output_scale
-    numerators, denominators = odd_fraction(affine.scale.double().reshape(-1, 1) * factor)
-    scale = (numerators / denominators / factor).reshape(affine.scale.shape).to(affine.scale.dtype)
+    before = affine.scale.double().reshape(-1, 1)
+    numerators, denominators = odd_fraction(before * factor)
+    found = torch.where(denominators > 0, numerators / denominators / factor, before)
+    scale = found.reshape(affine.scale.shape).to(affine.scale.dtype)
     quantizer.set_affine(Affine(affine.scheme, scale, affine.zero_point))
     if integers is not None:
         quantizer.hold(integers)
-    return (scale / affine.scale - 1).abs().max().item()
+    return (scale / affine.scale - 1).abs().max().item(), int((denominators == 0).sum())
 
 
 def _is_movable(quantizer: Quantizer) -> bool:

@@ -11,6 +11,7 @@ from microjoule.records.decided import MixedPrecision, ParetoFront, Reached, Tri
 from microjoule.records.learned import BayesianPruned
 from microjoule.records.measured import Costs, ErrorsByLayer, Evaluated, Exported, Machine, Measured, Verified
 from microjoule.records.pruned import ChannelsRemoved
+from microjoule.records.rounded import Frozen, TiesAvoided, WeightsBalanced, WeightsRounded
 from microjoule.records.scheduled import RanInOrder, Scheduled
 from microjoule.records.skipped import Skipped as Skipped  # noqa: PLC0414 - exported from here, too
 from microjoule.records.trained import Trained
@@ -163,39 +164,13 @@ class WeightsClipped:
 
 
 @dataclass(frozen=True, slots=True)
-class TiesAvoided:
-    """Value, or path of a layer's weight -> the largest share by which a scale of its moved."""
-
-    moved: dict[str, float]
-    skipped: tuple[Skipped, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class WeightsBalanced:
-    """Layer path -> share of weights that were rounded away from the nearest integer, so that errors cancel."""
-
-    moved: dict[str, float]
-    skipped: tuple[Skipped, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class WeightsRounded:
-    """Weights rounded for good by a fixed rule, `how`.
+class BiasShift:
+    """How far rounding moved the mean output of one layer: a value a channel, in units of its standard deviation.
 
     Args:
-        layers: layer path -> share of weights that were rounded away from the nearest integer.
-        seed: of the draws; None where nothing was drawn.
+        before: bias correction.
+        after: it, as measured; empty where there was no data to measure on, and `before` is what statistics expect.
     """
-
-    how: str
-    layers: dict[str, float]
-    seed: int | None
-    skipped: tuple[Skipped, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class BiasShift:
-    """How far rounding moved the mean output of one layer: a value a channel, in units of its standard deviation."""
 
     layer: str
     before: tuple[float, ...]
@@ -204,11 +179,16 @@ class BiasShift:
 
 @dataclass(frozen=True, slots=True)
 class BiasesCorrected:
-    """Bias correction, layer by layer; `source` says where the expected inputs came from."""
+    """Bias correction, layer by layer; `source` says where the expected inputs came from.
+
+    Args:
+        measured_on: the data on which the shifts were measured; empty if they were not.
+    """
 
     source: str
     shifts: tuple[BiasShift, ...]
     skipped: tuple[Skipped, ...]
+    measured_on: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,6 +311,7 @@ Record = (
     | BayesianPruned
     | Placed
     | Calibrated
+    | Frozen
     | ErrorsByLayer
     | GridHistograms
     | Sensitivities

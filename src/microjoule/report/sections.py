@@ -185,7 +185,10 @@ def _biases(records: Sequence[Record]) -> Section | None:
     if record is None or not record.shifts:
         return None
     shifts = Shifts.of(record)
-    sizes = tuple(units.digits(root_mean_square(values)) for values in (shifts.before, shifts.after))
+    before, after = (units.digits(root_mean_square(values)) for values in (shifts.before, shifts.after))
+    found = f"{before} standard deviations before, {after} after, measured on {record.measured_on}"
+    if not shifts.after:
+        found = f"{before} standard deviations by these statistics; what is left was not measured, as that needs data"
     plot = single(
         "biases",
         "Shift of the mean of each output channel",
@@ -194,8 +197,7 @@ def _biases(records: Sequence[Record]) -> Section | None:
     )
     text = (
         "Rounding weights moves the mean of what a channel computes; the bias takes it back. Expected inputs are "
-        f"from {record.source}. Root mean square over {len(shifts.before):,} channels: {sizes[0]} standard deviations "
-        f"before, {sizes[1]} after."
+        f"from {record.source}. Root mean square over {len(shifts.before):,} channels: {found}."
     )
     return Section("biases", "Rounding bias", text, (plot,))
 

@@ -16,9 +16,9 @@ from microjoule.graph.network import Network
 from microjoule.graph.quantizer import Quantizer
 from microjoule.numerics.distribution import Distribution
 from microjoule.numerics.ranges import RangeRule, min_max
-from microjoule.quantization.calibrate import Values, quantizer_nodes, rule_name, set_ranges
 from microjoule.quantization.fixed_grids import fixed_quantizers
 from microjoule.quantization.moments import Known, propagate
+from microjoule.quantization.range_setting import Values, quantizer_nodes, rule_name, set_ranges
 from microjoule.records.facts import Calibrated
 
 POINTS = 97
@@ -74,5 +74,5 @@ def _values(parts: Mapping[Node, Distribution | None]) -> Values | None:
     known = {node: part for node, part in parts.items() if part is not None}
     if len(known) < len(parts):
         return None
-    together = (torch.cat(row, 1) for row in zip(*((part.values, part.counts) for part in known.values()), strict=True))
-    return Values(Distribution(*together), known)
+    points, counts = (torch.cat(row, 1) for row in zip(*((p.values, p.counts) for p in known.values()), strict=True))
+    return Values(Distribution(points, counts), known)
