@@ -48,6 +48,8 @@ class Target:
         sharing: operators whose inputs and output must have one scale.
         accumulator_bits: the width of sums.
         fixed: operators whose outputs have a grid that no data changes, with what it is laid over.
+        demanded: those among them whose grid the target's kernels demand.
+        unrounded: operators whose integer sums it can hand on in floating point, where what reads them wants that.
     """
 
     name: str
@@ -63,6 +65,8 @@ class Target:
     sharing: frozenset[str]
     accumulator_bits: int
     fixed: tuple[tuple[str, Interval], ...] = tuple(FIXED.items())
+    demanded: frozenset[str] = frozenset()
+    unrounded: frozenset[str] = frozenset()
 
     def weight_scheme(self, bits: int | None, axis: int) -> Scheme:
         """How weights are quantized at a width, for a layer with its output channels at an axis.
@@ -146,6 +150,8 @@ def parse(text: str, place: str) -> Target:
             sharing=_words(entries, "sharing", place),
             accumulator_bits=int(entries["accumulator_bits"]),
             fixed=_fixed(entries),
+            demanded=frozenset(entries.get("fixed", {})),
+            unrounded=_words(entries, "unrounded", place) if "unrounded" in entries["operators"] else frozenset(),
         )
     except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
         raise TargetError(

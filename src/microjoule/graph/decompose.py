@@ -20,6 +20,7 @@ from microjoule.graph.contraction import contraction
 from microjoule.graph.edit import Builder, store_operand
 from microjoule.graph.network import Network
 from microjoule.graph.ops import Layer, arguments, aten, kind, tensor_inputs
+from microjoule.graph.resplit import hand_parts_on
 from microjoule.graph.shapes import typed_shapes
 
 Build = Callable[[Builder], Node | None]
@@ -136,8 +137,10 @@ def decompose(network: Network, integer: Collection[str], excluded: Collection[s
     Returns:
         What was replaced, and how often.
     """
-    done: Counter[str] = Counter()
     known = typed_shapes(network)
+    parts = hand_parts_on(network, known)
+    network.graph.eliminate_dead_code(is_impure_node=lambda node: node.op in ("placeholder", "output"))
+    done = Counter({"a split of joined parts": parts} if parts else {})
     for node in list(network.graph.nodes):
         if node.op != "call_function" or _activates(network, node, excluded):
             continue

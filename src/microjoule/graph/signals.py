@@ -18,7 +18,7 @@ from torch.fx import Node
 
 from microjoule.graph.network import Network
 from microjoule.graph.ops import FUNCTION_KINDS, WEIGHTED, arguments, kind
-from microjoule.graph.shapes import typed_shapes
+from microjoule.graph.shapes import Shape, typed_shapes
 from microjoule.graph.walk import stored_tensor
 
 MOVING = frozenset(
@@ -69,13 +69,15 @@ class Signals:
     """What is known of a network's values.
 
     Args:
-        types: the type of each value that is one tensor.
+        shapes: the shape of each value that is one tensor, for one sample.
+        types: its type.
         off_grid: values that must not be quantized, and why.
         angles: layers and products whose outputs lead to sines alone.
         learned: values that depend on a layer or a matrix product.
         reached: values that depend on the network's inputs, and not on their sizes alone.
     """
 
+    shapes: dict[Node, Shape]
     types: dict[Node, torch.dtype]
     off_grid: dict[Node, str] = field(default_factory=dict)
     angles: set[Node] = field(default_factory=set)
@@ -93,7 +95,8 @@ class Signals:
 
 def find_signals(network: Network) -> Signals:
     """Look at every value of a network."""
-    found = Signals({node: dtype for node, (_, dtype) in typed_shapes(network).items()})
+    known = typed_shapes(network)
+    found = Signals({node: one[0] for node, one in known.items()}, {node: one[1] for node, one in known.items()})
     for node in network.graph.nodes:
         _mark_origin(network, node, found)
     into_softmax = _leading_into_softmax(network)
@@ -120,10 +123,15 @@ def name_of(node: Node) -> str:
 
 
 def constant_under(network: Network, node: Any) -> Tensor | None:
-    """The stored tensor that a value holds numbers of, or None if it is computed."""
+    """The stored tensor that a value holds numbers of, or the number that it is full of; None if it is computed."""
     while isinstance(node, Node) and node.op != "get_attr" and name_of(node) in MOVING and node.all_input_nodes:
         node = node.all_input_nodes[0]
-    return stored_tensor(network, node) if isinstance(node, Node) and node.op == "get_attr" else None
+    if not isinstance(node, Node):
+        return None
+    if name_of(node) in ("full", "full_like", "scalar_tensor"):
+        number = node.args[0 if name_of(node) == "scalar_tensor" else 1]
+        return torch.tensor(number) if isinstance(number, int | float) else None
+    return stored_tensor(network, node) if node.op == "get_attr" else None
 
 
 # Where values come from -----------------------------------------------------------------------------------------------

@@ -147,7 +147,8 @@ def in_units(second: Tensor) -> Tensor:
     Args:
         second: (groups, inputs, inputs).
     """
-    return second / second.diagonal(dim1=1, dim2=2).mean(1).clamp(min=torch.finfo(torch.float64).tiny)[:, None, None]
+    mean: Tensor = second.diagonal(dim1=1, dim2=2).mean(1)
+    return second / mean.clamp(min=torch.finfo(torch.float64).tiny)[:, None, None]
 
 
 def inverse_root(second: Tensor) -> Tensor:
@@ -165,6 +166,7 @@ def inverse_root(second: Tensor) -> Tensor:
     exact = second.double()
     for share in (0.0, 1e-6, 1e-4, 1e-2, 1.0):
         inverse, singular = torch.linalg.inv_ex(damped(exact, share) if share else exact)
+        factor: Tensor
         factor, failed = torch.linalg.cholesky_ex(inverse, upper=True)
         if not bool((singular.bool() | failed.bool()).any()) and bool(torch.isfinite(factor).all()):
             return factor

@@ -6,7 +6,8 @@ A value gets a quantizer if an operator that runs in integer makes it or reads i
 - a layer or an addition followed by an activation that fuses into it: the activation's output is quantized instead;
 - an operator that passes its input's scale through (pooling by maximum, reshaping): its output is on the grid already;
 - an operator whose inputs and output share one scale (concatenation, on some targets): one quantizer for all of them;
-- what is joined for the network's outputs alone: boxes and scores keep a grid each.
+- what is joined for the network's outputs alone: boxes and scores keep a grid each;
+- integer sums that the target can hand on in floating point, if nothing reads them in integer.
 
 An operator runs in integer if the target says so and all that it reads may be quantized. An addition or product with a
 stored operand does so behind a layer alone: before the first one it prepares the input, which is better done exactly.
@@ -29,6 +30,7 @@ MAKES_NOTHING = ("output", "size", "constant")
 COMBINING = frozenset(("add", "sub", "mul", "div", "matmul", "concat", "stack", "where", "attention"))
 """Operators of several signals; of the others the first input is one."""
 
+WIDE_SOFTMAX = 32
 BY_NUMBERS = frozenset(("add", "sub", "mul", "div"))
 JOINING = frozenset(("concat", "stack"))
 OTHER_OPERANDS = ("attn_mask", "condition")
@@ -128,8 +130,12 @@ class _Rules:
             return False
         if self._fuses_into_next(node) is not None:
             return False
-        made = node.op != "get_attr" and self.in_integer(self._before_fused(node))
-        return made or any(self.in_integer(user) for user in self._readers(node))
+        maker, readers = self._before_fused(node), list(self._readers(node))
+        read = any(self.in_integer(user) for user in readers)
+        if node.op == "get_attr" or not self.in_integer(maker):
+            return read
+        handed_on = self.kind(maker) in self.target.unrounded and all(user.op != "output" for user in readers)
+        return read or not handed_on
 
     def maker(self, node: Node) -> str | None:
         """The path of the layer that makes a value, through an activation that fuses into it."""
@@ -137,8 +143,20 @@ class _Rules:
         return layer.path if layer is not None else None
 
     def fixed(self, node: Node) -> Interval | None:
-        """What a value lies in, whatever the data."""
-        return dict(self.target.fixed).get(str(self.kind(node)))
+        """What a value lies in, whatever the data; None where a grid over all of that would be too coarse.
+
+        On such a grid ONNX Runtime makes one operator of a softmax between two grids, which wraps around above its end.
+        """
+        interval = dict(self.target.fixed).get(str(self.kind(node)))
+        coarse = self._is_wide_softmax(node) and not self.in_integer(node)
+        return None if coarse and not self.is_quantized(self.root(self.operands(node)[0])) else interval
+
+    def _is_wide_softmax(self, node: Node) -> bool:
+        """Whether a softmax shares 1 among so many that a share alike is less than 8 steps of a grid of 8 bits."""
+        if self.kind(node) != "softmax" or node not in self.signals.shapes:
+            return False
+        size: int = self.signals.shapes[node][arguments(node)["dim"]]
+        return size > WIDE_SOFTMAX
 
     def root(self, node: Node) -> Node:
         """The value whose scale a node has: itself, or the input that it passes through."""
@@ -204,6 +222,8 @@ class _Rules:
 
     def _why_not_combined(self, node: Node, operands: list[Node]) -> str | None:
         name = self.kind(node)
+        if self._is_wide_softmax(node) and "softmax" not in self.target.demanded:
+            return f"its shares are of more than {WIDE_SOFTMAX} entries, too small for a fixed grid"
         if name in ("mul", "div") and normalizers(node):
             return "it divides by a norm"
         if name in JOINING and self._ends_outside(node):
