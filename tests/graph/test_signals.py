@@ -8,7 +8,17 @@ import torch.nn.functional as F
 from torch import nn
 
 import microjoule as mj
-from microjoule.graph.signals import ANGLE, INDEX, MASKED, NOT_FINITE, STATISTIC, constant_under, find_signals, name_of
+from microjoule.graph.signals import (
+    ANGLE,
+    INDEX,
+    MASK,
+    MASKED,
+    NOT_FINITE,
+    STATISTIC,
+    constant_under,
+    find_signals,
+    name_of,
+)
 from tests.capture.models import Function
 
 LEAST = torch.finfo(torch.float32).min
@@ -80,12 +90,13 @@ def test_a_mask_that_is_an_input_is_none_of_the_signals(mask):
     found = off_grid(lambda m, x, g: (scores(m, x) + mask(g)).softmax(-1) @ m.b(x), X, given, **layers())
     assert ("add", MASKED) in found
     assert set(named(MASKED, found)) <= {"where", "add"}
+    assert {reason for _, reason in found} <= {MASKED, MASK, INDEX}
 
 
 @pytest.mark.parametrize(
     "function",
     [
-        lambda m, x: (scores(m, x) + torch.arange(5.0)).softmax(-1),
+        lambda m, x: (scores(m, x) + torch.tensor([0.0, 1.0, -2.0, 3.0, 4.0])).softmax(-1),
         lambda m, x: scores(m, x).masked_fill(~CAUSAL, 0.0).softmax(-1),
         lambda m, x: m.a(x) + torch.arange(4.0) * 100,
         lambda m, x: torch.where(m.a(x) > 0, m.a(x), 0.0),
@@ -128,7 +139,7 @@ def test_a_time_step_is_exact_and_its_sine_a_signal():
         return m.b(x) + m.a(torch.cat([angles.sin(), angles.cos()], -1))[:, None]
 
     found = off_grid(embedded, X, torch.tensor([3.0, 700.0]), **layers())
-    assert found == [("placeholder", ANGLE), ("unsqueeze", ANGLE), ("mul", ANGLE)]
+    assert found == [(name, ANGLE) for name in ("placeholder", "unsqueeze", "unsqueeze", "mul")]
 
 
 def test_positions_times_frequencies_by_a_layer_are_exact():

@@ -60,6 +60,7 @@ SENTINEL = 1e4
 ANGLE = "it leads to a sine alone, where a rounded angle is another one"
 INDEX = "it leads to an index or a comparison alone, where a rounded value is another one"
 STATISTIC = "it leads to a root, an exponential or a denominator alone, which would enlarge the rounding"
+MASK = "it only rules out entries of another value"
 MASKED = "it holds masked entries, beside which a grid has no steps for the others"
 NOT_FINITE = "it holds infinity or NaN"
 
@@ -237,14 +238,14 @@ def _mark_controls(network: Network, found: Signals, masks: set[tuple[Node, Node
         if not users or not found.is_real(node):
             continue
         counted = is_counted(network, node)
-        if all((node, user) in masks or _is_angle(network, node, user, found) for user in users):
+        if all(_is_angle(network, node, user, found) for user in users):
             found.off_grid.setdefault(node, ANGLE)
             if counted:
                 found.angles.add(node)
         elif not counted:
             reasons = [_reason(network, node, user, found, masks) for user in users]
             if all(reasons):
-                found.off_grid.setdefault(node, STATISTIC if STATISTIC in reasons else INDEX)
+                found.off_grid.setdefault(node, next(one for one in (STATISTIC, INDEX, MASK) if one in reasons))
 
 
 def is_counted(network: Network, node: Node) -> bool:
@@ -261,12 +262,14 @@ def _is_angle(network: Network, node: Node, user: Node, found: Signals) -> bool:
 
 def _reason(network: Network, node: Node, user: Node, found: Signals, masks: set[tuple[Node, Node]]) -> str | None:
     """For what else than a signal a user takes a value, or None if it takes it for one."""
-    if (node, user) in masks or _is_angle(network, node, user, found) or _is_place(node, user, found):
+    if (node, user) in masks:
+        return MASK
+    if _is_angle(network, node, user, found) or _is_place(node, user, found):
         return INDEX
     if _is_steep(node, user):
         return STATISTIC
     passed = found.off_grid.get(user) if _passes_on(user) and not is_counted(network, user) else None
-    return passed if passed in (INDEX, STATISTIC) else None
+    return passed if passed in (STATISTIC, INDEX, MASK) else None
 
 
 def _is_place(node: Node, user: Node, found: Signals) -> bool:

@@ -19,6 +19,9 @@ from microjoule.records.facts import Skipped
 STEPS = 8
 """A part with fewer steps than these is lost: 3 bits, some 11 dB for values that are spread like a normal density."""
 
+ELEMENTWISE = frozenset(("add", "sub", "mul", "div", "relu", "relu6", "clamp", "leaky_relu"))
+"""Operators after which large parts are still large and small ones small."""
+
 Ranges = Mapping[Node, tuple[float, float]]
 """A quantizer's node -> the smallest and largest value that it is to hold there."""
 
@@ -35,6 +38,8 @@ def separate_joined(network: Network, places: Mapping[Node, Quantizer], ranges: 
         The concatenations that stay in floating point, and why.
     """
     lifted = {node: reason for node, quantizer in places.items() if (reason := _lost(network, node, quantizer, ranges))}
+    for node in list(lifted):
+        lifted |= dict.fromkeys(_still_mixed(network, node), f"it holds the parts of {_name(node)} still")
     for node in lifted:
         _give_own_grids(network, places, ranges, places[node], set(lifted))
     for node in lifted:
@@ -87,6 +92,16 @@ def _is_taken_apart(network: Network, node: Node) -> bool:
         elif name not in WEIGHTED and name != "matmul":
             return True
     return False
+
+
+def _still_mixed(network: Network, node: Node) -> Iterator[Node]:
+    """The quantizers behind that of a concatenation under which its parts would be lost as well."""
+    for user in node.users:
+        name = kind(network.module, user)
+        if name == "quantizer" and _is_taken_apart(network, user):
+            yield user
+        if name in PASSING or name in ELEMENTWISE or name == "quantizer":
+            yield from _still_mixed(network, user)
 
 
 def _give_own_grids(

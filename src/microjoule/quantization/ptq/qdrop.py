@@ -33,7 +33,9 @@ from microjoule.graph.ops import Layer
 from microjoule.graph.quantizer import Quantizer
 from microjoule.graph.walk import is_private
 from microjoule.numerics.affine import Affine, along
+from microjoule.quantization.fixed_grids import fixed_quantizers
 from microjoule.quantization.information import channel_information
+from microjoule.quantization.range_setting import quantizer_nodes
 from microjoule.quantization.soft_rounding import beta_at, inverse_rectified_sigmoid, rectified_sigmoid
 from microjoule.records.facts import LayerReconstructed, Reconstructed, Skipped
 
@@ -265,10 +267,11 @@ def _can_learn(network: Network, layer: Layer) -> bool:
 
 
 def _own_quantizers(network: Network, part: BlockData) -> list[Quantizer]:
-    """The activation quantizers that stand in this block alone, with one scale that is known."""
+    """The activation quantizers that stand in this block alone, with one scale that is known and may change."""
     calls = [node for node in network.graph.nodes if node.op == "call_module"]
     where = {node: network.module.get_submodule(str(node.target)) for node in calls}
-    inside = {where[node] for node in part.block.nodes if node in where}
+    fixed = fixed_quantizers(network, quantizer_nodes(network))
+    inside = {where[node] for node in part.block.nodes if node in where} - fixed
     outside = {where[node] for node in calls if node not in part.block.nodes}
     own = [module for module in inside - outside if isinstance(module, Quantizer)]
     usable = [module for module in own if module.enabled and module.calibrated and module.affine.scale.dim() == 0]
