@@ -101,7 +101,7 @@ def test_a_layer_without_weights_gives_its_bias(target, held):
 def test_a_grown_scale_is_told_and_the_weights_are_rounded_to_it():
     module = nn.Sequential(nn.Linear(3, 2)).eval()
     with torch.no_grad():
-        module[0].weight.copy_(tensor([[1e-11, 5e-12, 0.0], [1.0, 0.5, 0.0]]))
+        module[0].weight.copy_(tensor([[1e-5, 5e-6, 0.0], [1.0, 0.5, 0.0]]))
         module[0].bias.copy_(tensor([5.0, 4.5]))
     x = torch.rand(8, 3)
     network = mj.capture(module, x)
@@ -111,8 +111,23 @@ def test_a_grown_scale_is_told_and_the_weights_are_rounded_to_it():
     layer.quantizer.hold(tensor([[127, 64, 0], [127, 64, 0]]))
     assert make_room_for_biases(network) == ({"0": 1}, {})
     scale = layer.quantizer.affine.scale[0].item()
-    assert layer.quantizer.integers.tolist() == [[round(1e-11 / scale), round(5e-12 / scale), 0], [127, 64, 0]]
+    assert layer.quantizer.integers.tolist() == [[round(1e-5 / scale), round(5e-6 / scale), 0], [127, 64, 0]]
+    assert 1 < layer.quantizer.integers[0, 0] < 127
     assert make_room_for_biases(network) == ({"0": 1}, {})  # the second time as the first
+
+
+def test_weights_that_the_larger_scale_rounds_to_0_are_as_good_as_none():
+    module = nn.Sequential(nn.Linear(3, 2)).eval()
+    with torch.no_grad():
+        module[0].weight.copy_(tensor([[1e-11, 5e-12, 0.0], [1.0, 0.5, 0.0]]))
+        module[0].bias.copy_(tensor([5.0, 4.5]))
+    network = mj.capture(module, torch.rand(8, 3))
+    mj.quantize(network)
+    mj.calibrate(network, torch.rand(8, 3))
+    for _ in range(2):
+        assert make_room_for_biases(network) == ({}, {"0": 1})
+    read = next(iter(network.quantizers.values())).affine.scale.item()
+    assert network.layers[0].quantizer.affine.scale[0].item() == pytest.approx(5.0 / read / FREE_STEPS)
 
 
 def test_scales_that_are_powers_of_two_stay_so(tmp_path):

@@ -85,10 +85,13 @@ def with_room(layer: Layer, integers: Tensor, affine: Affine, input_scale: float
     """
     if layer.bias is None:
         return affine
-    zero_point = along(affine.zero_point, integers, affine.scheme)
-    filled = _by_scale(layer, affine, (integers != zero_point).float(), weights=True) > 0
+    centred = (integers - along(affine.zero_point, integers, affine.scheme)).double()
     bias = _by_scale(layer, affine, layer.bias.detach().abs(), weights=False)
-    scale = roomy_scale(affine.scale, bias, ~filled, input_scale)
+    empty = _by_scale(layer, affine, centred.abs(), weights=True) == 0
+    scale = roomy_scale(affine.scale, bias, empty, input_scale)
+    left = torch.round(centred * along(affine.scale / scale, integers, affine.scheme).double())
+    gone = _by_scale(layer, affine, left.abs(), weights=True) == 0  # all rounded away under the larger scale
+    scale = roomy_scale(affine.scale, bias, empty | gone, input_scale)
     return replace(affine, scale=power_of_two_above(scale) if affine.scheme.power_of_two else scale)
 
 
@@ -148,16 +151,16 @@ def make_room_for_biases(network: Network) -> tuple[dict[str, int], dict[str, in
         integers = quantize(layer.stored_weight.detach(), affine) if held is None else held
         zero_point = along(affine.zero_point, integers, affine.scheme)
         roomy = with_room(layer, integers, affine, scales[layer.path])
-        counts = _counts(layer, integers - zero_point, roomy, scales[layer.path])
+        factor = along(affine.scale.double() / roomy.scale.double(), integers, affine.scheme)
+        centred = torch.round((integers - zero_point) * factor)
+        counts = _counts(layer, centred, roomy, scales[layer.path])
         for counted, number in zip((grown, free), counts, strict=True):
             if number:
                 counted[layer.path] = number
-        if torch.equal(roomy.scale, affine.scale):
-            continue
-        quantizer.set_affine(roomy)
-        if held is not None:
-            factor = along(affine.scale.double() / roomy.scale.double(), held, affine.scheme)
-            quantizer.hold(torch.round((held - zero_point) * factor).to(torch.int32) + zero_point)
+        if not torch.equal(roomy.scale, affine.scale):
+            quantizer.set_affine(roomy)
+            if held is not None:
+                quantizer.hold(centred.to(torch.int32) + zero_point)
     return grown, free
 
 
