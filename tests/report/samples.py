@@ -55,7 +55,7 @@ from microjoule.records.measured import (
     Verified,
 )
 from microjoule.records.pruned import ChannelsRemoved
-from microjoule.records.rounded import TiesAvoided, WeightsBalanced, WeightsRounded
+from microjoule.records.rounded import Frozen, TiesAvoided, WeightsBalanced, WeightsRounded
 from microjoule.records.scheduled import Demand, Held, MemoryUse, Moment, Placement, RanInOrder, Scheduled
 from microjoule.records.trained import Trained
 
@@ -115,7 +115,8 @@ def placed() -> Placed:
         value = path.replace(".", "_")
         grids.append(GridPlaced(f"{path}.weight", f"{path}.weight", "weight", 8, True, True, channels, path))
         grids.append(GridPlaced(f"quantizers.{value}", value, "activation", 8, False, False, 1, path))
-    return Placed("onnxruntime", tuple(grids), (Skipped("softmax", "the target computes it in floating point"),))
+    skipped = (Skipped("softmax", "the target computes it in floating point"),)
+    return Placed("onnxruntime", tuple(grids), skipped, {"silu": 7}, 32)
 
 
 def steps_taken() -> list[Record]:
@@ -173,9 +174,10 @@ def steps_taken() -> list[Record]:
         TiesAvoided({"classifier": 0.0031, "blocks_1_add": -0.0012}, ()),
         WeightsBalanced({"classifier": 0.08}, ()),
         WeightsRounded("stochastic", {"stem.conv": 0.26}, 7, (Skipped("classifier", "not chosen by the caller"),)),
-        BiasesCorrected("batch-norm statistics", shifts, ()),
+        BiasesCorrected("batch-norm statistics", shifts, (), "16 samples of generated noise"),
         Reconstructed("AdaRound", "images", 300, 0, (LayerReconstructed("classifier", 0.12, 0.034, 1.5),), ()),
-        Calibrated("batch-norm statistics", "mean ± 6 deviations", 0, ranges),
+        Calibrated("batch-norm statistics", "mean ± 6 deviations", 0, ranges, (Skipped("dead", "it is 0"),)),
+        Frozen({"stem.conv": 1}, {"blocks.1.expand.conv": 3}, 32, {"classifier": 35}),
     ]
 
 

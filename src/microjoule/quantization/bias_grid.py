@@ -92,7 +92,9 @@ def with_room(layer: Layer, integers: Tensor, affine: Affine, input_scale: float
     left = torch.round(centred * along(affine.scale / scale, integers, affine.scheme).double())
     gone = _by_scale(layer, affine, left.abs(), weights=True) == 0  # all rounded away under the larger scale
     scale = roomy_scale(affine.scale, bias, empty | gone, input_scale)
-    return replace(affine, scale=power_of_two_above(scale) if affine.scheme.power_of_two else scale)
+    if affine.scheme.power_of_two:
+        scale = torch.where(scale == affine.scale, scale, power_of_two_above(scale))
+    return replace(affine, scale=scale)
 
 
 def _by_scale(layer: Layer, affine: Affine, values: Tensor, *, weights: bool) -> Tensor:

@@ -21,7 +21,7 @@ from torch.fx import Node
 from microjoule.costs.target import Target
 from microjoule.graph.network import Network
 from microjoule.graph.ops import WEIGHTED, Layer, arguments, kind, tensor_inputs
-from microjoule.graph.signals import Signals, constant_under, find_signals, is_counted, normalizers
+from microjoule.graph.signals import Signals, constant_under, find_signals, is_counted, name_of, normalizers
 from microjoule.graph.walk import only_user
 from microjoule.numerics.grid import Interval
 from microjoule.records.facts import Skipped
@@ -294,7 +294,7 @@ class _Rules:
 
     def _why_floating(self, node: Node, name: str | None) -> str:
         if name not in self.target.integer:
-            word = name or str(node.target).removeprefix("aten.")
+            word = name or name_of(node)
             weights = "; its weights are quantized" if name in WEIGHTED and Layer.at(self.network.module, node) else ""
             return f"{self.target.name} does not run {word} in integer{weights}"
         return str(self.why_not(node))

@@ -147,7 +147,10 @@ def _placed(record: facts.Placed) -> Step:
         )
         for grid in record.grids
     )
+    words = "replaced by operators that run in integer"
+    replaced = tuple((name, f"{count:,} {words}") for name, count in record.replaced.items())
     told = ", ".join(many(number, kind) for kind, number in kinds.items() if number)
+    details = (*replaced, *details)
     return Step("Placed quantizers", f"for {record.target}: {told or 'none'}", details, record.skipped)
 
 

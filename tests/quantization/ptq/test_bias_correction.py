@@ -101,14 +101,54 @@ def _reference(module, path, x):
     raise AssertionError(path)
 
 
-def test_shifts_are_recorded_before_and_after():
+def test_shifts_are_measured_before_and_after():
     x = torch.rand(16, 5)
     network = quantized(nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 3)), x)
     mj.calibrate(network, x)
     record = mj.correct_biases(network, x)
-    assert "16 samples" in record.source
-    assert max(abs(value) for value in record.shifts[0].before) > 0
-    assert set(record.shifts[0].after) == {0.0}
+    assert record.source == record.measured_on == "16 samples of data"
+    assert all(max(map(abs, shift.before)) > 1e-2 for shift in record.shifts)
+    assert all(0 < max(map(abs, shift.after)) < 1e-5 for shift in record.shifts)
+
+
+def test_what_statistics_leave_is_measured_where_there_is_data():
+    """Inputs whose mean is not that of the statistics: what is left is the shift of the real mean, by hand."""
+    x = torch.full((4, 5), 0.75)
+    module = nn.Sequential(nn.Linear(5, 4))
+    network = quantized(module, x)
+    layer = network.layers[0]
+    rounding = (layer.weight - layer.stored_weight).detach().double()
+    mj.calibrate(network, x)
+    read = next(iter(network.quantizers.values()))(x)[0].double()
+    record = mj.correct_biases_from_statistics(network, input_range=(0.0, 1.0), data=x)
+    (shift,) = record.shifts
+    before = (layer.weight.detach().double() @ read) - (layer.stored_weight.detach().double() @ x[0].double())
+    assert_close(torch.tensor(shift.before).double(), before, rtol=1e-4, atol=1e-6)
+    assert_close(torch.tensor(shift.after).double(), before - rounding.sum(1) * 0.5, rtol=1e-4, atol=1e-6)
+    assert record.measured_on == "4 samples of data"
+
+
+def test_without_data_nothing_is_said_of_what_is_left():
+    network = quantized(nn.Sequential(nn.Linear(5, 4)), torch.rand(8, 5))
+    record = mj.correct_biases_from_statistics(network, input_range=(0.0, 1.0))
+    assert record.measured_on == ""
+    assert [len(shift.after) for shift in record.shifts] == [0]
+
+
+def test_data_is_streamed_and_not_joined():
+    """Batches of other sizes give what one batch of all gives, and none is larger than they were."""
+    x = torch.rand(24, 5)
+    seen = []
+    biases = []
+    for given in ([x], [x[:10], x[10:20], x[20:]]):
+        torch.manual_seed(0)
+        network = quantized(nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 3)), x)
+        mj.calibrate(network, x)
+        network.layers[0].owner.register_forward_hook(lambda _m, inputs, _o: seen.append(len(inputs[0])))
+        mj.correct_biases(network, given)
+        biases.append([layer.bias.detach().clone() for layer in network.layers])
+    assert set(seen) == {24, 10, 4}
+    assert_close(biases[0], biases[1], rtol=1e-5, atol=1e-6)
 
 
 def test_without_quantized_weights_it_is_refused():
