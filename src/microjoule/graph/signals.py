@@ -51,6 +51,27 @@ SOFTMAX = frozenset(("softmax", "log_softmax", "_safe_softmax", "logsumexp", "ex
 COUNTED = frozenset((*WEIGHTED, "matmul", "attention", "lstm", "gru", "rnn"))
 """Kinds of operators whose sums of products are what a network costs, and the reason to quantize it."""
 
+COUNTED_NAMES = frozenset(
+    (
+        *(
+            "einsum",
+            "convolution",
+            "_convolution",
+            "conv_tbc",
+            "addmm",
+            "addbmm",
+            "baddbmm",
+            "mm",
+            "mv",
+            "addmv",
+            "dot",
+        ),
+        *("tensordot", "bilinear", "cdist", "lstm", "gru", "rnn_tanh", "rnn_relu", "lstm_cell", "gru_cell"),
+        *("rnn_tanh_cell", "rnn_relu_cell"),
+    )
+)
+"""Names of operators that are, too, and have no kind."""
+
 WIDE = 32.0
 """exp(-32) is below 2^-46: of two entries of a softmax that are so far apart, no grid holds the smaller one's share."""
 
@@ -124,11 +145,11 @@ def name_of(node: Node) -> str:
 
 
 def constant_under(network: Network, node: Any) -> Tensor | None:
-    """The stored tensor that a value holds numbers of, or the number that it is full of; None if it is computed."""
+    """The stored tensor that a value holds numbers of, or the number that it is or is full of; None if computed."""
     while isinstance(node, Node) and node.op != "get_attr" and name_of(node) in MOVING and node.all_input_nodes:
         node = node.all_input_nodes[0]
     if not isinstance(node, Node):
-        return None
+        return torch.tensor(node) if isinstance(node, int | float) else None
     if name_of(node) in ("full", "full_like", "scalar_tensor"):
         number = node.args[0 if name_of(node) == "scalar_tensor" else 1]
         return torch.tensor(number) if isinstance(number, int | float) else None
@@ -203,10 +224,9 @@ class _Mask:
 
     def _is_fill(self, fill: Any) -> bool:
         stored = constant_under(self.network, fill)
-        ends = (fill, fill) if isinstance(fill, int | float) else None if stored is None else _ends(stored)
-        if ends is None:
+        if stored is None:
             return False
-        low, high = ends
+        low, high = _ends(stored)
         return low == high and (not abs(low) < SENTINEL or (self.deep and abs(low) >= WIDE))
 
     def _is_mask(self, mask: Node, other: Node) -> bool:
@@ -250,7 +270,7 @@ def _mark_controls(network: Network, found: Signals, masks: set[tuple[Node, Node
 
 def is_counted(network: Network, node: Node) -> bool:
     """Whether a node is a layer, a product of matrices or a recurrent cell."""
-    return kind(network.module, node) in COUNTED or name_of(node) in ("einsum", "convolution", "addmm", "mm")
+    return kind(network.module, node) in COUNTED or name_of(node) in COUNTED_NAMES
 
 
 def _is_angle(network: Network, node: Node, user: Node, found: Signals) -> bool:

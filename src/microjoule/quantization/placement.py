@@ -200,7 +200,7 @@ class _Rules:
         for one in (node, *operands):
             if not self.signals.may_be_quantized(one):
                 return f"{one.name} stays in floating point: {self._why_off(one)}"
-        return self._why_not_combined(node, operands) if operands else "it reads no signal"
+        return self._why_not_combined(node) if operands else "it reads no signal"
 
     def _why_off(self, node: Node) -> str:
         return self.signals.off_grid.get(node, "it is not one tensor of real numbers")
@@ -220,7 +220,7 @@ class _Rules:
         """Whether a layer turns positions into angles: no more than the positions may it be rounded."""
         return node in self.signals.angles and not any(one in self.signals.learned for one in self.operands(node))
 
-    def _why_not_combined(self, node: Node, operands: list[Node]) -> str | None:
+    def _why_not_combined(self, node: Node) -> str | None:
         name = self.kind(node)
         if self._is_wide_softmax(node) and "softmax" not in self.target.demanded:
             return f"its shares are of more than {WIDE_SOFTMAX} entries, too small for a fixed grid"
@@ -228,20 +228,30 @@ class _Rules:
             return "it divides by a norm"
         if name in JOINING and self._ends_outside(node):
             return "it joins outputs, whose scales differ"
-        if name in BY_NUMBERS and any(constant_under(self.network, one) is not None for one in operands):
-            return self._why_not_by_numbers(node, operands)
+        if name in BY_NUMBERS and any(constant_under(self.network, one) is not None for one in node.args[:2]):
+            return self._why_not_by_numbers(node)
         return None
 
-    def _why_not_by_numbers(self, node: Node, operands: list[Node]) -> str | None:
+    def _why_not_by_numbers(self, node: Node) -> str | None:
         """A product or sum with a stored operand: before the first layer, and where nobody reads it in integer."""
         if node not in self.signals.learned:
             return "it prepares the input"
-        stored = [constant_under(self.network, one) for one in operands]
+        if any(self._is_joined_outside(one) for one in self.operands(node)):
+            return "it changes joined outputs, whose scales differ"
+        stored = [constant_under(self.network, one) for one in node.args[:2]]
         if not any(one is not None and one.numel() == 1 for one in stored):
             return None
         readers = list(self._readers(node))
         read = any(self.in_integer(user) or self.kind(user) == "output" for user in readers)
         return None if read else "nobody reads it in integer"
+
+    def _is_joined_outside(self, node: Node) -> bool:
+        """Whether a value is joined outputs, whose shape or size was changed."""
+        node = self.root(node)
+        if self.kind(node) in JOINING:
+            return self._ends_outside(node)
+        changed = self.kind(node) in BY_NUMBERS and constant_under(self.network, node) is None
+        return changed and any(self._is_joined_outside(one) for one in self.operands(node) if one.op != "get_attr")
 
     def _ends_outside(self, node: Node) -> bool:
         """Whether all that a value leads to are the network's outputs, through changes of shape and stored factors."""

@@ -59,8 +59,9 @@ def bias_histogram(record: BiasesCorrected) -> Figure:
         "bargap": 0,
         "height": 340,
     }
-    drawn = [("before correction", shifts.before, "@before"), ("after correction", shifts.after, "@after")]
-    bars = [_bars(name, centres, bin_counts(values, edge), colour) for name, values, colour in drawn if values]
+    bars = [_bars("before correction", centres, bin_counts(shifts.before, edge), "@before")]
+    if shifts.after:
+        bars.append(_bars("after correction", centres, bin_counts(shifts.after, edge), "@after"))
     return {"data": bars, "layout": layout}
 
 

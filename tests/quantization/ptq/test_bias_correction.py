@@ -106,26 +106,40 @@ def test_shifts_are_measured_before_and_after():
     network = quantized(nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 3)), x)
     mj.calibrate(network, x)
     record = mj.correct_biases(network, x)
-    assert record.source == record.measured_on == "16 samples of data"
+    assert record.source == record.measured_on == "16 samples of Tensor"
     assert all(max(map(abs, shift.before)) > 1e-2 for shift in record.shifts)
-    assert all(0 < max(map(abs, shift.after)) < 1e-5 for shift in record.shifts)
+    assert 0 < max(abs(value) for shift in record.shifts for value in shift.after) < 1e-5
 
 
 def test_what_statistics_leave_is_measured_where_there_is_data():
     """Inputs whose mean is not that of the statistics: what is left is the shift of the real mean, by hand."""
-    x = torch.full((4, 5), 0.75)
-    module = nn.Sequential(nn.Linear(5, 4))
-    network = quantized(module, x)
+    x = torch.rand(64, 5) * 0.5 + 0.5
+    network = quantized(nn.Sequential(nn.Linear(5, 4)), x)
     layer = network.layers[0]
-    rounding = (layer.weight - layer.stored_weight).detach().double()
     mj.calibrate(network, x)
-    read = next(iter(network.quantizers.values()))(x)[0].double()
-    record = mj.correct_biases_from_statistics(network, input_range=(0.0, 1.0), data=x)
+    with unquantized(network), torch.no_grad():
+        exact = network(x).double()
+    weight, read = layer.weight.detach().double(), next(iter(network.quantizers.values()))(x).double()
+    rounding = weight - layer.stored_weight.detach().double()
+    before = (read @ weight.T + layer.bias.detach().double() - exact).mean(0)
+    record = mj.correct_biases_from_statistics(network, input_range=(0.0, 1.0), data=x, samples=None)
     (shift,) = record.shifts
-    before = (layer.weight.detach().double() @ read) - (layer.stored_weight.detach().double() @ x[0].double())
-    assert_close(torch.tensor(shift.before).double(), before, rtol=1e-4, atol=1e-6)
-    assert_close(torch.tensor(shift.after).double(), before - rounding.sum(1) * 0.5, rtol=1e-4, atol=1e-6)
-    assert record.measured_on == "4 samples of data"
+    unit = exact.std(0, correction=0)
+    assert_close(torch.tensor(shift.before).double(), before / unit, rtol=1e-3, atol=1e-4)
+    assert_close(torch.tensor(shift.after).double(), (before - rounding.sum(1) * 0.5) / unit, rtol=1e-3, atol=1e-4)
+    assert max(map(abs, shift.after)) > 0.1
+    assert record.measured_on == "64 samples of Tensor"
+
+
+def test_a_channel_that_never_changes_counts_in_its_own_units():
+    x = torch.rand(8, 5)
+    network = quantized(nn.Sequential(nn.Linear(5, 2)), x)
+    with torch.no_grad():
+        network.layers[0].stored_weight.mul_(torch.tensor([[1.0], [1e-9]]))
+        network.layers[0].bias.fill_(3.0)
+    mj.calibrate(network, x)
+    record = mj.correct_biases(network, x)
+    assert all(abs(value) < 1 for shift in record.shifts for value in (*shift.before, *shift.after))
 
 
 def test_without_data_nothing_is_said_of_what_is_left():

@@ -34,6 +34,9 @@ from microjoule.numerics.statistics import Moments
 from microjoule.quantization.moments import propagate
 from microjoule.records.facts import BiasesCorrected, BiasShift, Skipped
 
+CONSTANT = 1e-5
+"""A standard deviation of less than this share of the mean is float32's rounding: the channel never changes."""
+
 # The equation ---------------------------------------------------------------------------------------------------------
 
 
@@ -168,7 +171,10 @@ class _Measured:
         )
 
     def _shift(self, now: dict[Node, Moments], node: Node) -> tuple[float, ...]:
-        return _in_units(now[node].mean - self.expected[node].mean, self.expected[node].variance.sqrt())
+        expected = self.expected[node]
+        std = expected.variance.sqrt()
+        varies = std > CONSTANT * expected.mean.abs()
+        return _in_units(now[node].mean - expected.mean, torch.where(varies, std, torch.zeros_like(std)))
 
     def _means(self, what: str) -> dict[Node, Moments]:
         found = {node: Moments(axis=layer.channel_axis) for node, layer in self.chosen.items()}
