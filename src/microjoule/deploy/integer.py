@@ -12,19 +12,20 @@ from torch import Tensor
 from torch.fx import Interpreter, Node
 from torch.utils import _pytree as pytree
 
-from microjoule.deploy.integer_operators import OPERATORS, Step
-from microjoule.deploy.integer_values import ACCUMULATOR_BITS, Added, Integers, Joined, Sums
+from microjoule.deploy.integer_operators import FUNCTIONS, OPERATORS, Step, is_on_grid
+from microjoule.deploy.integer_values import ACCUMULATOR_BITS, VALUES, Integers, Sums
 from microjoule.errors import ExportError
 from microjoule.execution.run import misfit
 from microjoule.graph.geometry import pads_with_zeros
 from microjoule.graph.network import Network
-from microjoule.graph.ops import WEIGHTED, Layer, arguments, kind, tensor_inputs
+from microjoule.graph.ops import WEIGHTED, Activation, Layer, arguments, aten, fill_value, kind, tensor_inputs
 from microjoule.graph.quantizer import Quantizer
-from microjoule.graph.walk import PASSING
+from microjoule.graph.walk import PASSING, grid_under
+from microjoule.records.facts import Placed
 
-VALUES = (Integers, Sums, Added, Joined)
-TABLES = frozenset(name for name, run in OPERATORS.items() if run is OPERATORS["sigmoid"])
 CLAMPS = frozenset(("relu", "relu6", "clamp"))
+OWN_TENSORS = CLAMPS | PASSING | set(WEIGHTED) | {"prelu"}
+"""Operators that may read stored tensors as they are: weights, bounds, slopes, indices."""
 
 
 class IntegerRunner:
@@ -32,13 +33,13 @@ class IntegerRunner:
 
     Args:
         network: with calibrated quantizers; it is copied, so later edits do not matter.
-        accumulator_bits: of a sum.
+        accumulator_bits: of a sum; None for that of the target which the network was quantized for, or 32.
 
     Raises:
         ExportError: if the network has operators without an integer form; the message names all of them.
     """
 
-    def __init__(self, network: Network, *, accumulator_bits: int = ACCUMULATOR_BITS) -> None:
+    def __init__(self, network: Network, *, accumulator_bits: int | None = None) -> None:
         missing = unsupported(network)
         if missing:
             raise ExportError(
@@ -47,7 +48,9 @@ class IntegerRunner:
                 remedy="verify in ONNX Runtime instead, or quantize what these read and give",
             )
         self.network = network.copy().to("cpu").eval()
-        self.accumulator_bits = accumulator_bits
+        placed = [record.accumulator_bits for record in network.history if isinstance(record, Placed)]
+        known = [bits for bits in (accumulator_bits, *reversed(placed), ACCUMULATOR_BITS) if bits is not None]
+        self.accumulator_bits = known[0]
 
     def __call__(self, *inputs: Any) -> Any:
         """The network's outputs, in real numbers, computed with integers from the first quantizer to the last.
@@ -58,8 +61,8 @@ class IntegerRunner:
         """
         return pytree.tree_map_only(VALUES, lambda value: value.reals(), self._run(inputs, None))
 
-    def integers(self, inputs: tuple[Any, ...]) -> tuple[dict[str, Tensor], Tensor]:
-        """The integers of every quantized value by its name, and the first output.
+    def integers(self, inputs: tuple[Any, ...]) -> tuple[dict[str, Tensor], Any]:
+        """The integers of every quantized value by its name, and the outputs, in real numbers.
 
         Raises:
             ExportError, DataError: as a call.
@@ -70,9 +73,8 @@ class IntegerRunner:
             if isinstance(value, Integers) and str(node.target).startswith("quantizers."):
                 found[str(node.target).removeprefix("quantizers.")] = value.stored
 
-        outputs = pytree.tree_leaves(self._run(inputs, look), is_leaf=lambda v: isinstance(v, VALUES))
-        first = outputs[0]
-        return found, first if isinstance(first, Tensor) else first.reals()
+        outputs = self._run(inputs, look)
+        return found, pytree.tree_map_only(VALUES, lambda value: value.reals(), outputs)
 
     def _run(self, inputs: tuple[Any, ...], look: Callable[[Node, Any], None] | None) -> Any:
         moved = pytree.tree_map_only(Tensor, lambda t: t.cpu(), inputs)
@@ -138,15 +140,23 @@ def _place(network: Network, node: Node) -> str:
 
 
 def _gives(network: Network, node: Node, kinds: dict[Node, str]) -> str:
-    """What a node's value is: "integers", "sums", "reals" or "size"."""
+    """What a node's value is: "integers", "sums" (which wait for a grid), "reals" or "size"."""
     name = kind(network.module, node)
     if name == "quantizer":
         return "integers"
+    if name in PASSING and _waits(network, node):
+        return "sums"
     if name in PASSING or name in CLAMPS:
         return next((kinds[read] for read in tensor_inputs(node)), "reals")
-    if name in TABLES or node.op in ("placeholder", "get_attr") or name not in OPERATORS:
+    if name in FUNCTIONS or node.op in ("placeholder", "get_attr") or name not in OPERATORS:
         return "reals"
     return "size" if name == "size" else "sums"
+
+
+def _waits(network: Network, node: Node) -> bool:
+    """Whether an operator brings in a number that is not on the grid of what it reads."""
+    grid = grid_under(network, node.all_input_nodes[0]) if fill_value(node) != 0 else None
+    return grid is not None and grid.calibrated and not is_on_grid(fill_value(node), grid.affine)
 
 
 def _reason(network: Network, node: Node, kinds: dict[Node, str]) -> str | None:
@@ -163,15 +173,23 @@ def _operator_reason(network: Network, node: Node, kinds: dict[Node, str]) -> st
     name = kind(network.module, node)
     allowed = ("integers", "sums") if name in CLAMPS else ("integers",)
     reads = tensor_inputs(node)
-    if any(kinds[read] not in allowed for read in reads):
+    if not reads or any(kinds[read] not in allowed for read in reads):
         return f"{name} reads a value without a quantizer"
     if name in WEIGHTED:
         return _layer_reason(network, node)
-    if name in ("add", "mul") and (
-        len(node.args) < 2 or len(reads) != len(node.args) or arguments(node).get("alpha", 1) != 1
-    ):
-        return f"{name} of something other than two quantized values"
-    return None
+    if name in CLAMPS:
+        return None if Activation.at(network.module, node) is not None else "its bounds are computed"
+    if name not in OWN_TENSORS and len(node.all_input_nodes) != len(reads):
+        return f"{name} reads a stored tensor or a size without a quantizer"
+    return _arithmetic_reason(node) if name in ("div", "matmul") else None
+
+
+def _arithmetic_reason(node: Node) -> str | None:
+    if node.target is aten.div.Tensor and not isinstance(arguments(node)["other"], Node):
+        return None
+    if node.target in (aten.matmul.default, aten.bmm.default):
+        return None
+    return f"{node.target} has no form for two quantized values"
 
 
 def _quantizer_reason(network: Network, node: Node) -> str | None:

@@ -51,10 +51,11 @@ class Writer:
 
     Args:
         graph: which it edits.
+        opset: of its operators.
     """
 
-    def __init__(self, graph: ir.Graph) -> None:
-        self.graph = graph
+    def __init__(self, graph: ir.Graph, opset: int) -> None:
+        self.graph, self.opset = graph, opset
 
     def store(self, name: str, values: Tensor, kind: ir.DataType) -> ir.Value:
         """A stored tensor; one of the same name and values is used again.
@@ -78,7 +79,9 @@ class Writer:
         self.graph.register_initializer(value)
         return value
 
-    def add(self, op: str, inputs: list[ir.Value | None], name: str, *, at: ir.Node, **attributes: int) -> ir.Value:
+    def add(
+        self, op: str, inputs: list[ir.Value | None], name: str, *, at: ir.Node, **attributes: int | list[int]
+    ) -> ir.Value:
         """A node before another one, with one output of a name."""
         node = ir.node(op, inputs, attributes=attributes or None)
         node.outputs[0].name = name

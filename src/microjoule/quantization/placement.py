@@ -14,7 +14,7 @@ from torch.fx import Node
 
 from microjoule.costs.target import Target
 from microjoule.graph.network import Network
-from microjoule.graph.ops import WEIGHTED, Layer, kind, tensor_inputs
+from microjoule.graph.ops import WEIGHTED, Layer, fill_value, kind, tensor_inputs
 from microjoule.graph.shapes import typed_shapes
 from microjoule.graph.walk import only_user
 
@@ -68,7 +68,7 @@ class _Rules:
     def is_quantized(self, node: Node) -> bool:
         """Whether a quantizer stands on a value."""
         name = kind(self.network.module, node)
-        if name in MAKES_NOTHING or name in self.target.passing:
+        if name in MAKES_NOTHING or self._passes(node):
             return False
         if self._fuses_into_next(node) is not None:
             return False
@@ -82,9 +82,13 @@ class _Rules:
 
     def root(self, node: Node) -> Node:
         """The value whose scale a node has: itself, or the input that it passes through."""
-        while kind(self.network.module, node) in self.target.passing:
+        while self._passes(node):
             node = node.all_input_nodes[0]
         return node
+
+    def _passes(self, node: Node) -> bool:
+        """Whether a node's values are on the grid of its input: a padding by another number than 0 is not."""
+        return kind(self.network.module, node) in self.target.passing and fill_value(node) == 0
 
     def _in_integer(self, node: Node) -> bool:
         name = kind(self.network.module, node)
@@ -113,7 +117,7 @@ class _Rules:
     def _readers(self, node: Node) -> Iterator[Node]:
         """Who reads a value, operators that pass its scale looked through."""
         for user in node.users:
-            if kind(self.network.module, user) in self.target.passing:
+            if self._passes(user):
                 yield from self._readers(user)
             else:
                 yield user

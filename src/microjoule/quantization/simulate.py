@@ -69,7 +69,9 @@ def quantize(
     for layer, quantizer in weighted:
         quantize_weight(layer, quantizer)
     grids = [_grid(layer.path, "weight", quantizer, layer=layer.path) for layer, quantizer in weighted]
-    record = Placed(rules.name, (*grids, *_insert(network, places, schemes)), _skipped(network, rules, chosen))
+    placed = (*grids, *_insert(network, places, schemes))
+    left = _skipped(network, rules, chosen)
+    record = Placed(rules.name, placed, left, opset=rules.opset, accumulator_bits=rules.accumulator_bits)
     network.recompile()
     network.history.append(record)
     return record

@@ -253,11 +253,18 @@ class GridPlaced:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """Where quantizers stand; `kind` of a grid is "weight", "activation" or "input"."""
+    """Where quantizers stand; `kind` of a grid is "weight", "activation" or "input".
+
+    Args:
+        opset: of files for the target; None if not recorded.
+        accumulator_bits: of the target's sums; None if not recorded.
+    """
 
     target: str
     grids: tuple[GridPlaced, ...]
     skipped: tuple[Skipped, ...]
+    opset: int | None = None
+    accumulator_bits: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
