@@ -35,6 +35,9 @@ VALUES_AT_ONCE = 2**26
 RELATIVE = 2e-5
 """By how much of its largest value an output may differ: float32 sums of a deep network in another order."""
 
+ACCEPTED = 2e-3
+"""By how much it may differ where no operator does: a network can amplify what was summed in another order."""
+
 REMEDY = "write it with check=False to look at the file, and leave that layer in floating point or replace the operator"
 
 
@@ -161,7 +164,7 @@ class _Looks:
         wrong = first_wrong_operator(self.network, leaves)
         if wrong is not None:
             raise _wrong(wrong)
-        if self.nodes or apart > 100 * RELATIVE:
+        if apart > ACCEPTED:
             fact = f"differs from the network's in {RUNTIME}, by {apart:.3g} of its largest value"
             raise ExportError(f"output {name}", fact, remedy=REMEDY)
         yield f"output {name} differs by {apart:.2g} of its largest value, though no operator differs on its own"

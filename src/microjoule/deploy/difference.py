@@ -29,12 +29,3 @@ def difference(expected: Tensor, got: Tensor) -> float:
     largest = float(expected[expected.isfinite()].abs().max()) if bool(expected.isfinite().any()) else 0.0
     distance = float((a - b).abs().max())
     return distance / (largest or 1.0) if math.isfinite(distance) else math.inf
-
-
-def power(values: Tensor) -> Tensor:
-    """The sum of squares, in float64.
-
-    Args:
-        values: any shape.
-    """
-    return values.to(torch.float64).square().sum()

@@ -122,7 +122,7 @@ def _global_average(place: Place, writer: Writer) -> bool:
 def _mean(node: ir.Node, rank: int, writer: Writer) -> ir.Value:
     """The same as a mean over all axes but the first two, which no integer kernel is made of."""
     name, x = f"{node.outputs[0].name}_mean", node.inputs[0]
-    if writer.opset < AXES_AS_INPUT:
+    if writer.graph.opset_imports[""] < AXES_AS_INPUT:
         return writer.add("ReduceMean", [x], name, at=node, keepdims=1, axes=list(range(2, rank)))
     axes = writer.store("spatial_axes", torch.arange(2, rank), ir.DataType.INT64)
     return writer.add("ReduceMean", [x, axes], name, at=node, keepdims=1)

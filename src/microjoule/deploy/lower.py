@@ -86,19 +86,26 @@ def lower(network: Network) -> tuple[str, ...]:
         if made is None:
             continue
         replaced[FUNCTION_KINDS.get(node.target, str(node.target))] = None
-        _replace(network, node, made)
+        known |= {new: known[old] for old, new in _replace(network, node, made) if old in known}
     network.recompile()
     return tuple(replaced)
 
 
-def _replace(network: Network, node: Node, made: Node | tuple[Node, ...]) -> None:
-    if isinstance(made, Node):
-        node.replace_all_uses_with(made)
-    else:
-        for user in list(node.users):
-            user.replace_all_uses_with(made[user.args[1]])  # type: ignore[index]
-            network.graph.erase_node(user)
-    network.graph.erase_node(node)
+def _replace(network: Network, node: Node, made: Node | tuple[Node, ...]) -> list[tuple[Node, Node]]:
+    """Let what was made be read in a node's place; gives the pairs of old and new."""
+    pairs = [(node, made)] if isinstance(made, Node) else [(user, made[_index(user)]) for user in node.users]
+    for old, new in pairs:
+        old.replace_all_uses_with(new)
+        network.graph.erase_node(old)
+    if not isinstance(made, Node):
+        network.graph.erase_node(node)
+    return pairs
+
+
+def _index(user: Node) -> int:
+    """Which of several values a node picks."""
+    index: Any = user.args[1]
+    return int(index)
 
 
 def _reads_first_alone(node: Node) -> bool:
@@ -171,6 +178,27 @@ def _adaptive_maximum(axes: int) -> Callable[[Site], Made]:
     return maximum
 
 
+# Values ---------------------------------------------------------------------------------------------------------------
+
+
+def _clamp(site: Site) -> Made:
+    """Both bounds as real numbers, where the exporter finds no operator for one of each kind."""
+    args = site.args
+    bounds = args["min"], args["max"]
+    if len({type(bound) for bound in bounds if bound is not None}) < 2:
+        return None
+    return site.call(aten.clamp.default, args["self"], *(None if bound is None else float(bound) for bound in bounds))
+
+
+def _extreme(site: Site) -> Made:
+    """Over all axes, where none is named."""
+    args, rank = site.args, len(site.shapes[args_input(site)])
+    if args["dim"] or rank == 0:
+        return None
+    target: Any = site.node.target
+    return site.call(target, args["self"], list(range(rank)), args["keepdim"])
+
+
 # Resampling -----------------------------------------------------------------------------------------------------------
 
 
@@ -230,5 +258,7 @@ LOWERINGS: dict[Any, Callable[[Site], Made]] = {
     aten.adaptive_avg_pool3d.default: _by_matrices(3),
     **_for((aten._upsample_bilinear2d_aa.vec, aten._upsample_bicubic2d_aa.vec), _by_matrices(2)),
     aten.cdist.default: _distances,
+    aten.clamp.default: _clamp,
+    **_for((aten.amax.default, aten.amin.default), _extreme),
 }
 """By operator, what takes its place."""

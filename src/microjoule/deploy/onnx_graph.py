@@ -88,7 +88,7 @@ class _Edit:
         self.quantizers = network.quantizers
         self.bounds = bounds
         self.packed = packed
-        self.writer = Writer(model.graph, model.opset_imports[""])
+        self.writer = Writer(model.graph)
         self.written = Written(clamps=len([b for b in bounds.values() if b is not None]))
 
     def value(self, node: ir.Node) -> None:

@@ -244,7 +244,8 @@ class _Reading:
             return None
         (reader,) = readers
         if reader.op_type == QUANTIZE and reader.input[0] == name:
-            return reader.output[0]
+            integers: str = reader.output[0]
+            return integers
         return self._integers(reader.output[0]) if reader.op_type in IN_PLACE and reader.input[0] == name else None
 
     def _is_free(self, value: int, output: int) -> bool:

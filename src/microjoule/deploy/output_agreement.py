@@ -124,6 +124,9 @@ class OutputTally:
         return OutputAgreement(self.name, *ratios, *shares, *worst[0], *worst[1])
 
 
+LEAST_DB = 20.0
+"""A hundredth of an output's power: what rounding otherwise costs at most in a network that can be trusted."""
+
 EXACT_DB = 60.0
 """From here on a difference is that of the order of sums in float32, and is not looked at."""
 
@@ -139,7 +142,7 @@ class Limits:
         equal_share: of integers, deployed and simulated, at least.
     """
 
-    simulated_db: float = 20.0
+    simulated_db: float = LEAST_DB
     fp32_db: float | None = None
     lost_db: float = 3.0
     equal_share: float = 0.99

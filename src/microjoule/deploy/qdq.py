@@ -51,11 +51,10 @@ class Writer:
 
     Args:
         graph: which it edits.
-        opset: of its operators.
     """
 
-    def __init__(self, graph: ir.Graph, opset: int) -> None:
-        self.graph, self.opset = graph, opset
+    def __init__(self, graph: ir.Graph) -> None:
+        self.graph = graph
 
     def store(self, name: str, values: Tensor, kind: ir.DataType) -> ir.Value:
         """A stored tensor; one of the same name and values is used again.

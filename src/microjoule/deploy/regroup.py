@@ -37,7 +37,7 @@ def regrouped(data: Iterable[Batch], *, most: int, example: int, fixed: bool) ->
     sizes = _sizes(most, example, fixed=fixed)
     waiting: list[Tensor] = []
     spec: Any = None
-    size = next(sizes)
+    size, others = next(sizes), 0
     for inputs, _ in data:
         leaves, spec = pytree.tree_flatten(inputs)
         if len({leaf.shape[:1] for leaf in leaves}) > 1:
@@ -47,14 +47,14 @@ def regrouped(data: Iterable[Batch], *, most: int, example: int, fixed: bool) ->
         while waiting and len(waiting[0]) >= size:
             yield _cut(waiting, size, spec)
             waiting = [leaf[size:] for leaf in waiting] if len(waiting[0]) > size else []
-            size = next(sizes)
+            size, others = next(sizes), others + 1
     if not waiting:
         return
     left = len(waiting[0])
     if fixed:
         filled = [leaf[torch.arange(example) % left] for leaf in waiting]
         yield Group(pytree.tree_unflatten(filled, spec), left)
-    elif left == example > 1:
+    elif left == example > 1 and not others:
         yield _cut(waiting, left - 1, spec)
         yield _cut([leaf[left - 1 :] for leaf in waiting], 1, spec)
     else:

@@ -233,7 +233,7 @@ def _called(module: GraphModule, operator: str) -> Node | None:
 def users_line(node: Node) -> str:
     """Where the user's code computes a node, with a comma and a space before it; empty if that is not known."""
     lines = [line.strip() for line in str(node.meta.get("stack_trace") or "").splitlines() if line.strip()]
-    found = [(FRAME.match(line), code) for line, code in zip(lines, [*lines[1:], ""], strict=True)]
+    found = [(FRAME.match(line), code) for line, code in zip(lines, [*lines, ""][1:], strict=True)]
     places = [(frame[1], frame[2], code) for frame, code in found if frame is not None]
     theirs = [place for place in places if not place[0].startswith(TORCH)] or places
     return f", {theirs[-1][0]}:{theirs[-1][1]} `{theirs[-1][2]}`" if theirs else ""

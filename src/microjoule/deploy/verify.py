@@ -27,7 +27,7 @@ from microjoule.deploy.flat import Interface, interface
 from microjoule.deploy.hexagon import Hexagon
 from microjoule.deploy.integer import IntegerRunner, unsupported
 from microjoule.deploy.integer_share import integer_share
-from microjoule.deploy.output_agreement import Limits, OutputTally
+from microjoule.deploy.output_agreement import LEAST_DB, Limits, OutputTally
 from microjoule.deploy.qdq import QUANTIZED, stored_type
 from microjoule.deploy.regroup import Group, regrouped
 from microjoule.deploy.session import RUNTIME, open_session, read_model, run_session
@@ -74,7 +74,8 @@ def verify(
     samples: int | None = None,
     runtimes: Sequence[str] | None = None,
     reference: Reference = None,
-    limits: Limits | None = None,
+    least_db: float = LEAST_DB,
+    least_fp32_db: float | None = None,
 ) -> list[Verified]:
     """Compare the simulation with the exported file in ONNX Runtime, with the integer runner, or with Hexagon.
 
@@ -90,7 +91,9 @@ def verify(
         runtimes: some of `RUNTIMES`; None for ONNX Runtime, and the integer runner if it has all operators.
         reference: the network or module in floating point that outputs are compared with; None for this network with
             its quantizers off.
-        limits: how near the outputs must be; None for the defaults of `Limits`.
+        least_db: how near each output must be to the simulation from end to end.
+        least_fp32_db: how near each output must be to floating point; None for no limit but that it may be 3 dB further
+            than the simulation is.
 
     Returns:
         A record for each runtime, which the network's history gets as well; `problems` says what is too far.
@@ -116,10 +119,10 @@ def verify(
     chosen = [_Against(network, found, runtime) for runtime in _runtimes(network, path, names)]
     _compare(network, chosen, source, _Fp32(network, found, reference))
     told = OWN_REFERENCE if reference is None else GIVEN_REFERENCE
-    records = []
+    limits, records = Limits(simulated_db=least_db, fp32_db=least_fp32_db), []
     for name, against in zip(names, chosen, strict=True):
-        place, asked = "" if name == INTEGER_RUNNER else str(path), limits or Limits()
-        record = against.comparison.record(place, len(network.quantizers), reference=told, limits=asked)
+        place = "" if name == INTEGER_RUNNER else str(path)
+        record = against.comparison.record(place, len(network.quantizers), reference=told, limits=limits)
         records.append(replace(record, integers=integer_share(path)) if name == ONNX_RUNTIME else record)
     network.history.extend(records)
     return records
