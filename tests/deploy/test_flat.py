@@ -17,7 +17,13 @@ class Nested(nn.Module):
 
     def forward(self, batch, *, flag=True, scale=2.0, mask=None):
         y = batch["image"] * scale
-        return {"the scores": y, "boxes": [y + 1, batch["ids"], None], "count": 3, "weight": self.weight, "rows": y.shape[0]}
+        return {
+            "the scores": y,
+            "boxes": [y + 1, batch["ids"], None],
+            "count": 3,
+            "weight": self.weight,
+            "rows": y.shape[0],
+        }
 
 
 @pytest.fixture

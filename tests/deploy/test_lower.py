@@ -57,6 +57,9 @@ def test_averages_over_any_window(settings):
         (lambda x: x.clamp(-0.5, 1), (2, 3)),
         (lambda x: x.amax(), (2, 3)),
         (lambda x: x.amin(keepdim=True), (2, 3)),
+        (lambda x: torch.argmax(x, None, True), (2, 3)),
+        (lambda x: x.squeeze(1), (2, 3, 4)),
+        (lambda x: x.squeeze((1, -1)), (2, 3, 1)),
     ],
 )
 def test_what_is_replaced_computes_the_same(function, shape):
@@ -73,6 +76,9 @@ def test_what_is_replaced_computes_the_same(function, shape):
         lambda x: x.clamp(0.1, 0.5),
         lambda x: x.clamp(min=0),
         lambda x: x.amax(1),
+        lambda x: x.argmax(1, keepdim=True),
+        lambda x: x.argmax(),
+        lambda x: x[:, :1].squeeze(1),
         lambda x: torch.cdist(x[0], x[0], p=3.0),
     ],
 )

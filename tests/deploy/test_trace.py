@@ -8,7 +8,7 @@ from microjoule.capture.export import capture
 from microjoule.deploy.trace import DOMAIN, VALUE, WEIGHT, Mark, trace, users_line
 from microjoule.errors import ExportError
 from microjoule.quantization.simulate import quantize
-from tests.deploy.networks import Function, images, quantized, small
+from tests.deploy.networks import Function, images, small
 
 
 def marks(model, what):

@@ -1,7 +1,8 @@
 """A quantized network run with integers alone, bit by bit as a target would: the reference for deployment.
 
 Weights and activations are integers of their grids, sums have 32 bits, and between two grids stands a fixed-point
-multiplication (see `fixed_point`). It is made to be exact and not fast. What it has no integer form for, it names.
+multiplication (see `fixed_point`). It is made to be exact and not fast. What it has no integer form for, it names; what
+comes after the last quantizer is computed in real numbers.
 """
 
 from collections.abc import Callable
@@ -12,20 +13,14 @@ from torch import Tensor
 from torch.fx import Interpreter, Node
 from torch.utils import _pytree as pytree
 
-from microjoule.deploy.integer_operators import FUNCTIONS, OPERATORS, Step, is_on_grid
+from microjoule.deploy.integer_operators import OPERATORS, Step
+from microjoule.deploy.integer_support import after_the_last_quantizer, unsupported
 from microjoule.deploy.integer_values import ACCUMULATOR_BITS, VALUES, Integers, Sums
 from microjoule.errors import ExportError
 from microjoule.execution.run import misfit
-from microjoule.graph.geometry import pads_with_zeros
 from microjoule.graph.network import Network
-from microjoule.graph.ops import WEIGHTED, Activation, Layer, arguments, aten, fill_value, kind, tensor_inputs
-from microjoule.graph.quantizer import Quantizer
-from microjoule.graph.walk import PASSING, grid_under
+from microjoule.graph.ops import Layer, kind
 from microjoule.records.facts import Placed
-
-CLAMPS = frozenset(("relu", "relu6", "clamp"))
-OWN_TENSORS = CLAMPS | PASSING | set(WEIGHTED) | {"prelu"}
-"""Operators that may read stored tensors as they are: weights, bounds, slopes, indices."""
 
 
 class IntegerRunner:
@@ -48,6 +43,7 @@ class IntegerRunner:
                 remedy="verify in ONNX Runtime instead, or quantize what these read and give",
             )
         self.network = network.copy().to("cpu").eval()
+        self.ends = after_the_last_quantizer(self.network)
         placed = [record.accumulator_bits for record in network.history if isinstance(record, Placed)]
         known = [bits for bits in (accumulator_bits, *reversed(placed), ACCUMULATOR_BITS) if bits is not None]
         self.accumulator_bits = known[0]
@@ -94,13 +90,16 @@ class _Run(Interpreter):
         self.network = runner.network
         self.bits = runner.accumulator_bits
         self.look = look
+        self.ends = runner.ends
 
     def run_node(self, n: Node) -> Any:
         """Compute one node on integers."""
         if n.op in ("placeholder", "get_attr", "output"):
             return super().run_node(n)
-        name = kind(self.network.module, n)
-        value = OPERATORS[str(name)](Step(self.network, n, self.env.__getitem__))
+        step = Step(self.network, n, self.env.__getitem__)
+        if n in self.ends:
+            return step.call(lambda value: value.reals())
+        value = OPERATORS[str(kind(self.network.module, n))](step)
         if isinstance(value, Sums):
             self._check(n, value.total)
         if self.look is not None:
@@ -117,93 +116,3 @@ class _Run(Interpreter):
                 f"a sum of {largest:.4g} does not fit into {self.bits} bits",
                 remedy="give its weights or its inputs fewer bits",
             )
-
-
-# What it runs -------------------------------------------------------------------------------------------------------
-
-
-def unsupported(network: Network) -> list[str]:
-    """What the integer runner has no integer form for: each node's operator and why; empty if it runs everything."""
-    kinds: dict[Node, str] = {}
-    problems = []
-    for node in network.graph.nodes:
-        reason = _reason(network, node, kinds)
-        if reason is not None:
-            problems.append(f"{_place(network, node)} ({reason})")
-        kinds[node] = _gives(network, node, kinds)
-    return problems
-
-
-def _place(network: Network, node: Node) -> str:
-    layer = Layer.at(network.module, node)
-    return layer.path if layer is not None else node.name
-
-
-def _gives(network: Network, node: Node, kinds: dict[Node, str]) -> str:
-    """What a node's value is: "integers", "sums" (which wait for a grid), "reals" or "size"."""
-    name = kind(network.module, node)
-    if name == "quantizer":
-        return "integers"
-    if name in PASSING and _waits(network, node):
-        return "sums"
-    if name in PASSING or name in CLAMPS:
-        return next((kinds[read] for read in tensor_inputs(node)), "reals")
-    if name in FUNCTIONS or node.op in ("placeholder", "get_attr") or name not in OPERATORS:
-        return "reals"
-    return "size" if name == "size" else "sums"
-
-
-def _waits(network: Network, node: Node) -> bool:
-    """Whether an operator brings in a number that is not on the grid of what it reads."""
-    grid = grid_under(network, node.all_input_nodes[0]) if fill_value(node) != 0 else None
-    return grid is not None and grid.calibrated and not is_on_grid(fill_value(node), grid.affine)
-
-
-def _reason(network: Network, node: Node, kinds: dict[Node, str]) -> str | None:
-    """Why a node cannot be run, or None if it can."""
-    name = kind(network.module, node)
-    if node.op in ("placeholder", "get_attr", "output") or name == "size":
-        return None
-    if name not in OPERATORS:
-        return f"{name or node.target} is none of its operators"
-    return _quantizer_reason(network, node) if name == "quantizer" else _operator_reason(network, node, kinds)
-
-
-def _operator_reason(network: Network, node: Node, kinds: dict[Node, str]) -> str | None:
-    name = kind(network.module, node)
-    allowed = ("integers", "sums") if name in CLAMPS else ("integers",)
-    reads = tensor_inputs(node)
-    if not reads or any(kinds[read] not in allowed for read in reads):
-        return f"{name} reads a value without a quantizer"
-    if name in WEIGHTED:
-        return _layer_reason(network, node)
-    if name in CLAMPS:
-        return None if Activation.at(network.module, node) is not None else "its bounds are computed"
-    if name not in OWN_TENSORS and len(node.all_input_nodes) != len(reads):
-        return f"{name} reads a stored tensor or a size without a quantizer"
-    return _arithmetic_reason(node) if name in ("div", "matmul") else None
-
-
-def _arithmetic_reason(node: Node) -> str | None:
-    if node.target is aten.div.Tensor and not isinstance(arguments(node)["other"], Node):
-        return None
-    if node.target in (aten.matmul.default, aten.bmm.default):
-        return None
-    return f"{node.target} has no form for two quantized values"
-
-
-def _quantizer_reason(network: Network, node: Node) -> str | None:
-    found = network.module.get_submodule(str(node.target))
-    assert isinstance(found, Quantizer)
-    if not found.calibrated:
-        return "its quantizer has no range yet"
-    return "its scale differs from channel to channel" if found.affine.scale.dim() else None
-
-
-def _layer_reason(network: Network, node: Node) -> str | None:
-    layer = Layer.at(network.module, node)
-    if layer is None:
-        return "its weight is computed, not stored"
-    if layer.quantizer is None:
-        return "its weight has no quantizer"
-    return None if pads_with_zeros(layer) else "it does not pad with zeros"

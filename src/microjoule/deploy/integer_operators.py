@@ -14,7 +14,7 @@ from torch.utils import _pytree as pytree
 from microjoule.deploy.activation_bounds import integer_bounds
 from microjoule.deploy.integer_layer import integer_layer
 from microjoule.deploy.integer_sums import convolve, convolve_transposed, multiply
-from microjoule.deploy.integer_values import Added, Filled, Integers, Joined, Sums, Term, Value, on_grid
+from microjoule.deploy.integer_values import VALUES, Added, Filled, Integers, Joined, Sums, Term, Value, on_grid
 from microjoule.graph.geometry import geometry, window_sizes
 from microjoule.graph.network import Network
 from microjoule.graph.ops import Activation, Layer, arguments, fill_value, kind, tensor_inputs
@@ -39,7 +39,7 @@ class Step:
     def call(self, as_tensor: Callable[[Any], Any]) -> Any:
         """Call the operator on tensors in place of values."""
         fetched = map_arg((self.node.args, self.node.kwargs), self.value_of)
-        args, kwargs = pytree.tree_map_only(Integers, as_tensor, fetched)
+        args, kwargs = pytree.tree_map_only(VALUES, as_tensor, fetched)
         target: Any = self.node.target
         return target(*args, **kwargs) if self.node.op == "call_function" else self.module()(*args, **kwargs)
 

@@ -199,6 +199,26 @@ def _extreme(site: Site) -> Made:
     return site.call(target, args["self"], list(range(rank)), args["keepdim"])
 
 
+def _place_of_all(site: Site) -> Made:
+    """Where the extreme of all values lies, with the axes that it has none of."""
+    args, rank = site.args, len(site.shapes[args_input(site)])
+    if args["dim"] is not None or not args["keepdim"]:
+        return None
+    target: Any = site.node.target
+    return site.call(aten.reshape.default, site.call(target, args["self"]), [1] * rank)
+
+
+def _squeeze(site: Site) -> Made:
+    """Of the axes that are named those with one entry, as torch does it; ONNX takes no others."""
+    args, shape = site.args, site.shapes[args_input(site)]
+    named = [args["dim"]] if isinstance(args["dim"], int) else list(args["dim"])
+    ones = [axis for axis in named if shape[axis] == 1]
+    if len(ones) == len(named):
+        return None
+    x: Node = args["self"]
+    return site.call(aten.squeeze.dims, x, ones) if ones else x
+
+
 # Resampling -----------------------------------------------------------------------------------------------------------
 
 
@@ -258,7 +278,9 @@ LOWERINGS: dict[Any, Callable[[Site], Made]] = {
     aten.adaptive_avg_pool3d.default: _by_matrices(3),
     **_for((aten._upsample_bilinear2d_aa.vec, aten._upsample_bicubic2d_aa.vec), _by_matrices(2)),
     aten.cdist.default: _distances,
+    **_for((aten.squeeze.dim, aten.squeeze.dims), _squeeze),
     aten.clamp.default: _clamp,
     **_for((aten.amax.default, aten.amin.default), _extreme),
+    **_for((aten.argmax.default, aten.argmin.default), _place_of_all),
 }
 """By operator, what takes its place."""

@@ -25,8 +25,9 @@ from torch.utils import _pytree as pytree
 from microjoule.deploy.agreement import Comparison, Tally
 from microjoule.deploy.flat import Interface, interface
 from microjoule.deploy.hexagon import Hexagon
-from microjoule.deploy.integer import IntegerRunner, unsupported
+from microjoule.deploy.integer import IntegerRunner
 from microjoule.deploy.integer_share import integer_share
+from microjoule.deploy.integer_support import unsupported
 from microjoule.deploy.output_agreement import LEAST_DB, Limits, OutputTally
 from microjoule.deploy.qdq import QUANTIZED, stored_type
 from microjoule.deploy.regroup import Group, regrouped
