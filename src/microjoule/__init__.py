@@ -9,6 +9,7 @@ from microjoule.costs.count import costs
 from microjoule.costs.target import Target, target
 from microjoule.deploy.encodings import load_encodings
 from microjoule.deploy.integer import IntegerRunner
+from microjoule.deploy.integer_share import integer_share
 from microjoule.deploy.measure import measure
 from microjoule.deploy.onnx_file import export
 from microjoule.deploy.verify import verify
@@ -84,6 +85,7 @@ __all__ = [
     "freeze",
     "gptq",
     "histograms",
+    "integer_share",
     "load",
     "load_encodings",
     "low_rank",

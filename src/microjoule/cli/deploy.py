@@ -1,7 +1,7 @@
 """`microjoule export`, `verify` and `measure`: a network as a file, is it the same, and what does it take."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -26,9 +26,11 @@ from microjoule.cli.output import finish
 from microjoule.cli.seed import seed_everything
 from microjoule.deploy.measure import measure_together
 from microjoule.deploy.onnx_file import export as export_network
+from microjoule.deploy.output_agreement import LEAST_DB
 from microjoule.deploy.verify import HEXAGON, RUNTIMES
 from microjoule.deploy.verify import verify as verify_network
-from microjoule.report.tables import agreements, files, measurements
+from microjoule.report.deployment import agreements, outputs_table, share_text, verdict
+from microjoule.report.tables import files, measurements
 from microjoule.report.terminal import rich_table
 
 VERIFY_SAMPLES = 64
@@ -43,6 +45,13 @@ def export(
         Path | None, typer.Option(metavar="FILE", help="Write the grids as AIMET encodings (JSON) as well.")
     ] = None,
     packed: Annotated[bool, typer.Option("--packed", help="Hold weights of up to 4 bits in half a byte.")] = False,
+    target: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Whose opset the file has.  [default: that which it was quantized for]"),
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check/--no-check", help="Compare the file with the network before it is written.")
+    ] = True,
     stage: Stage = None,
     keep_in: Keep = None,
     shape: Shape = None,
@@ -58,11 +67,11 @@ def export(
     """
     keeper = history_keeper(keep_in)
     found = find_model(model, shape=shape, zoo_data=zoo_data)
-    record = export_network(
-        found.network, out, encodings=encodings, packed=packed, stage=stage or stage_name(found.network)
-    )
+    settings: dict[str, Any] = {"encodings": encodings, "packed": packed, "target": target, "check": check}
+    record = export_network(found.network, out, stage=stage or stage_name(found.network), **settings)
     keep(keeper, keep_in, [record])
-    finish([record], rich_table(files([record])), as_json=json)
+    told = [] if record.integers is None else [share_text(record.integers)]
+    finish([record], rich_table(files([record])), *told, as_json=json)
 
 
 def verify(
@@ -77,12 +86,20 @@ def verify(
     size: Size = None,
     normalise: Normalise = None,
     samples: Samples = VERIFY_SAMPLES,
+    least_db: Annotated[
+        float, typer.Option(metavar="DB", help="How near outputs must be to the simulation.")
+    ] = LEAST_DB,
+    least_fp32_db: Annotated[
+        float | None, typer.Option("--least-fp32-db", metavar="DB", help="How near outputs must be to FP32.")
+    ] = None,
     keep_in: Keep = None,
     zoo_data: ZooData = None,
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
-    """Compare the simulation with the exported file, layer by layer. Exit code 1 if a layer departs.
+    """Compare the simulation with the exported file, layer by layer and from end to end.
+
+    Exit code 1 if a layer departs, or an output is further from the simulation or from FP32 than it may be.
 
     \b
     microjoule verify model.mj model.int8.onnx --data images/
@@ -92,11 +109,14 @@ def verify(
     keeper = history_keeper(keep_in)
     found = find_model(model, zoo_data=zoo_data)
     batches = find_data(data, found, Reading(size, normalise, samples, zoo_data))
-    records = verify_network(found.network, path, batches, runtimes=runtime)
+    limits: dict[str, Any] = {"least_db": least_db, "least_fp32_db": least_fp32_db}
+    records = verify_network(found.network, path, batches, runtimes=runtime, **limits)
     keep(keeper, keep_in, records)
-    departed = [record for record in records if record.first_departure is not None]
-    finish(records, rich_table(agreements(records)), as_json=json, passed=not departed)
-    if departed:
+    passed = all(record.passed for record in records)
+    tables = [rich_table(table) for table in (agreements(records), outputs_table(records)) if table.rows]
+    shares = [share_text(record.integers) for record in records if record.integers is not None]
+    finish(records, *tables, *map(verdict, records), *shares, as_json=json, passed=passed)
+    if not passed:
         raise typer.Exit(EXIT_CHECK_FAILED)
 
 

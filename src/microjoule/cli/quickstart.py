@@ -96,7 +96,7 @@ def run(out: Path, seed: int, say: Callable[[str], None]) -> tuple[list[Record],
     others = [record for record in found if record not in quantized.history]
     beginning = len(network.history)
     records = [*quantized.history[:beginning], *others, *quantized.history[beginning:]]
-    return records, all(record.first_departure is None for record in verified)
+    return records, all(record.passed for record in verified)
 
 
 def _make(folder: Path) -> None:

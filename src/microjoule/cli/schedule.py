@@ -60,9 +60,11 @@ def schedule(
     if report is not None:
         write_report(records, report, title="Memory report")
     words = [saving(record), certificate(record), plan(record), *([] if ran is None else [obeyed(ran), ran.caveat])]
-    written = [f"Written: {out}", *([] if report is None else [f"Report: {report}"])]
+    differs = ran is not None and not ran.identical
+    kept = f"Not written: {out}, since the outputs differ" if differs else f"Written: {out}"
+    written = [kept, *([] if report is None else [f"Report: {report}"])]
     finish(records, _table(record), *words, *written, as_json=json, source=model, out=str(out))
-    if ran is not None and not ran.identical:
+    if differs:
         raise typer.Exit(EXIT_CHECK_FAILED)
 
 

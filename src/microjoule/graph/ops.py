@@ -161,6 +161,17 @@ def arguments(node: Node) -> dict[str, Any]:
     return {argument.name: given.get(argument.name, argument.default_value) for argument in schema.arguments}
 
 
+PADS = (aten.constant_pad_nd.default, aten.pad.default)
+
+
+def fill_value(node: Node) -> float:
+    """The number that an operator puts around what it reads: 0 for all but paddings by a constant."""
+    if node.target not in PADS:
+        return 0.0
+    args = arguments(node)
+    return float(args["value"] or 0.0) if args.get("mode", "constant") == "constant" else 0.0
+
+
 def tensor_inputs(node: Node) -> list[Node]:
     """The nodes that a node reads, stored tensors and sizes left out, in the order of its arguments."""
     return [n for n in node.all_input_nodes if n.op != "get_attr" and FUNCTION_KINDS.get(n.target) != "size"]

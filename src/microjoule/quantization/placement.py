@@ -20,7 +20,7 @@ from torch.fx import Node
 
 from microjoule.costs.target import Target
 from microjoule.graph.network import Network
-from microjoule.graph.ops import WEIGHTED, Layer, arguments, kind, tensor_inputs
+from microjoule.graph.ops import WEIGHTED, Layer, arguments, fill_value, kind, tensor_inputs
 from microjoule.graph.signals import Signals, constant_under, find_signals, is_counted, name_of, normalizers
 from microjoule.graph.walk import only_user
 from microjoule.numerics.grid import Interval
@@ -173,7 +173,7 @@ class _Rules:
         before = node.all_input_nodes[0]
         if name == "getitem" and self.kind(before) not in self.target.passing:
             return None
-        if name == "pad" and arguments(node).get("value"):
+        if fill_value(node) != 0:
             return None
         given = before if self.kind(before) != "split" else before.all_input_nodes[0]
         return before if self.signals.may_be_quantized(self.root(given)) else None

@@ -85,7 +85,7 @@ def quantize(
     grids = [_grid(layer.path, "weight", quantizer, layer=layer.path) for layer, quantizer in weighted]
     skipped = (*(Skipped(path, "excluded by the caller") for path in chosen if path in excluded), *found.skipped)
     placed = (*grids, *_insert(network, found.places, schemes))
-    record = Placed(rules.name, placed, skipped, replaced, rules.accumulator_bits)
+    record = Placed(rules.name, placed, skipped, replaced, rules.opset, rules.accumulator_bits)
     network.recompile()
     network.history.append(record)
     return record

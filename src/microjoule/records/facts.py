@@ -238,6 +238,7 @@ class Placed:
     Args:
         skipped: what has multiply-accumulates and does not run in integer, and why.
         replaced: operators that others stand in for, which the target runs in integer, and how often.
+        opset: of files for the target; None if not recorded.
         accumulator_bits: that the target has for a sum.
     """
 
@@ -245,6 +246,7 @@ class Placed:
     grids: tuple[GridPlaced, ...]
     skipped: tuple[Skipped, ...]
     replaced: dict[str, int] = field(default_factory=dict)
+    opset: int | None = None
     accumulator_bits: int = 32
 
 

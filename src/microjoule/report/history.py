@@ -12,6 +12,7 @@ from microjoule.records.scheduled import RanInOrder, Scheduled
 from microjoule.records.trained import Trained
 from microjoule.report import compression, learned, rounding, units
 from microjoule.report.attempts import outcome
+from microjoule.report.deployment import share_text, verdict
 from microjoule.report.memory_plots import assumed, certificate, obeyed, plan, saving
 from microjoule.report.step import Step
 from microjoule.report.units import many
@@ -260,12 +261,13 @@ def _evaluated(record: measured.Evaluated) -> Step:
 def _exported(record: measured.Exported) -> Step:
     details = [(f"{times} ×", name) for name, times in record.operators.items()]
     details += [("note", note) for note in record.notes]
+    details += [] if record.integers is None else [("integers", share_text(record.integers))]
     return Step("Exported", f"{record.path}, {record.format}, {units.size(record.size_bytes)}", tuple(details))
 
 
 def _verified(record: measured.Verified) -> Step:
-    departs = "no layer departs" if record.first_departure is None else f"departs first at {record.first_departure}"
-    return Step("Verified", f"{record.runtime} on {many(record.samples, 'sample')}: {departs}")
+    told = f"{record.compared or record.runtime}, {many(record.samples, 'sample')}"
+    return Step("Verified", f"{told}. {verdict(record)}", tuple(("fails", problem) for problem in record.problems))
 
 
 def _measured(record: measured.Measured) -> Step:
