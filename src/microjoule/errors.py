@@ -50,3 +50,7 @@ class ExportError(MicrojouleError):
 
 class TargetError(MicrojouleError):
     """A target's description is wrong, or the network has what the target lacks."""
+
+
+class MicrojouleWarning(UserWarning):
+    """A result may be wrong: the message gives the place, the fact and the remedy, as an error does."""
