@@ -21,8 +21,8 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from microjoule.records.files import write_atomically
-from microjoule.zoo.digits import digits
 from microjoule.zoo.cards import card
+from microjoule.zoo.digits import digits
 from microjoule.zoo.digits_mobilenet import DigitsMobileNet
 
 NAMES = ("digits_mobilenet_v2", "digits_resnet")

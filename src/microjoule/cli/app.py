@@ -134,7 +134,3 @@ def _guarded(given: list[str]) -> int:
         return interrupted(code, given) if words else EXIT_USER_ERROR
     except (Exception, SystemExit, KeyboardInterrupt) as error:
         return failed(error, given)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -67,10 +67,11 @@ def failed(error: BaseException, given: Sequence[str]) -> int:
     if any(word in VERBOSE for word in given):
         streams.say("".join(traceback.format_exception(error)).rstrip())
     failure = in_words(error, given)
-    streams.say(str(failure))
+    for told in (str(failure), *getattr(error, "__notes__", ())):
+        streams.say(told)
     if JSON in given:
-        told = {"place": failure.place, "fact": failure.fact, "remedy": failure.remedy}
-        streams.document(json.dumps({"error": told, "exit_code": failure.code}, indent=1))
+        found = {"place": failure.place, "fact": failure.fact, "remedy": failure.remedy}
+        streams.document(json.dumps({"error": found, "exit_code": failure.code}, indent=1))
     return failure.code
 
 
@@ -84,14 +85,25 @@ def in_words(error: BaseException, given: Sequence[str]) -> Failure:
         return Failure(EXIT_INTERRUPTED, "", f"interrupted{goes_on}")
     if isinstance(error, typer.TyperException):
         return _usage(error)
-    if isinstance(error, OSError) and error.errno in FULL:
-        place = str(error.filename or f"standard output, or {tempfile.gettempdir()}")
-        fact = f"cannot be written: {(error.strerror or 'the disk is full').lower()}"
-        return Failure(EXIT_USER_ERROR, place, fact, "free some space, or set TMPDIR for temporary files")
+    fact = f"{type(error).__name__}: {error}"
+    ours = Failure(EXIT_OUR_ERROR, "microjoule", fact, "an error of ours: please report it with what -v shows")
+    return _machine(error) or ours
+
+
+def _machine(error: BaseException) -> Failure | None:
+    """What the machine does not give: room, memory, a file; None for anything else."""
     if isinstance(error, MemoryError):
         return Failure(EXIT_USER_ERROR, "memory", "there is not enough", "use fewer --samples, or a larger machine")
-    fact = f"{type(error).__name__}: {error}"
-    return Failure(EXIT_OUR_ERROR, "microjoule", fact, "an error of ours: please report it with what -v shows")
+    if not isinstance(error, OSError):
+        return None
+    reason, remedy = (error.strerror or str(error)).lower(), "free some space, or set TMPDIR for temporary files"
+    if error.errno in FULL:
+        place = str(error.filename or f"standard output, or {tempfile.gettempdir()}")
+        return Failure(EXIT_USER_ERROR, place, f"cannot be written: {reason}", remedy)
+    if error.filename is None:
+        return None
+    place = str(error.filename)
+    return Failure(EXIT_USER_ERROR, place, f"cannot be opened: {reason}", "check the path and its permissions")
 
 
 def _usage(error: typer.TyperException) -> Failure:

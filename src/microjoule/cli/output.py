@@ -26,11 +26,6 @@ def console() -> Console:
     return Console(width=None if sys.stdout.isatty() else WIDE, highlight=False)
 
 
-def warn(text: str) -> None:
-    """A line on standard error, so that it is in nobody's JSON."""
-    streams.say(text)
-
-
 def finish(records: Sequence[Record], *shown: RenderableType, as_json: bool, **facts: Any) -> None:
     """Print the outcome of a command.
 

@@ -10,7 +10,7 @@ from microjoule.costs.count import costs
 from microjoule.deploy.measure import measure_together
 from microjoule.deploy.onnx_file import export
 from microjoule.deploy.verify import verify
-from microjoule.errors import GraphError
+from microjoule.errors import GraphError, MicrojouleError
 from microjoule.graph.network import Network
 from microjoule.quantization.spread import errors_by_layer
 from microjoule.recipes.report import report as write_report
@@ -113,23 +113,29 @@ def deliver(
     check_places([path, model, page])
     own = network.copy()
     own.save(path)
-    exported = export(own, model, stage=stage)
-    verified = verify(own, model, data, samples=samples)
-    ram = _costs(own, original, stage)
-    errors_by_layer(own, data, samples=samples, stage=stage)
-    with tempfile.TemporaryDirectory(prefix="microjoule-") as folder:
-        beside = [] if original is None else [export(original.copy(), Path(folder) / f"{FLOAT}.onnx", stage=FLOAT)]
-        measured = _measured([*beside, exported], runs, threads)
-    own.history += [*measured]
-    written = write_report(own, page, title=title)
-    own.save(path)
+    try:
+        exported = export(own, model, stage=stage)
+        verified = verify(own, model, data, samples=samples)
+        ram = _costs(own, original, stage)
+        errors_by_layer(own, data, samples=samples, stage=stage)
+        measured = _measured(exported, original, runs, threads)
+        own.history += [*measured]
+        written = write_report(own, page, title=title)
+        own.save(path)
+    except MicrojouleError as error:
+        error.add_note(f"{path} is the quantized network, saved before that")
+        raise
     return Delivered(own, path, model, written, tuple(verified), measured, ram)
 
 
-def _measured(models: Sequence[Exported], runs: int, threads: int) -> tuple[Measured, ...]:
-    """Each model in ONNX Runtime, in turns; a file that is there for that alone is called by its name."""
-    paths, stages = [model.path for model in models], [model.stage for model in models]
-    found = measure_together(paths, runs=runs, threads=threads, stages=stages)
+def _measured(exported: Exported, original: Network | None, runs: int, threads: int) -> tuple[Measured, ...]:
+    """The integer model in ONNX Runtime, in turns with the network in floating point, whose file goes again."""
+    with tempfile.TemporaryDirectory(prefix="microjoule-") as folder:
+        floating = Path(folder) / f"{FLOAT}.onnx"
+        beside = [] if original is None else [export(original.copy(), floating, stage=FLOAT)]
+        models = [*beside, exported]
+        paths, stages = [model.path for model in models], [model.stage for model in models]
+        found = measure_together(paths, runs=runs, threads=threads, stages=stages)
     return (*(replace(one, path=Path(one.path).name) for one in found[:-1]), found[-1])
 
 
