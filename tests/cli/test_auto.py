@@ -7,6 +7,7 @@ from inspect import getmodule as module_of
 import pytest
 
 import microjoule as mj
+from microjoule.cli.auto import FIRST
 from microjoule.errors import ExportError
 from microjoule.recipes.attempts import ATTEMPTS
 from microjoule.records.measured import Verified
@@ -107,6 +108,12 @@ def test_where_the_export_fails_what_was_found_is_there_and_told(command, here, 
     code, _, err = command("auto", MODEL, *DATA, "--out", "x")
     assert (code, names(here)) == (2, ["x.mj", "x.work"])
     assert err == "network: has no words\n  none\nx.mj is the quantized network, saved before that\n"
+
+
+def test_settings_that_no_attempt_can_have_leave_nothing_behind(command, here):
+    code, _, err = command("auto", MODEL, *DATA, "--weights", 99, "--out", "x")
+    assert (code, "99" in err, names(here)) == (2, True, [])
+    assert ATTEMPTS[0].name == FIRST
 
 
 def test_data_without_labels_is_refused(command, here):

@@ -1,14 +1,18 @@
 """Every command with what it cannot do: one message with its place and a remedy, exit code 2, and no file written."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
+import microjoule as mj
 from microjoule.cli.app import COMMANDS
-from tests.cli.conftest import MODEL
 
-DATA = ("--data", "zoo:digits_test", "--samples", 8)
+MODEL = "net.mj"
+DATA = ("--data", "given.npz", "--samples", 2)
 SCORED = (MODEL, *DATA)
 QUANTIZE = ("quantize", MODEL, "--out", "x.mj")
 AUTO = ("auto", *SCORED, "--out", "x")
@@ -51,8 +55,8 @@ BAD = [
     ((*QUANTIZE, "--weights", 17), "17"),
     ((*QUANTIZE, "--weights", "eight"), "invalid value for '--weights'"),
     ((*QUANTIZE, "--layer", "nowhere=4"), "nowhere"),
-    ((*QUANTIZE, "--layer", "classifier"), "--layer: is 'classifier'"),
-    ((*QUANTIZE, "--layer", "classifier=4", "--layer", "classifier=8"), "--layer: names classifier twice"),
+    ((*QUANTIZE, "--layer", "0"), "--layer: is '0'"),
+    ((*QUANTIZE, "--layer", "0=4", "--layer", "0=8"), "--layer: names 0 twice"),
     ((*QUANTIZE, "--budget", "W4A8"), "--budget: is for the recipe mixed"),
     ((*QUANTIZE, "--cost", "bytes"), "--cost: is for the recipe mixed"),
     ((*QUANTIZE, "--recipe", "mixed", *DATA), "needs a budget"),
@@ -76,6 +80,7 @@ BAD = [
     ((*AUTO, "--metric", "beauty"), "--metric: is 'beauty'"),
     ((*AUTO, "--calibration-samples", 0), "invalid value for '--calibration-samples'"),
     (("auto", MODEL, "--out", "x"), "missing option '--data'"),
+    (("quantize", MODEL, "--out", MODEL), f"--out: is {MODEL}, which this command reads"),
     (("auto", *SCORED, "--out", "x.tflite"), "--out: is x.tflite, which ends in .tflite"),
     (("auto", *SCORED, "--out", "nowhere/x"), "make the folder first"),
     ((*AUTO, "--onnx", "x.html"), "--onnx: is x.html, which ends in .html"),
@@ -134,10 +139,20 @@ def module():
 """
 
 
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A small network that microjoule saved."""
+    path = tmp_path_factory.mktemp("saved") / MODEL
+    module = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(72, 3)).eval()
+    mj.capture(module, torch.rand(2, 1, 8, 8)).save(path)
+    return path
+
+
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
+def folder(saved, tmp_path, monkeypatch):
     """The current folder, with files of which most are no good."""
     monkeypatch.chdir(tmp_path)
+    shutil.copy(saved, tmp_path)
     for name in ("given.onnx", "given.json", "given.mj", "given.pt2"):
         (tmp_path / name).write_text("{no json")
     (tmp_path / "failed.json").write_text(json.dumps({"error": {}, "exit_code": 2}))

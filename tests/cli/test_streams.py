@@ -61,6 +61,15 @@ def test_a_full_disk_is_named_and_is_no_failed_check(words):
     assert said.count("\n") == 2
 
 
+@pytest.mark.parametrize("stdout", ["full", "unread"])
+def test_a_document_on_an_error_that_is_not_taken_is_no_second_error(stdout):
+    given = os.open("/dev/full", os.O_WRONLY) if stdout == "full" else closed_pipe()
+    code, said = run(["nonsense", "--json"], stdout=given)
+    os.close(given)
+    assert code == 2
+    assert said == "microjoule: no such command 'nonsense'\n  microjoule --help shows what there is\n"
+
+
 @pytest.mark.parametrize(("number", "expected"), [(0, 0), (1, 0), (2, 0)], ids=["stdin", "stdout", "stderr"])
 def test_a_stream_that_was_closed_before_changes_nothing(number, expected):
     code, said = run(["--version"], preexec_fn=lambda: os.close(number), stdin=subprocess.DEVNULL)

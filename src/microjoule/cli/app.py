@@ -108,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with warnings.catch_warnings():
         warnings.simplefilter("default" if any(word in VERBOSE for word in given) else "ignore")
         warnings.simplefilter("default", MicrojouleWarning)
-        warnings.showwarning = _show_warning
+        warnings.showwarning = lambda message, *_: streams.say(f"Warning: {message}")
         return streams.finished(_guarded(given))
 
 
@@ -117,12 +117,6 @@ def _refuse_empty(words: Sequence[str]) -> None:
     if "" in words:
         before = words[max(words.index("") - 1, 0)] or NAME
         raise SettingError(before, "is followed by an empty word", remedy="see whether a variable of the shell is set")
-
-
-def _show_warning(message: Warning | str, *place: object) -> None:
-    """A warning as one message; where it was raised says nothing to who types commands."""
-    del place
-    streams.say(f"Warning: {message}")
 
 
 def _guarded(given: list[str]) -> int:

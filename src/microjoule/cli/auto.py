@@ -1,6 +1,8 @@
 """`microjoule auto`: recipes tried up to the first that keeps the metric; then everything that comes after."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,7 +31,7 @@ from microjoule.cli.options import (
     ZooData,
     among,
 )
-from microjoule.errors import FileError
+from microjoule.errors import FileError, MicrojouleError
 
 if TYPE_CHECKING:
     from microjoule.recipes.deliver import Delivered
@@ -41,21 +43,27 @@ SUFFIXES = (".mj", ".onnx", ".html")
 RUN = "run.json"
 """The file that says that a folder keeps a run's work."""
 
+FIRST = "naive"
+"""The attempt that is made first; a folder without a file of that name holds nothing that took long."""
+
 Drop = Annotated[
     float,
     typer.Option(metavar="X", help="How much worse than FP32 it may be, in the metric's unit: points for percent."),
 ]
 CostName = Annotated[
-    str, typer.Option(metavar="NAME", help=f"What is counted: {', '.join(PRICES)}.", autocompletion=among(PRICES))
+    str,
+    typer.Option(
+        metavar="NAME", help=f"What is counted of each attempt: {', '.join(PRICES)}.", autocompletion=among(PRICES)
+    ),
 ]
-WidthOfWeights = Annotated[int, typer.Option(metavar="BITS", help="Of weights.", rich_help_panel=BITS)]
-WidthOfActivations = Annotated[int, typer.Option(metavar="BITS", help="Of activations.", rich_help_panel=BITS)]
+WidthOfWeights = Annotated[int, typer.Option(metavar="BITS", help="Bits of weights.", rich_help_panel=BITS)]
+WidthOfActivations = Annotated[int, typer.Option(metavar="BITS", help="Bits of activations.", rich_help_panel=BITS)]
 Name = Annotated[
     Path,
     typer.Option(
         "--out",
         metavar="NAME",
-        help="The files' name: NAME.mj, NAME.onnx and NAME.html are written.",
+        help="Name of the files: NAME.mj, NAME.onnx and NAME.html are written.",
         rich_help_panel=FILES,
     ),
 ]
@@ -114,8 +122,9 @@ def auto(
 ) -> None:
     """Quantize by the first recipe that keeps the metric within a drop; export, verify, measure and report.
 
-    Exit code 1 if no recipe does, or if the exported file departs from the simulation. If no recipe does, the network
-    that drops least is delivered all the same. Interrupted, the same command goes on where it was.
+    Exit code 1 if no recipe does, or if the exported file departs from the
+    simulation. If no recipe does, the network that drops least is delivered
+    all the same. Interrupted, the same command goes on where it was.
 
     \b
     microjoule auto zoo:digits_resnet --data zoo:digits_test \\
@@ -125,35 +134,51 @@ def auto(
     """
     one_of("--cost", cost, PRICES)
     check_metric(metric)
+    base = _checked(out, onnx, report, [model, data, calibration])
+    asked: dict[str, Any] = {"drop": drop, "cost": cost, "samples": calibration_samples, "target": target, "seed": seed}
+    asked |= {"weights": weights, "activations": activations, "onnx": onnx, "report": report}
+    asked["layers"], given = work.layer_bits(layer or []), work.range_of("--input-range", input_range)
+    with _work_folder(work_folder, base) as folder:
+        work.seed_everything(seed)
+        reading = work.Reading(size, normalise, samples, zoo_data)
+        task = work.find_task(model, data, calibration, reading, metric=metric, shape=shape, inputs=calibration_samples)
+        asked |= {"input_range": given or (task.model.card.input_range if task.model.card else None)}
+        scored = task.labelled, task.metric
+        made = mj.recipes.auto(task.model.network, *scored, base, calibration=task.inputs, folder=folder, **asked)
+    _finish(made, as_json=json)
+
+
+def _checked(out: Path, onnx: Path | None, report: Path | None, inputs: list[str | None]) -> Path:
+    """The name of the files, all of which can be written."""
     base = work.base_of("--out", out, SUFFIXES)
     network, integers, page = (Path(f"{base}{suffix}") for suffix in SUFFIXES)
     places = (("--out", network, ".mj"), ("--onnx", onnx or integers, ".onnx"), ("--report", report or page, ".html"))
-    work.check_outputs(work.outputs(*places), [model, data, calibration])
-    kept = work_folder or _own_folder(base)
-    asked: dict[str, Any] = {"drop": drop, "cost": cost, "samples": calibration_samples, "folder": kept}
-    asked |= {"target": target, "weights": weights, "activations": activations, "seed": seed}
-    asked |= {"layers": work.layer_bits(layer or []), "onnx": onnx, "report": report}
-    given = work.range_of("--input-range", input_range)
-    work.seed_everything(seed)
-    found, chosen = work.model_and_metric(model, metric, shape=shape, zoo_data=zoo_data)
-    reading = work.Reading(size, normalise, samples, zoo_data)
-    labelled, inputs = work.find_both(data, calibration, found, reading, calibration_samples=calibration_samples)
-    asked |= {"input_range": given or (found.card.input_range if found.card else None)}
-    delivered = mj.recipes.auto(found.network, labelled, chosen, base, calibration=inputs, **asked)
-    if work_folder is None:
-        shutil.rmtree(kept, ignore_errors=True)
-    _finish(delivered, as_json=json)
+    work.check_outputs(work.outputs(*places), inputs)
+    return base
 
 
-def _own_folder(base: Path) -> Path:
-    """The folder of a command that names none: it is there while the command runs, or was interrupted."""
+@contextmanager
+def _work_folder(given: Path | None, base: Path) -> Iterator[Path]:
+    """The folder that keeps the work: the one that was asked for, or one of the command's own until it has finished.
+
+    Its own stays if the work is interrupted, or fails after an attempt was made.
+    """
+    if given is not None:
+        yield given
+        return
     folder = Path(f"{base}.work")
     if folder.exists() and not (folder / RUN).is_file():
         fact = "is there, and is not the work of microjoule"
         raise FileError(str(folder), fact, remedy="move it away, or name another with --work-folder")
     if folder.exists():
         streams.say(f"going on with what is in {folder}")
-    return folder
+    try:
+        yield folder
+    except MicrojouleError:
+        if not any(folder.glob(f"{FIRST}-*")):
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _finish(delivered: "Delivered", *, as_json: bool) -> None:

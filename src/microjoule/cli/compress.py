@@ -30,6 +30,9 @@ from microjoule.cli.options import (
 
 STAGE = "compressed"
 
+CONTENTS = {"out": "the compressed network", "onnx": "the same for ONNX runtimes", "report": "the report"}
+"""What is in the file of each option."""
+
 SHARED = "What to keep of the cost (give one)"
 """Under which heading help shows the budgets."""
 
@@ -45,17 +48,18 @@ Latency = Annotated[
     float | None,
     typer.Option(metavar="SHARE", help="Of the milliseconds measured here, on one thread.", rich_help_panel=SHARED),
 ]
-LatencyBits = Annotated[int, typer.Option(metavar="N", help="Time networks in 32 bits, or quantized to 8.")]
+LatencyBits = Annotated[int, typer.Option(metavar="N", help="Measure --latency in 32 bits, or quantized to 8.")]
 SchemeName = Annotated[
-    str, typer.Option(metavar="NAME", help=f"One of {', '.join(SCHEMES)}.", autocompletion=among(SCHEMES))
+    str,
+    typer.Option(metavar="NAME", help=f"What makes it cheaper: {', '.join(SCHEMES)}.", autocompletion=among(SCHEMES)),
 ]
 Multiple = Annotated[
-    int, typer.Option(metavar="N", help="Widths and ranks are multiples of N: 8 or 16 run faster on most hardware.")
+    int, typer.Option(metavar="N", help="Widths and ranks are multiples of N; 8 or 16 run faster on most hardware.")
 ]
 Criterion = Annotated[
     str,
     typer.Option(
-        metavar="NAME", help=f"By which channels are chosen: {', '.join(CRITERIA)}.", autocompletion=among(CRITERIA)
+        metavar="NAME", help=f"How channels are chosen: {', '.join(CRITERIA)}.", autocompletion=among(CRITERIA)
     ),
 ]
 FittedTo = Annotated[
@@ -105,9 +109,10 @@ def compress(
 ) -> None:
     """Make a network cheaper without training: fewer channels, layers in low-rank form, all fitted to the original.
 
-    How much of each layer goes is found in closed form from some hundred inputs; how channels and low-rank forms share
-    the work is tried, and the best by the metric is taken. The network stays in floating point: quantize the saved
-    file afterwards.
+    How much of each layer goes is found in closed form from some hundred
+    inputs; how channels and low-rank forms share the work is tried, and the
+    best by the metric is taken. The network stays in floating point: quantize
+    the saved file afterwards.
 
     \b
     microjoule compress zoo:digits_resnet --data zoo:digits_test \\
@@ -128,13 +133,10 @@ def compress(
     places = (("--out", out, ".mj .onnx"), ("--onnx", onnx, ".onnx"), ("--report", report, ".html"))
     work.check_outputs(work.outputs(*places), [model, data, calibration])
     work.seed_everything(seed)
-    found, chosen = work.model_and_metric(model, metric, shape=shape, zoo_data=zoo_data)
     reading = work.Reading(size, normalise, samples, zoo_data)
-    labelled, inputs = work.find_both(data, calibration, found, reading, calibration_samples=calibration_samples)
-    result = mj.compress(found.network, labelled, chosen, calibration=inputs, **asked)
-    files = _written(result, out, onnx, report, title=f"{STAGE} {model}")
-    paths = {"out": out, "onnx": onnx, "report": report}
-    _finish(result, files, as_json=json, **{name: str(path) for name, path in paths.items() if path is not None})
+    task = work.find_task(model, data, calibration, reading, metric=metric, shape=shape, inputs=calibration_samples)
+    result = mj.compress(task.model.network, task.labelled, task.metric, calibration=task.inputs, **asked)
+    _finish(result, {"out": out, "onnx": onnx, "report": report}, f"{STAGE} {model}", as_json=json)
 
 
 def _budget(given: dict[str, float | None]) -> dict[str, Any]:
@@ -165,23 +167,16 @@ def criterion_of(name: str) -> str:
     return one_of("--criterion", name, CRITERIA).replace("-", "_")
 
 
-def _written(
-    network: "mj.Network", out: Path, onnx: Path | None, report: Path | None, *, title: str
-) -> dict[Path, str]:
-    """Write what was made; gives the files, and what is in each."""
-    work.write_network(network, out, STAGE)
-    files = {out: "the compressed network, in floating point"}
-    if onnx is not None:
-        mj.export(network, onnx, stage=STAGE)
-        files[onnx] = "the same for ONNX runtimes"
-    if report is not None:
-        mj.report(network, report, title=title)
-        files[report] = "the report"
-    return files
-
-
-def _finish(network: "mj.Network", files: dict[Path, str], *, as_json: bool, **facts: str) -> None:
-    """Print what was made."""
+def _finish(network: "mj.Network", paths: dict[str, Path | None], title: str, *, as_json: bool) -> None:
+    """Write and print what was made."""
     record = next(one for one in reversed(network.history) if isinstance(one, work.Compressed))
+    asked = {name: path for name, path in paths.items() if path is not None}
+    work.write_network(network, asked["out"], STAGE)
+    if "onnx" in asked:
+        mj.export(network, asked["onnx"], stage=STAGE)
+    if "report" in asked:
+        mj.report(network, asked["report"], title=title)
     table, outcome = work.rich_table(work.compressed_table(record)), work.compressed(record).summary
-    work.finish([record], table, outcome, work.written_table(files), as_json=as_json, **facts)
+    files = work.written_table({path: CONTENTS[name] for name, path in asked.items()})
+    facts = {name: str(path) for name, path in asked.items()}
+    work.finish([record], table, outcome, files, as_json=as_json, **facts)

@@ -114,7 +114,7 @@ def measure(
     paths: Annotated[list[str], typer.Argument(metavar="ONNX...", help="ONNX files; several take turns.")],
     runs: Annotated[int, typer.Option(metavar="N", help="Runs that are timed, after a warm-up.")] = 50,
     threads: Annotated[int, typer.Option(metavar="N", help="Threads of the runtime.")] = 2,
-    batch: Annotated[int, typer.Option(metavar="N", help="Samples a run.")] = 1,
+    batch: Annotated[int, typer.Option(metavar="N", help="Samples in one run.")] = 1,
     stage: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="What to call each file's network in records; once a file."),

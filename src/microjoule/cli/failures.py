@@ -5,6 +5,7 @@ import json
 import tempfile
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import typer
@@ -71,7 +72,8 @@ def failed(error: BaseException, given: Sequence[str]) -> int:
         streams.say(told)
     if JSON in given:
         found = {"place": failure.place, "fact": failure.fact, "remedy": failure.remedy}
-        streams.document(json.dumps({"error": found, "exit_code": failure.code}, indent=1))
+        with suppress(OSError):  # whoever reads standard error knows
+            streams.document(json.dumps({"error": found, "exit_code": failure.code}, indent=1))
     return failure.code
 
 

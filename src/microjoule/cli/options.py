@@ -32,7 +32,7 @@ DataHelp = (
 DataSource = Annotated[str, typer.Option("--data", metavar="DATA", help=DataHelp, rich_help_panel=DATA)]
 MaybeDataSource = Annotated[str | None, typer.Option("--data", metavar="DATA", help=DataHelp, rich_help_panel=DATA)]
 Json = Annotated[bool, typer.Option("--json", metavar="", help="Print one JSON document instead of tables.")]
-Seed = Annotated[int, typer.Option(metavar="N", help="Of every random number.", min=0, max=2**32 - 1)]
+Seed = Annotated[int, typer.Option(metavar="N", help="Seed of every random number.", min=0, max=2**32 - 1)]
 Shape = Annotated[
     str | None,
     typer.Option(
@@ -49,11 +49,13 @@ ZooData = Annotated[
 ]
 Samples = Annotated[
     int | None,
-    typer.Option(metavar="N", help="Use only the first N samples.", show_default="all", min=1, rich_help_panel=DATA),
+    typer.Option(metavar="N", help="Use only the first N samples.", show_default="all", rich_help_panel=DATA),
 ]
 Size = Annotated[
     str | None,
-    typer.Option(metavar="H,W", help="Pixels of images.", show_default="the model's", rich_help_panel=DATA),
+    typer.Option(
+        metavar="H,W", help="Height and width of images in pixels.", show_default="the model's", rich_help_panel=DATA
+    ),
 ]
 Normalise = Annotated[
     str | None,
@@ -74,7 +76,7 @@ Keep = Annotated[
     typer.Option(
         "--keep",
         metavar="NETWORK",
-        help="Add what was found to the history of this saved network.",
+        help="Add what was found to the history of this saved network (.mj).",
         rich_help_panel=FILES,
     ),
 ]
@@ -82,18 +84,22 @@ MetricName = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help=f"One of {', '.join(METRICS)}.",
+        help=f"How it is scored: {', '.join(METRICS)}.",
         show_default="the zoo model's own, else top1",
         autocompletion=among(METRICS),
     ),
 ]
-CALIBRATION = "Inputs for the methods; labels are not read."
 Calibration = Annotated[
     str | None,
-    typer.Option(metavar="DATA", help=CALIBRATION, show_default="those of --data", rich_help_panel=DATA),
+    typer.Option(
+        metavar="DATA",
+        help="Inputs that the methods look at; labels are not read.",
+        show_default="those of --data",
+        rich_help_panel=DATA,
+    ),
 ]
 CalibrationSamples = Annotated[
-    int, typer.Option(metavar="N", help="Use the first N calibration inputs.", min=1, rich_help_panel=DATA)
+    int, typer.Option(metavar="N", help="Use only the first N calibration inputs.", min=1, rich_help_panel=DATA)
 ]
 InputRange = Annotated[
     str | None,
@@ -108,7 +114,7 @@ TargetName = Annotated[
     str,
     typer.Option(
         metavar="NAME",
-        help=f"What it shall run on: {', '.join(TARGETS)}, or a .toml file.",
+        help=f"What the network shall run on: {', '.join(TARGETS)}, or a .toml file.",
         autocompletion=among(TARGETS),
     ),
 ]

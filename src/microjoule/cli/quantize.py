@@ -35,13 +35,14 @@ WORK_HELP = f"Keeps each layer as soon as it is done; the same command then goes
 
 Out = Annotated[Path, typer.Option("--out", metavar="FILE", help=OUT_HELP, rich_help_panel=FILES)]
 RecipeName = Annotated[
-    str, typer.Option(metavar="NAME", help=f"How: {', '.join(RECIPES)}.", autocompletion=among(RECIPES))
+    str, typer.Option(metavar="NAME", help=f"How it is quantized: {', '.join(RECIPES)}.", autocompletion=among(RECIPES))
 ]
 WeightBits = Annotated[
-    int | None, typer.Option(metavar="BITS", help="Of weights.", show_default="the target's", rich_help_panel=BITS)
+    int | None, typer.Option(metavar="BITS", help="Bits of weights.", show_default="the target's", rich_help_panel=BITS)
 ]
 ActivationBits = Annotated[
-    int | None, typer.Option(metavar="BITS", help="Of activations.", show_default="the target's", rich_help_panel=BITS)
+    int | None,
+    typer.Option(metavar="BITS", help="Bits of activations.", show_default="the target's", rich_help_panel=BITS),
 ]
 RuleName = Annotated[
     str | None,
@@ -97,12 +98,14 @@ def quantize(
     """Quantize a model: save the network that simulates the integer one, or write its integers as ONNX.
 
     \b
-    data-free    needs no data; with --data it goes by inputs, not by statistics
-    naive        folds batch norms, takes smallest and largest values; needs --data
-    gptq         rounds weights of 2 to 5 bits (4 by default); needs some hundred
-    adaround     inputs as --data, without labels
-    qdrop        for activations of 4 bits; needs --data
-    mixed        gives each layer its own bits, within a --budget; needs --data
+    data-free    needs no data; with --data, ranges come from inputs
+    naive        batch norms folded, smallest and largest values; needs --data
+    gptq         weights of 2 to 5 bits, by default 4; needs --data
+    adaround     the same, learned; needs --data
+    qdrop        activations of 4 bits, learned; needs --data
+    mixed        bits for each layer, within a --budget; needs --data
+
+    Some hundred inputs are enough as --data; labels are not read.
 
     \b
     microjoule quantize zoo:digits_resnet --out digits.mj
@@ -129,10 +132,16 @@ def quantize(
     result = _quantized(recipe, found.network, batches, settings, inputs=inputs, seed=seed, folder=work_folder)
     if batches is not None and rule is not None:
         mj.calibrate(result, batches, rule=work.RULES[rule])
-    stage = work.stage_name(result)
-    wrote = work.write_network(result, out, stage)
-    table = work.rich_table(work.history_table(result.history))
-    work.finish(result.history, table, wrote, as_json=json, out=str(out), stage=stage)
+    _finish(result, out, as_json=json)
+
+
+def _finish(network: "mj.Network", out: Path, *, as_json: bool) -> None:
+    """Write and print what was made."""
+    stage, history = work.stage_name(network), network.history
+    wrote = work.write_network(network, out, stage)
+    work.finish(
+        history, work.rich_table(work.history_table(history)), wrote, as_json=as_json, out=str(out), stage=stage
+    )
 
 
 def _quantized(

@@ -35,7 +35,8 @@ def quickstart(
 ) -> None:
     """Quantize an embedded network without data, export it, verify it, measure it, and write a report.
 
-    The network is a small ResNet for scikit-learn's digits, quantized to 8 bits for ONNX Runtime.
+    The network is a small ResNet for scikit-learn's digits, quantized to 8
+    bits for ONNX Runtime.
 
     \b
     microjoule quickstart

@@ -23,33 +23,41 @@ FILE_KINDS = (".onnx", ".tflite")
 """Suffixes of files for runtimes; anything else is a network."""
 
 
+ModelFile = Annotated[
+    str,
+    typer.Argument(metavar="MODEL", help="An .onnx or .tflite file, a network that microjoule saved, or zoo:NAME."),
+]
+Out = Annotated[
+    Path,
+    typer.Option(
+        "--out", "-o", metavar="FILE", help="The file to write, of the same kind as the model.", rich_help_panel=FILES
+    ),
+]
+MemoryReport = Annotated[
+    Path | None, typer.Option(metavar="FILE.html", help="Write a page with memory over time.", rich_help_panel=FILES)
+]
+Seconds = Annotated[
+    float | None, typer.Option(metavar="S", help="Stop looking after so many seconds.", show_default="never", min=0)
+]
+Batch = Annotated[int, typer.Option(metavar="N", help="Samples at once, where an ONNX file leaves it open.", min=1)]
+Alignment = Annotated[int, typer.Option(metavar="BYTES", help="Alignment of each value in the planned arena.", min=1)]
+
+
 def schedule(
     *,
-    model: Annotated[
-        str,
-        typer.Argument(metavar="MODEL", help="An .onnx or .tflite file, a network that microjoule saved, or zoo:NAME."),
-    ],
-    out: Annotated[
-        Path,
-        typer.Option("--out", "-o", metavar="FILE", help="The file to write, of the same kind.", rich_help_panel=FILES),
-    ],
-    report: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE.html", help="Write a page with memory over time.", rich_help_panel=FILES),
-    ] = None,
-    seconds: Annotated[
-        float | None, typer.Option(metavar="S", help="When to stop looking.", show_default="never", min=0)
-    ] = None,
-    batch: Annotated[
-        int, typer.Option(metavar="N", help="Samples at once, where an ONNX file leaves it open.", min=1)
-    ] = 1,
-    alignment: Annotated[int, typer.Option(metavar="BYTES", help="Of each value in the planned arena.", min=1)] = 1,
+    model: ModelFile,
+    out: Out,
+    report: MemoryReport = None,
+    seconds: Seconds = None,
+    batch: Batch = 1,
+    alignment: Alignment = 1,
     zoo_data: ZooData = None,
     json: Json = False,
 ) -> None:
     """Reorder the operators of a model so that its activations take the least memory, and prove it.
 
-    The outputs stay the same, bit for bit: files for a runtime are run before and after, and its arena is measured.
+    The outputs stay the same, bit for bit: files for a runtime are run before
+    and after, and its arena is measured.
 
     \b
     microjoule schedule model.onnx --out model.small.onnx --report memory.html

@@ -74,17 +74,19 @@ def finished(code: int) -> int:
         sys.stderr.flush()
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
-        code = EXIT_CLOSED_PIPE
     except OSError as error:
-        if code in (0, EXIT_CHECK_FAILED):
-            reason = (error.strerror or str(error)).lower()
-            say(f"standard output: cannot be written: {reason}\n  free some space, or send it elsewhere")
-            code = EXIT_USER_ERROR
-    else:
-        return code
-    _discard()
+        _discard()
+        return _refused(error) if code in (0, EXIT_CHECK_FAILED) else code
     return code
+
+
+def _refused(error: OSError) -> int:
+    """Say that results were not taken, unless nobody wants them; gives the exit code."""
+    if isinstance(error, BrokenPipeError):
+        return EXIT_CLOSED_PIPE
+    reason = (error.strerror or str(error)).lower()
+    say(f"standard output: cannot be written: {reason}\n  free some space, or send it elsewhere")
+    return EXIT_USER_ERROR
 
 
 def _discard() -> None:

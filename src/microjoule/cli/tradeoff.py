@@ -46,13 +46,15 @@ Shares = Annotated[
     typer.Option(
         "--share",
         metavar="SHARE",
-        help="Of the cost, to keep. Repeatable.",
+        help="Share of the cost to keep. Repeatable.",
         show_default=", ".join(map(str, SHARES)),
     ),
 ]
 Cost = Annotated[
     str,
-    typer.Option(metavar="NAME", help=f"One of {', '.join(COSTS)}; latency is measured.", autocompletion=among(COSTS)),
+    typer.Option(
+        metavar="NAME", help=f"What it costs: {', '.join(COSTS)}; latency is measured.", autocompletion=among(COSTS)
+    ),
 ]
 Sensitivity = Annotated[
     bool, typer.Option(metavar="", help="Score each layer and channel group alone, too, which takes longer.")
@@ -86,7 +88,8 @@ def tradeoff(
 ) -> None:
     """Measure accuracy against cost: a compressed network for each share, and what each layer alone can be without.
 
-    Nothing is saved but the report. With --work-folder, `microjoule compress` finds a share's network there again.
+    Nothing is saved but the report. With --work-folder, microjoule compress
+    finds a share's network there again.
 
     \b
     microjoule tradeoff zoo:digits_resnet --data zoo:digits_test \\
@@ -95,25 +98,37 @@ def tradeoff(
         --work-folder work --report tradeoff.html
     """
     (methods, ways), by = scheme_of(scheme), criterion_of(criterion)
-    one_of("--cost", cost, COSTS)
-    check_metric(metric)
-    work.check_outputs(work.outputs(("--report", report, ".html")), [model, data, calibration])
+    _check(cost, metric, report, [model, data, calibration])
     work.seed_everything(seed)
-    found, chosen = work.model_and_metric(model, metric, shape=shape, zoo_data=zoo_data)
     reading = work.Reading(size, normalise, samples, zoo_data)
-    labelled, inputs = work.find_both(data, calibration, found, reading, calibration_samples=calibration_samples)
-    asked: Any = {"calibration": inputs, "samples": calibration_samples, "seed": seed, "criterion": by}
+    task = work.find_task(model, data, calibration, reading, metric=metric, shape=shape, inputs=calibration_samples)
+    asked: Any = {"calibration": task.inputs, "samples": calibration_samples, "seed": seed, "criterion": by}
     points: Any = {"methods": methods, "ways": ways, "multiple": multiple, "folder": work_folder}
     points |= {"shares": share or SHARES, "cost": cost, "latency_bits": latency_bits}
-    front = mj.recipes.compression_front(found.network, labelled, chosen, **points, **asked)
+    network, labelled = task.model.network, task.labelled
+    front = mj.recipes.compression_front(network, labelled, task.metric, **points, **asked)
     told: list[tuple[Record, Table]] = [(front, work.front_table(front))]
     if sensitivity:
         alone: Any = {"kinds": _kinds(methods, ways), "folder": work_folder and work_folder / "sensitivity"}
-        record = mj.compression_sensitivity(found.network, labelled, chosen, **alone, **asked)
+        record = mj.compression_sensitivity(network, labelled, task.metric, **alone, **asked)
         told.append((record, work.sensitivity_table(record)))
-    mj.report(found.network, report, title=f"tradeoff {model}")
+    _finish(network, told, report, f"tradeoff {model}", as_json=json)
+
+
+def _check(cost: str, metric: str | None, report: Path, inputs: list[str | None]) -> None:
+    """See that there is what was asked for, and that the report can be written."""
+    one_of("--cost", cost, COSTS)
+    check_metric(metric)
+    work.check_outputs(work.outputs(("--report", report, ".html")), inputs)
+
+
+def _finish(
+    network: "mj.Network", told: "Sequence[tuple[Record, Table]]", report: Path, title: str, *, as_json: bool
+) -> None:
+    """Write and print what was measured."""
+    mj.report(network, report, title=title)
     records, tables = zip(*told, strict=True)
-    work.finish(records, *map(work.rich_table, tables), f"Report: {report}", as_json=json, report=str(report))
+    work.finish(records, *map(work.rich_table, tables), f"Report: {report}", as_json=as_json, report=str(report))
 
 
 def _kinds(methods: Sequence[Any], ways: Sequence[float]) -> list[str]:

@@ -1,11 +1,11 @@
-from microjoule.cli.data import Reading, find_both, find_data
+from microjoule.cli.data import Reading, find_data
 from microjoule.cli.inspected import bits_of, channels_tables, layers_table, totals_table, warnings
 from microjoule.cli.keep import history_keeper, keep, write_network
 from microjoule.cli.models import find_model, stage_name
 from microjoule.cli.names import RULES
 from microjoule.cli.output import finish, plain_table, written_table
 from microjoule.cli.places import base_of, check_outputs, outputs
-from microjoule.cli.scored import model_and_metric
+from microjoule.cli.scored import find_task, model_and_metric
 from microjoule.cli.seed import seed_everything
 from microjoule.cli.values import amount_or_bits, bit_pairs, layer_bits, range_of
 from microjoule.compression.alone import CHANNELS, LOW_RANK
@@ -48,9 +48,9 @@ __all__ = [
     "compressed_table",
     "evaluations",
     "files",
-    "find_both",
     "find_data",
     "find_model",
+    "find_task",
     "finish",
     "front_table",
     "history_keeper",

@@ -71,24 +71,10 @@ def auto(
         MicrojouleError: as `reach` and `deliver`; a place that cannot be written to before any work is done.
     """
     check_places([f"{out}.mj", onnx or f"{out}.onnx", report or f"{out}.html"])
-    result = reach(
-        network,
-        data,
-        metric,
-        calibration=calibration,
-        drop=drop,
-        target=target,
-        cost=cost,
-        weights=weights,
-        activations=activations,
-        layers=layers,
-        input_range=input_range,
-        samples=samples,
-        iterations=iterations,
-        attempts=attempts,
-        folder=folder,
-        seed=seed,
-    )
+    settings: dict[str, Any] = {"calibration": calibration, "drop": drop, "target": target, "cost": cost}
+    settings |= {"weights": weights, "activations": activations, "layers": layers, "input_range": input_range}
+    settings |= {"samples": samples, "iterations": iterations, "attempts": attempts, "folder": folder, "seed": seed}
+    result = reach(network, data, metric, **settings)
     stage = next(record.taken.stage for record in reversed(result.history) if isinstance(record, Reached))
     places: dict[str, Any] = {"onnx": onnx, "report": report, "title": title or f"{stage} of {Path(out).name}"}
     return deliver(result, out, data, original=network, stage=stage, samples=VERIFIED_SAMPLES, **places)
