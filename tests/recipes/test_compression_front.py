@@ -1,6 +1,6 @@
 """The front that compressed networks make: costs, one menu for all shares, resuming, and bad input."""
 
-import sys
+from importlib import import_module
 
 import pytest
 import torch
@@ -66,7 +66,7 @@ def test_what_another_beats_in_both_is_not_on_the_front(network, labelled, monke
 
 
 def test_it_looks_at_the_network_once_for_all_shares(network, labelled, monkeypatch):
-    module, calls = sys.modules[TRIAL], []
+    module, calls = import_module(TRIAL), []
     found = module.find_menu
     monkeypatch.setattr(module, "find_menu", lambda *given, **named: calls.append(1) or found(*given, **named))
     mj.recipes.compression_front(network, labelled, mj.zoo.metric("top1"), shares=(0.9, 0.5), ways=(1.0,), methods=())

@@ -5,11 +5,11 @@ from typing import Annotated, Any
 
 import typer
 
-from microjoule.cli.data import Reading, find_data
-from microjoule.cli.keep import history_keeper, keep
-from microjoule.cli.models import find_model, stage_name
-from microjoule.cli.names import EXIT_CHECK_FAILED
+import microjoule as mj
+from microjoule.cli import work
+from microjoule.cli.choices import EXIT_CHECK_FAILED, HEXAGON, LEAST_DB, RUNTIMES, one_of
 from microjoule.cli.options import (
+    FILES,
     DataSource,
     Json,
     Keep,
@@ -21,36 +21,36 @@ from microjoule.cli.options import (
     Size,
     Stage,
     ZooData,
+    among,
 )
-from microjoule.cli.output import finish
-from microjoule.cli.seed import seed_everything
-from microjoule.deploy.measure import measure_together
-from microjoule.deploy.onnx_file import export as export_network
-from microjoule.deploy.output_agreement import LEAST_DB
-from microjoule.deploy.verify import HEXAGON, RUNTIMES
-from microjoule.deploy.verify import verify as verify_network
-from microjoule.report.deployment import agreements, outputs_table, share_text, verdict
-from microjoule.report.tables import files, measurements
-from microjoule.report.terminal import rich_table
+from microjoule.errors import SettingError
 
 VERIFY_SAMPLES = 64
 """Enough that every value of most networks is seen many thousand times; more only takes longer."""
+
+RUNTIME_HELP = f"One of {', '.join(RUNTIMES)}. Repeatable."
 
 
 def export(
     *,
     model: ModelSource,
-    out: Annotated[Path, typer.Option(metavar="FILE", help="The ONNX file to write.")],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FILE.onnx", help="The ONNX file to write.", rich_help_panel=FILES)
+    ],
     encodings: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the grids as AIMET encodings (JSON) as well.")
+        Path | None,
+        typer.Option(metavar="FILE.json", help="Write the grids as AIMET encodings, too.", rich_help_panel=FILES),
     ] = None,
-    packed: Annotated[bool, typer.Option("--packed", help="Hold weights of up to 4 bits in half a byte.")] = False,
+    packed: Annotated[
+        bool, typer.Option("--packed", metavar="", help="Hold weights of up to 4 bits in half a byte.")
+    ] = False,
     target: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Whose opset the file has.  [default: that which it was quantized for]"),
     ] = None,
     check: Annotated[
-        bool, typer.Option("--check/--no-check", help="Compare the file with the network before it is written.")
+        bool,
+        typer.Option("--check/--no-check", metavar="", help="Compare the file with the network before it is written."),
     ] = True,
     stage: Stage = None,
     keep_in: Keep = None,
@@ -62,16 +62,18 @@ def export(
 
     \b
     microjoule export model.mj --out model.int8.onnx
-    microjoule export model.mj --out model.onnx --encodings model.encodings.json --keep model.mj
-    microjoule export zoo:digits_mobilenet_v2 --out digits.fp32.onnx
+    microjoule export model.mj --out model.onnx --encodings model.json
+    microjoule export zoo:digits_resnet --out digits.fp32.onnx
     """
-    keeper = history_keeper(keep_in)
-    found = find_model(model, shape=shape, zoo_data=zoo_data)
+    wanted = work.outputs(("--out", out, ".onnx"), ("--encodings", encodings, ".json .encodings"))
+    work.check_outputs(wanted, [model, keep_in])
+    keeper = work.history_keeper(keep_in)
+    found = work.find_model(model, shape=shape, zoo_data=zoo_data)
     settings: dict[str, Any] = {"encodings": encodings, "packed": packed, "target": target, "check": check}
-    record = export_network(found.network, out, stage=stage or stage_name(found.network), **settings)
-    keep(keeper, keep_in, [record])
-    told = [] if record.integers is None else [share_text(record.integers)]
-    finish([record], rich_table(files([record])), *told, as_json=json)
+    record = mj.export(found.network, out, stage=stage or work.stage_name(found.network), **settings)
+    work.keep(keeper, keep_in, [record])
+    told = [] if record.integers is None else [work.share_text(record.integers)]
+    work.finish([record], work.rich_table(work.files([record])), *told, as_json=json)
 
 
 def verify(
@@ -81,7 +83,12 @@ def verify(
     data: DataSource,
     runtime: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help=f"Of {', '.join(RUNTIMES)}; repeatable.  [default: all but {HEXAGON}]"),
+        typer.Option(
+            metavar="NAME",
+            help=RUNTIME_HELP,
+            show_default=f"all but {HEXAGON}",
+            autocompletion=among(RUNTIMES),
+        ),
     ] = None,
     size: Size = None,
     normalise: Normalise = None,
@@ -103,19 +110,21 @@ def verify(
 
     \b
     microjoule verify model.mj model.int8.onnx --data images/
-    microjoule verify digits.mj digits.onnx --data zoo:digits_test --runtime onnxruntime
+    microjoule verify digits.mj digits.onnx --data zoo:digits_test
     """
-    seed_everything(seed)
-    keeper = history_keeper(keep_in)
-    found = find_model(model, zoo_data=zoo_data)
-    batches = find_data(data, found, Reading(size, normalise, samples, zoo_data))
+    for name in runtime or []:
+        one_of("--runtime", name, RUNTIMES)
+    work.seed_everything(seed)
+    keeper = work.history_keeper(keep_in)
+    found = work.find_model(model, zoo_data=zoo_data)
+    batches = work.find_data(data, found, work.Reading(size, normalise, samples, zoo_data))
     limits: dict[str, Any] = {"least_db": least_db, "least_fp32_db": least_fp32_db}
-    records = verify_network(found.network, path, batches, runtimes=runtime, **limits)
-    keep(keeper, keep_in, records)
+    records = mj.verify(found.network, path, batches, runtimes=runtime, **limits)
+    work.keep(keeper, keep_in, records)
     passed = all(record.passed for record in records)
-    tables = [rich_table(table) for table in (agreements(records), outputs_table(records)) if table.rows]
-    shares = [share_text(record.integers) for record in records if record.integers is not None]
-    finish(records, *tables, *map(verdict, records), *shares, as_json=json, passed=passed)
+    tables = [work.rich_table(table) for table in (work.agreements(records), work.outputs_table(records)) if table.rows]
+    shares = [work.share_text(record.integers) for record in records if record.integers is not None]
+    work.finish(records, *tables, *map(work.verdict, records), *shares, as_json=json, passed=passed)
     if not passed:
         raise typer.Exit(EXIT_CHECK_FAILED)
 
@@ -125,9 +134,10 @@ def measure(
     paths: Annotated[list[str], typer.Argument(metavar="ONNX...", help="ONNX files; several take turns.")],
     runs: Annotated[int, typer.Option(metavar="N", help="Runs that are timed, after a warm-up.")] = 50,
     threads: Annotated[int, typer.Option(metavar="N", help="Threads of the runtime.")] = 2,
-    batch: Annotated[int, typer.Option(metavar="N", help="Samples a run.")] = 1,
+    batch: Annotated[int, typer.Option(metavar="N", help="Samples in one run.")] = 1,
     stage: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="What to call each file's network; once a file.")
+        list[str] | None,
+        typer.Option(metavar="NAME", help="What to call each file's network in records; once a file."),
     ] = None,
     keep_in: Keep = None,
     json: Json = False,
@@ -136,10 +146,13 @@ def measure(
 
     \b
     microjoule measure model.fp32.onnx model.int8.onnx
-    microjoule measure model.int8.onnx --threads 1 --runs 200 --stage "data-free W8A8" --keep model.mj
+    microjoule measure model.int8.onnx --threads 1 --runs 200 --keep model.mj
     """
-    keeper = history_keeper(keep_in)
-    known = [stage_name(keeper)] if keeper is not None and len(paths) == 1 else []
-    records = measure_together(paths, runs=runs, threads=threads, batch=batch, stages=stage or known)
-    keep(keeper, keep_in, records)
-    finish(records, rich_table(measurements(records)), as_json=json)
+    if stage and len(stage) != len(paths):
+        fact = f"is given {len(stage)} times, for {len(paths)} files"
+        raise SettingError("--stage", fact, remedy="give it once a file, in their order, or leave it out")
+    keeper = work.history_keeper(keep_in)
+    known = [work.stage_name(keeper)] if keeper is not None and len(paths) == 1 else []
+    records = work.measure_together(paths, runs=runs, threads=threads, batch=batch, stages=stage or known)
+    work.keep(keeper, keep_in, records)
+    work.finish(records, work.rich_table(work.measurements(records)), as_json=json)

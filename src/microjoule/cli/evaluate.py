@@ -1,16 +1,13 @@
 """`microjoule evaluate`: a metric of a model on labelled data."""
 
-from typing import Annotated
-
-import typer
-
-from microjoule.cli.data import Reading, find_data
-from microjoule.cli.keep import history_keeper, keep
-from microjoule.cli.models import find_model, stage_name
+import microjoule as mj
+from microjoule.cli import work
+from microjoule.cli.choices import check_metric
 from microjoule.cli.options import (
     DataSource,
     Json,
     Keep,
+    MetricName,
     ModelSource,
     Normalise,
     Samples,
@@ -20,22 +17,13 @@ from microjoule.cli.options import (
     Stage,
     ZooData,
 )
-from microjoule.cli.output import finish
-from microjoule.cli.seed import seed_everything
-from microjoule.execution.evaluate import evaluate as evaluate_network
-from microjoule.report.tables import evaluations
-from microjoule.report.terminal import rich_table
-from microjoule.zoo.metrics import METRICS
-from microjoule.zoo.metrics import metric as find_metric
-
-METRIC_HELP = f"One of {', '.join(METRICS)}.  [default: the zoo model's own, else top1]"
 
 
 def evaluate(
     *,
     model: ModelSource,
     data: DataSource,
-    metric: Annotated[str | None, typer.Option(metavar="NAME", help=METRIC_HELP)] = None,
+    metric: MetricName = None,
     size: Size = None,
     normalise: Normalise = None,
     samples: Samples = None,
@@ -49,15 +37,15 @@ def evaluate(
     """Score a model, quantized or not, on labelled data.
 
     \b
-    microjoule evaluate zoo:digits_mobilenet_v2 --data zoo:digits_test
+    microjoule evaluate zoo:digits_resnet --data zoo:digits_test
     microjoule evaluate model.mj --data images/ --normalise imagenet --samples 500
     microjoule evaluate model.mj --data test.npz --keep model.mj
     """
-    seed_everything(seed)
-    keeper = history_keeper(keep_in)
-    found = find_model(model, shape=shape, zoo_data=zoo_data)
-    chosen = find_metric(metric or (found.card.metric if found.card else None) or "top1")
-    batches = find_data(data, found, Reading(size, normalise, samples, zoo_data))
-    record = evaluate_network(found.network, batches, chosen, stage=stage or stage_name(found.network))
-    keep(keeper, keep_in, [record])
-    finish([record], rich_table(evaluations([record])), as_json=json)
+    check_metric(metric)
+    work.seed_everything(seed)
+    keeper = work.history_keeper(keep_in)
+    found, chosen = work.model_and_metric(model, metric, shape=shape, zoo_data=zoo_data)
+    batches = work.find_data(data, found, work.Reading(size, normalise, samples, zoo_data))
+    record = mj.evaluate(found.network, batches, chosen, stage=stage or work.stage_name(found.network))
+    work.keep(keeper, keep_in, [record])
+    work.finish([record], work.rich_table(work.evaluations([record])), as_json=json)

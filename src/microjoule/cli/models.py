@@ -49,6 +49,9 @@ def find_model(source: str, *, shape: str | None = None, zoo_data: Path | None =
     Raises:
         MicrojouleError: if there is no such model, or it cannot be read or captured.
     """
+    if shape is not None and not python_file.is_python(source):
+        fact = f"is for a function of yours, and {source or 'nothing'} tells its own shape"
+        raise SettingError("--shape", fact, remedy="leave it out")
     if source.startswith(ZOO):
         card = cards.card(source.removeprefix(ZOO))
         return Model(

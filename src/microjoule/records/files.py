@@ -56,10 +56,14 @@ def check_places(paths: Iterable[str | os.PathLike[str] | None]) -> None:
         FileError: for a missing folder, or a folder or device at a path.
     """
     for given in (Path(path) for path in paths if path is not None):
-        goal = given.resolve()
-        _refuse_what_is_no_file(given, goal)
-        if not goal.parent.is_dir():
-            raise _in_words(given, FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)))
+        try:
+            goal = given.resolve()
+            _refuse_what_is_no_file(given, goal)
+            if not goal.parent.is_dir():
+                missing = errno.ENOTDIR if goal.parent.exists() else errno.ENOENT
+                raise OSError(missing, os.strerror(missing))
+        except OSError as error:
+            raise _in_words(given, error) from error
 
 
 def _refuse_what_is_no_file(given: Path, goal: Path) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from torch import nn
 
-from microjoule.zoo.cards import DIGITS_MODEL, card
+from microjoule.zoo.cards import EMBEDDED, card
 from microjoule.zoo.weights import data_folder, filled, seeded
 
 
@@ -22,7 +22,7 @@ def load(name: str, data: str | Path | None = None) -> nn.Module:
     entry = card(name)
     if entry.licence is None:
         return seeded(entry.build)
-    if name == DIGITS_MODEL:
-        return filled(entry.build(), Path(__file__).with_name("digits_mobilenet.safetensors"))
+    if name in EMBEDDED:
+        return filled(entry.build(), Path(__file__).with_name("embedded") / f"{name}.safetensors")
     path = data_folder(data) / "weights" / f"{name}.safetensors"
     return filled(entry.build(), path, entry.rename)
