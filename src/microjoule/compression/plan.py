@@ -21,7 +21,7 @@ from torch import Tensor
 from microjoule.compression.cuts import Cut, cuts
 from microjoule.compression.prices import Form
 from microjoule.execution.batches import batches
-from microjoule.execution.kept import Fitted
+from microjoule.execution.fitted import Fitted
 from microjoule.execution.reconstruct import ROWS, Look, Rows, reconstruct
 from microjoule.graph.channels import channel_groups
 from microjoule.graph.edit import bias_of

@@ -4,7 +4,7 @@ from torch import nn
 
 import microjoule as mj
 from microjoule.errors import FileError
-from microjoule.execution.kept import Fitted, Kept, KeptTensors, fingerprint
+from microjoule.execution.fitted import Fitted, Kept, KeptTensors, fingerprint
 
 LAYER = Fitted(torch.tensor([[1, -2]], dtype=torch.int32), torch.tensor([0.1]), 0.1 + 0.2, 1 / 3)
 
