@@ -90,7 +90,7 @@ def _fitted(part: Part) -> Fitted:
 def _problems(fitted: Fitted, layer: Layer) -> Iterator[str]:
     """What is wrong with a fitted layer, in words."""
     yield from wrong_values("bias", fitted.bias, (layer.out_channels,))
-    if not all(isinstance(error, float) for error in (fitted.error_before, fitted.error_after)):
+    if not all(isinstance(error, int | float) for error in (fitted.error_before, fitted.error_after)):
         yield "its errors are no numbers"
     if (fitted.integers is None) == (fitted.weight is None):
         yield "it holds no weight, or two"
@@ -110,13 +110,15 @@ def wrong_integers(found: Tensor, layer: Layer) -> Iterator[str]:
     """What is wrong with a layer's integers, in words.
 
     Args:
-        found: to have the shape of the layer's weight, int32, within its grid.
+        found: to have the shape of the layer's weight, and lie within its grid.
         layer: whose they are.
     """
     if layer.quantizer is None:
         yield "it holds integers for a layer in floating point"
-    elif found.dtype != torch.int32 or found.shape != layer.stored_weight.shape:
-        yield f"its integers are {found.dtype} {tuple(found.shape)}"
+    elif found.shape != layer.stored_weight.shape:
+        yield f"its integers have shape {tuple(found.shape)}, and not {tuple(layer.stored_weight.shape)}"
+    elif not torch.equal(found, found.round()):
+        yield "its integers are no whole numbers"
     else:
         grid = layer.quantizer.scheme.grid
         if not grid.qmin <= int(found.min()) <= int(found.max()) <= grid.qmax:

@@ -35,6 +35,7 @@ class Learning:
             SettingError: if it is no single number, or does not depend on any parameter.
         """
         if not isinstance(loss, Tensor) or loss.numel() != 1:
+            self._undo()
             given = f"of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else f"a {type(loss).__name__}"
             raise SettingError("loss", f"is {given}, not a single number", remedy="return the mean over the samples")
         if not loss.requires_grad:

@@ -121,7 +121,6 @@ class _Describer:
         self.kinds: Sequence[tuple[Any, Callable[[Any], str]]] = (
             (Tensor, describe_tensor),
             (np.ndarray, self._array),
-            (np.generic, lambda value: self.told(value.item())),
             (Enum, lambda value: f"{type(value).__qualname__}.{value.name}"),
             (BY_TEXT, str),
             (BY_CLASS, lambda value: type(value).__qualname__),
@@ -145,7 +144,11 @@ class _Describer:
 
     def told(self, value: Any) -> str:
         """A value in words."""
-        if value is None or isinstance(value, bool | int | float | complex | str | bytes):
+        if isinstance(value, np.generic):
+            value = value.item()
+        if value is None or (
+            isinstance(value, bool | int | float | complex | str | bytes) and not isinstance(value, Enum)
+        ):
             return repr(value)
         self.seen += 1
         if len(self.within) >= DEPTH or self.seen > VALUES:

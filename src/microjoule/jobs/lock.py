@@ -71,7 +71,7 @@ class FolderLock:
             return False
         except OSError as error:
             fact, remedy = (
-                f"cannot be locked: {error.strerror or error}",
+                f"cannot be written to: {error.strerror or error}",
                 REMEDIES.get(error.errno or 0, "choose another"),
             )
             raise FileError(str(self.folder), fact, remedy=remedy) from error

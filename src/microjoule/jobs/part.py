@@ -52,7 +52,7 @@ def write_part(path: Path, part: Part, *, run: str, name: str) -> None:
     Raises:
         FileError: if it cannot be written.
     """
-    tensors = {key: _alone(tensor) for key, tensor in part.tensors.items()}
+    tensors = _alone(part.tensors)
     metadata = {CHECKSUM: checksum(Part(tensors, part.text), run=run, name=name), TEXT: part.text}
     write_atomically(without_link(path), save(tensors, metadata=metadata))
 
@@ -134,7 +134,13 @@ def checksum(part: Part, *, run: str, name: str) -> str:
     return seen.hexdigest()
 
 
-def _alone(tensor: Tensor) -> Tensor:
-    """A tensor that shares its memory with no other one, as the format wants it."""
-    whole = tensor.detach().cpu().contiguous()
-    return whole.clone() if whole.untyped_storage().nbytes() != whole.nbytes else whole
+def _alone(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors that share their memory with no other ones, as the format wants them."""
+    found, taken = {}, set[int]()
+    for name, tensor in tensors.items():
+        whole = tensor.detach().cpu().contiguous()
+        memory = whole.untyped_storage()
+        shared = memory.nbytes() != whole.nbytes or memory.data_ptr() in taken
+        found[name] = whole.clone() if shared else whole
+        taken.add(memory.data_ptr())
+    return found

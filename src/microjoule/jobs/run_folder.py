@@ -175,10 +175,8 @@ def _facts(path: Path) -> dict[str, Any]:
             raise ValueError("it is no object")
     except OSError as error:
         raise FileError(str(path), f"cannot be read: {error.strerror}", remedy=remedy) from error
-    except (ValueError, RecursionError) as error:
-        raise FileError(
-            str(path), f"is damaged ({error}): it does not say whose folder this is", remedy=remedy
-        ) from error
+    except (DamagedError, ValueError, RecursionError) as error:
+        raise FileError(str(path), f"does not say whose folder this is ({error})", remedy=remedy) from error
     if content.get("format") != FORMAT:
         fact = f"was made by another version of microjoule: format {content.get('format', 1)!r}, where this is {FORMAT}"
         raise FileError(str(path.parent), fact, remedy=remedy)
