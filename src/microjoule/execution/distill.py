@@ -24,8 +24,8 @@ from torch import Tensor
 from torch.fx import Node
 
 from microjoule.errors import DataError, GraphError, SettingError
-from microjoule.execution.modes import in_evaluation
 from microjoule.execution.run import outputs_and_values
+from microjoule.graph.modes import in_evaluation
 from microjoule.graph.network import Network
 
 # The equations --------------------------------------------------------------------------------------------------------

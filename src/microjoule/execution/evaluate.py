@@ -8,9 +8,9 @@ from torch import nn
 
 from microjoule.errors import DataError
 from microjoule.execution.batches import batches
-from microjoule.execution.modes import in_evaluation
 from microjoule.execution.progress import track
 from microjoule.execution.run import count, run, to_device
+from microjoule.graph.modes import in_evaluation
 from microjoule.graph.network import Network
 from microjoule.records.measured import Evaluated
 

@@ -30,6 +30,7 @@ from microjoule.execution.run import unquantized, visit
 from microjoule.execution.stages import Stages
 from microjoule.execution.store import KeptInputs, Store
 from microjoule.graph.edit import set_bias, set_weight
+from microjoule.graph.modes import in_evaluation
 from microjoule.graph.network import Network
 from microjoule.graph.ops import Activation, Layer
 from microjoule.graph.patches import input_rows, output_rows, output_sizes, sample_positions
@@ -135,7 +136,7 @@ def reconstruct(
         options = option_facts({**(settings or {}), "rows": look.rows, "seed": look.seed})
         return Identity.of(options, network_facts(network), {} if facts is None else facts.facts)
 
-    with RunFolder(look.folder, identity) as run:
+    with in_evaluation(network.module), RunFolder(look.folder, identity) as run:
         done = _fitted_in_order(network, parts, layers, fit, look, run)
     return done, parts.samples
 

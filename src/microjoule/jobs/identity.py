@@ -78,7 +78,7 @@ def _difference(place: str, here: str | list[str] | None, there: str | list[str]
 
 def _differing_batches(place: str, here: list[str], there: list[str]) -> str:
     if len(here) != len(there):
-        return f"{place} ({len(here)} batches here, {len(there)} in the folder)"
+        return f"{place} ({len(here)} {'batch' if len(here) == 1 else 'batches'} here, {len(there)} in the folder)"
     changed = [number for number, (one, other) in enumerate(zip(here, there, strict=True), 1) if one != other]
     more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
     return f"{place} (batch {changed[0]}{more} of {len(here)})"

@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from microjoule.compression.choice import Chosen, choose
+from microjoule.compression.budget import total, within
+from microjoule.compression.choice import Chosen
 from microjoule.compression.criteria import CRITERIA, check_criterion
 from microjoule.compression.cuts import cuts
 from microjoule.compression.latency_model import LATENCY
@@ -187,7 +188,12 @@ class Trial:
         """The plan of a way."""
         if self.timings is not None:
             return self.timings.chosen(share, way)
-        return choose(self.menu, share * self.menu.cost(Plan()), share**way)
+        return within(self.menu, share, share**way)
+
+    @property
+    def whole_cost(self) -> float:
+        """What the network as it is costs."""
+        return total(self.menu.network, self.menu.currency.name) if self.timings is None else self.timings.whole_ms
 
     def taken(self, share: float, found: Results) -> str:
         """The task with the best score; among equals the one with the least foreseen loss.
@@ -247,8 +253,7 @@ class Trial:
 
     def _scored(self, tasks: Mapping[str, tuple[float, float]], task: str) -> str:
         """A way's score; of a way that cannot be gone, the reason."""
-        cost = self.menu.cost(Plan()) if self.timings is None else self.timings.whole_ms
-        chosen = Chosen(Plan(), 1.0, 0.0, 0.0, cost)
+        chosen = Chosen(Plan(), 1.0, 0.0, 0.0, self.whole_cost)
         try:
             if task != WHOLE:
                 chosen = self.chosen(*tasks[task])

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from microjoule.compression.bayesian.choose import Choice, choose, choose_within, sizes_of, stays
+from microjoule.compression.bayesian.choose import Choice, choose, choose_within, parameters_left, sizes_of, stays
 from microjoule.compression.bayesian.gate import Gate
 from microjoule.compression.bayesian.hard_concrete import HardConcreteGate
 from microjoule.compression.bayesian.information_bottleneck import BottleneckGate
@@ -114,6 +114,8 @@ def bayesian_prune(
     samples = _check(method, batches(data), strength, compression, guard_bits)
     if any(isinstance(module, Quantizer) for module in network.module.modules()):
         raise GraphError("network", "has quantizers", remedy="prune it in floating point, and quantize it after")
+    if compression is not None:
+        _check_reachable(network, method, compression)
     before = network.parameter_count
     settings: dict[str, Any] = {"data": data, "batch_size": batch_size, "augment": augment, "seed": seed}
     settings |= {"optimizer": "adamw", "weight_decay": 0.0}
@@ -152,6 +154,17 @@ def _check(method: str, data: Batches, strength: float, compression: float | Non
     if data.samples is None:
         raise SettingError("data", "does not tell its number of samples", remedy="give (inputs, targets) or a dataset")
     return data.samples
+
+
+def _check_reachable(network: Network, method: str, compression: float) -> None:
+    """See, before anything is learned, whether one unit a group is few enough."""
+    posterior = Posterior(network.copy(), GATES[method], noisy=False)
+    posterior.detach()
+    least, wanted = parameters_left(posterior, choose(posterior, -math.inf)), network.parameter_count / compression
+    if least > wanted:
+        most = network.parameter_count / least
+        fact = f"is {compression:g}, and with one unit left in each group there are {most:.3g} times fewer parameters"
+        raise SettingError("compression", fact, remedy="give at most that")
 
 
 def _record(network: Network, choice: Choice, told: dict[str, Any]) -> BayesianPruned:

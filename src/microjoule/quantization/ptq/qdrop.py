@@ -216,6 +216,7 @@ def _learn(
     """Adam on V, scales and biases of one block."""
     iterations, drop, generator = how
     adam = optimizer(roundings, scales)
+    learned = [one for group in adam.param_groups for one in group["params"] if one.requires_grad]
     unit: Tensor | None = None
     for iteration in range(iterations):
         number = int(torch.randint(part.batches, (), generator=generator))
@@ -229,9 +230,10 @@ def _learn(
         total = loss / unit
         if beta is not None and h:
             total = total + REGULARIZER * torch.cat([1 - (2 * part - 1).abs().pow(beta).flatten() for part in h]).mean()
-        adam.zero_grad()
-        total.backward()
+        for one, gradient in zip(learned, torch.autograd.grad(total, learned, allow_unused=True), strict=True):
+            one.grad = gradient
         adam.step()
+    adam.zero_grad()
 
 
 def _lost(made: Tensor, ought: Tensor, information: Tensor | None) -> Tensor:

@@ -3,7 +3,7 @@
 import pytest
 from torch import nn
 
-from microjoule.execution.modes import in_evaluation
+from microjoule.graph.modes import in_evaluation
 
 
 def test_parts_have_their_own_modes_again():
