@@ -54,9 +54,9 @@ def test_damaged_files_of_an_attempt_are_made_again(tmp_path, ending):
         assert MADE == [4]
         (path,) = (path for path in tmp_path.glob(f"mine*{ending}") if "scored" not in path.name)
         content = bytearray(path.read_bytes())
-        content[-100] ^= 1
+        content[-1] ^= 1
         path.write_bytes(content)
-        with pytest.warns(UserWarning, match=r"mine.* is damaged \(its .*checksum.*mine \w+ is done again"):
+        with pytest.warns(UserWarning, match=r"mine.* is damaged \(.*mine \w+ is done again"):
             again = one.network_of("mine", kept)
         assert MADE == [4, 4]
         assert torch.equal(again(X), one.network_of("mine", kept)(X))
