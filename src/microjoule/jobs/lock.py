@@ -89,7 +89,9 @@ class FolderLock:
 def _is_gone(owner: dict[str, object]) -> bool:
     """Whether the owner is known to be a process of this machine that has ended."""
     pid = owner.get("pid")
-    if owner.get("host") != socket.gethostname() or not isinstance(pid, int) or not 0 < pid < 2**31:
+    if os.name != "posix" or owner.get("host") != socket.gethostname():
+        return False
+    if not isinstance(pid, int) or not 0 < pid < 2**31:
         return False
     try:
         os.kill(pid, 0)
