@@ -101,7 +101,8 @@ def batches(
     if isinstance(data, Dataset) or (hasattr(data, "__getitem__") and hasattr(data, "__len__")):
         _check_some(len(data), called)
         collate = getattr(data, "collate", None)
-        loader = DataLoader(data, batch_size, shuffle=shuffle is not None, generator=shuffle, collate_fn=collate)
+        chance = shuffle or torch.Generator()  # not the caller's, from which an iterator would draw
+        loader = DataLoader(data, batch_size, shuffle=shuffle is not None, generator=chance, collate_fn=collate)
         return Batches(lambda: iter(loader), called, len(data), labelled=True)
     raise DataError(
         called,
@@ -126,7 +127,7 @@ def _of_pairs(inputs: Any, targets: Any, *, batch_size: int, name: str, shuffle:
         raise DataError(name, f"has {len(x)} inputs and {len(y)} targets", remedy="give one target for each input")
     _check_some(len(x), name)
     if shuffle is None:
-        loader = DataLoader(TensorDataset(x, y), batch_size=batch_size)
+        loader = DataLoader(TensorDataset(x, y), batch_size=batch_size, generator=torch.Generator())
         return Batches(lambda: iter(loader), name, len(x), labelled=True)
     return Batches(lambda: ((x[at], y[at]) for at in _drawn(len(x), batch_size, shuffle)), name, len(x), labelled=True)
 

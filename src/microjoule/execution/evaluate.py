@@ -10,6 +10,7 @@ from microjoule.errors import DataError
 from microjoule.execution.batches import batches
 from microjoule.execution.progress import track
 from microjoule.execution.run import count, run, to_device
+from microjoule.graph.modes import in_evaluation
 from microjoule.graph.network import Network
 from microjoule.records.measured import Evaluated
 
@@ -36,7 +37,7 @@ def evaluate(
     """Run a model on labelled data and score its outputs.
 
     Args:
-        model: a network or a module (in the mode that it is in).
+        model: a network or a module; it runs in evaluation mode, and has its own mode again after.
         data: labelled data, in any form that `batches` takes.
         metric: the score; it is reset first.
         stage: which network this is, for the report.
@@ -53,9 +54,10 @@ def evaluate(
         raise DataError(source.name, "has no targets", remedy="give (inputs, targets), or a dataset of such pairs")
     metric.reset()
     started, samples = time.perf_counter(), 0
-    for inputs, targets in track(source, f"evaluate {stage}", total=source.samples):
-        metric.update(_outputs(model, inputs), targets)
-        samples += count(inputs)
+    with in_evaluation(model.module if isinstance(model, Network) else model), torch.random.fork_rng(devices=[]):
+        for inputs, targets in track(source, f"evaluate {stage}", total=source.samples):
+            metric.update(_outputs(model, inputs), targets)
+            samples += count(inputs)
     record = Evaluated(
         stage, metric.name, metric.compute(), metric.unit, samples, source.name, time.perf_counter() - started
     )

@@ -16,6 +16,7 @@ from torch.utils import _pytree as pytree
 from microjoule.errors import FileError
 from microjoule.execution.batches import Batches
 from microjoule.execution.run import count
+from microjoule.jobs.identity import DataFacts
 from microjoule.numerics.affine import Affine, dequantize, quantize
 
 LIMIT_BYTES = 2**25
@@ -111,9 +112,10 @@ class KeptInputs(Sequence[tuple[Any, ...]]):
 
     Args:
         data: inputs; targets are not kept.
+        facts: is told of every batch, if it is given.
     """
 
-    def __init__(self, data: Batches) -> None:
+    def __init__(self, data: Batches, facts: DataFacts | None = None) -> None:
         self.samples = 0
         self._store = Store()
         self._forms: list[pytree.TreeSpec] = []
@@ -123,6 +125,16 @@ class KeptInputs(Sequence[tuple[Any, ...]]):
                 self._store.put((number, place), leaf)
             self._forms.append(form)
             self.samples += count(inputs)
+            if facts is not None:
+                facts.add(inputs)
+
+    def batches(self, name: str) -> Batches:
+        """The same inputs, to be gone through again and again.
+
+        Args:
+            name: where they came from, for records.
+        """
+        return Batches(lambda: iter(self), name, self.samples, labelled=False)
 
     def __len__(self) -> int:
         """How many batches there are."""

@@ -4,6 +4,7 @@ import errno
 import os
 import secrets
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from microjoule.errors import FileError
@@ -86,6 +87,17 @@ def _write_and_rename(goal: Path, content: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    _sync_folder(goal.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Let the new name outlive a loss of power; not every system can do that, and without it the old file is left."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _in_words(path: Path, error: OSError) -> FileError:

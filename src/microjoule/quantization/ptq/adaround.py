@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from microjoule.errors import SettingError
-from microjoule.execution.kept import Fitted
+from microjoule.execution.fitted import Fitted
 from microjoule.execution.reconstruct import ROWS, Look
 from microjoule.graph.network import Network
 from microjoule.graph.ops import Activation

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from microjoule.execution.kept import Fitted
+from microjoule.execution.fitted import Fitted
 from microjoule.execution.reconstruct import ROWS, Look
 from microjoule.graph.network import Network
 from microjoule.numerics.least_squares import damped, in_units, inverse_root

@@ -14,7 +14,7 @@ output, layer after layer: Nagel et al. 2021, https://arxiv.org/abs/2106.08295, 
 from pathlib import Path
 from typing import Any
 
-from microjoule.execution.kept import Fitted
+from microjoule.execution.fitted import Fitted
 from microjoule.execution.reconstruct import ROWS, Look
 from microjoule.graph.network import Network
 from microjoule.quantization.layer_fit import Method, Problem, fit_layers
