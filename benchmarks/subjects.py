@@ -8,7 +8,7 @@ import torch
 
 import microjoule as mj
 from microjoule.errors import FileError
-from microjoule.execution.evaluate import Metric
+from microjoule.execution.scoring import Metric
 
 MOBILENET_V1 = "mobilenet_v1_0.25_224_keras"
 MOBILENET_V2 = "mobilenet_v2_1.0_224_tf"

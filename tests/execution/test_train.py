@@ -11,6 +11,7 @@ from microjoule.capture.export import capture
 from microjoule.errors import DataError, FileError, SettingError
 from microjoule.execution.checkpoint import FILE
 from microjoule.execution.distill import Teacher
+from microjoule.execution.metrics import Top1
 from microjoule.execution.optimizers import warm_cosine
 from microjoule.execution.train import train
 from microjoule.graph.edit import insert_quantizer, quantize_weight
@@ -18,7 +19,6 @@ from microjoule.graph.ops import aten
 from microjoule.graph.quantizer import Quantizer
 from microjoule.numerics.gaussian import Gaussian
 from microjoule.numerics.grid import IntGrid, Scheme
-from microjoule.zoo.metrics import Top1
 
 torch.manual_seed(0)
 X = torch.randn(50, 1, 6, 6)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from microjoule.cli.data import Reading, find_both
+from microjoule.cli.data import Reading, find_both, find_data
 from microjoule.cli.models import Model, find_model
 from microjoule.cli.names import EXIT_CHECK_FAILED
 from microjoule.cli.options import DataSource, Json, ModelSource, Normalise, Samples, Seed, Shape, Size, ZooData
@@ -15,7 +15,9 @@ from microjoule.cli.quantize import InputRange, LayerBits, Out, TargetName
 from microjoule.cli.seed import seed_everything
 from microjoule.cli.values import layer_bits, range_of
 from microjoule.deploy.onnx_file import export
-from microjoule.execution.evaluate import Metric
+from microjoule.execution.metrics import METRICS
+from microjoule.execution.metrics import metric as find_metric
+from microjoule.execution.scoring import Metric
 from microjoule.graph.network import Network
 from microjoule.recipes.attempt_costs import PRICES
 from microjoule.recipes.reach import reach
@@ -24,13 +26,13 @@ from microjoule.records.decided import Reached
 from microjoule.records.files import check_places
 from microjoule.report.attempts import attempts_table, outcome
 from microjoule.report.terminal import rich_table
-from microjoule.zoo.metrics import METRICS
-from microjoule.zoo.metrics import metric as find_metric
 
 CALIBRATION_HELP = "Inputs for the methods; labels are not read.  [default: those of --data]"
+CONFIRM_HELP = "Labelled data on which what was chosen is scored at the end.  [default: a part of --data, at random]"
 METRIC_HELP = f"One of {', '.join(METRICS)}.  [default: the zoo model's own, else top1]"
 
 MetricName = Annotated[str | None, typer.Option(metavar="NAME", help=METRIC_HELP)]
+Confirm = Annotated[str | None, typer.Option(metavar="DATA", help=CONFIRM_HELP)]
 Calibration = Annotated[str | None, typer.Option(metavar="DATA", help=CALIBRATION_HELP)]
 CalibrationSamples = Annotated[int, typer.Option(metavar="N", help="Use the first N calibration inputs.")]
 Drop = Annotated[float, typer.Option(metavar="X", help="How much worse than FP32 it may be; points for percent.")]
@@ -50,6 +52,7 @@ def auto(
     data: DataSource,
     out: Out,
     calibration: Calibration = None,
+    confirm: Confirm = None,
     drop: Drop = 1.0,
     metric: MetricName = None,
     target: TargetName = "onnxruntime",
@@ -70,9 +73,10 @@ def auto(
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
-    """Quantize by the first recipe that keeps the metric within a drop. Exit code 1 if none does.
+    """Quantize by the first recipe that keeps the metric within a drop. Exit code 1 if it is not kept.
 
-    If none does, the network that drops least is saved all the same.
+    One half of --data chooses the recipe; the other half, or --confirm, says whether the drop is kept, and how sure
+    that is. If no recipe keeps it, the network that drops least is saved all the same.
 
     \b
     microjoule auto zoo:digits_mobilenet_v2 --data zoo:digits_test --calibration zoo:digits_train --out digits.mj
@@ -85,7 +89,9 @@ def auto(
     reading = Reading(size, normalise, samples, zoo_data)
     labelled, inputs = find_both(data, calibration, found, reading, calibration_samples=calibration_samples)
     bounds = range_of("--input-range", input_range) or (found.card.input_range if found.card else None)
-    asked: dict[str, Any] = {"drop": drop, "cost": cost, "samples": calibration_samples, "folder": work_folder}
+    others = None if confirm is None else find_data(confirm, found, reading)
+    asked: dict[str, Any] = {"confirm": others, "drop": drop, "cost": cost, "folder": work_folder}
+    asked |= {"samples": calibration_samples}
     asked |= {"target": target, "weights": weights, "activations": activations, "layers": layer_bits(layer or [])}
     result = reach(found.network, labelled, chosen, calibration=inputs, input_range=bounds, seed=seed, **asked)
     _finish(result, paths, f"of {model}", as_json=json)

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from microjoule.cli.auto import MetricName, SearchFolder, model_and_metric
-from microjoule.cli.data import Reading, find_both
+from microjoule.cli.auto import Confirm, MetricName, SearchFolder, model_and_metric
+from microjoule.cli.data import Reading, find_both, find_data
 from microjoule.cli.options import DataSource, Json, ModelSource, Normalise, Samples, Seed, Shape, Size, ZooData
 from microjoule.cli.output import finish
 from microjoule.cli.quantize import Out
@@ -44,7 +44,7 @@ Multiple = Annotated[
 Criterion = Annotated[
     str, typer.Option(metavar="NAME", help=f"By which channels are chosen: {', '.join(CRITERION_NAMES)}.")
 ]
-FITTED_HELP = "Inputs to fit to; labels are not read.  [default: the first of --data, up to 4/5; the others judge]"
+FITTED_HELP = "Inputs to fit to; labels are not read.  [default: 3/5 of --data; 1/5 chooses, 1/5 confirms]"
 FittedTo = Annotated[str | None, typer.Option("--calibration", metavar="DATA", help=FITTED_HELP)]
 CalibrationSamples = Annotated[int, typer.Option(metavar="N", help="Use the first N calibration inputs.")]
 FloatOnnxFile = Annotated[Path | None, typer.Option("--onnx", metavar="FILE", help="Write the network as ONNX, too.")]
@@ -66,6 +66,7 @@ def compress(
     criterion: Criterion = CRITERION_NAMES[0],
     metric: MetricName = None,
     calibration: FittedTo = None,
+    confirm: Confirm = None,
     size: Size = None,
     normalise: Normalise = None,
     samples: Samples = None,
@@ -81,9 +82,9 @@ def compress(
     """Make a network cheaper without training: fewer channels, layers in low-rank form, all fitted to the original.
 
     How much of each layer goes is found in closed form from some hundred inputs; how channels and low-rank forms share
-    the work is tried, and the best by the metric is taken. Give one of --macs, --bytes, --energy and
-    --latency, which is measured in ONNX Runtime on this machine. The network stays in floating point: quantize the
-    saved file afterwards.
+    the work is tried, the best by the metric is taken, and scored again on other samples. Give one of --macs, --bytes,
+    --energy and --latency, which is measured in ONNX Runtime on this machine. The network stays in floating point:
+    quantize the saved file afterwards.
 
     \b
     microjoule compress zoo:digits_mobilenet_v2 --data zoo:digits_test --calibration zoo:digits_train --macs 0.5 \
@@ -103,7 +104,8 @@ def compress(
     found, chosen = model_and_metric(model, metric, shape=shape, zoo_data=zoo_data)
     reading = Reading(size, normalise, samples, zoo_data)
     labelled, inputs = find_both(data, calibration, found, reading, calibration_samples=calibration_samples)
-    result = compressed_by(found.network, labelled, chosen, calibration=inputs, **asked)
+    others = None if confirm is None else find_data(confirm, found, reading)
+    result = compressed_by(found.network, labelled, chosen, calibration=inputs, confirm=others, **asked)
     _finish(result, paths, f"{STAGE} {model}", as_json=json)
 
 

@@ -7,7 +7,7 @@ import typer
 
 from microjoule.cli.data import Reading, find_data
 from microjoule.cli.keep import history_keeper, keep
-from microjoule.cli.models import find_model, stage_name
+from microjoule.cli.models import find_model
 from microjoule.cli.names import EXIT_CHECK_FAILED
 from microjoule.cli.options import (
     DataSource,
@@ -28,6 +28,7 @@ from microjoule.deploy.measure import measure_together
 from microjoule.deploy.onnx_file import export as export_network
 from microjoule.deploy.verify import HEXAGON, RUNTIMES
 from microjoule.deploy.verify import verify as verify_network
+from microjoule.records.stages import stage_name
 from microjoule.report.tables import agreements, files, measurements
 from microjoule.report.terminal import rich_table
 
@@ -59,7 +60,7 @@ def export(
     keeper = history_keeper(keep_in)
     found = find_model(model, shape=shape, zoo_data=zoo_data)
     record = export_network(
-        found.network, out, encodings=encodings, packed=packed, stage=stage or stage_name(found.network)
+        found.network, out, encodings=encodings, packed=packed, stage=stage or stage_name(found.network.history)
     )
     keep(keeper, keep_in, [record])
     finish([record], rich_table(files([record])), as_json=json)
@@ -119,7 +120,7 @@ def measure(
     microjoule measure model.int8.onnx --threads 1 --runs 200 --stage "data-free W8A8" --keep model.mj
     """
     keeper = history_keeper(keep_in)
-    known = [stage_name(keeper)] if keeper is not None and len(paths) == 1 else []
+    known = [stage_name(keeper.history)] if keeper is not None and len(paths) == 1 else []
     records = measure_together(paths, runs=runs, threads=threads, batch=batch, stages=stage or known)
     keep(keeper, keep_in, records)
     finish(records, rich_table(measurements(records)), as_json=json)

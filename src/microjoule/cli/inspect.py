@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import RenderableType
 
-from microjoule.cli.models import Model, find_model, stage_name
+from microjoule.cli.models import Model, find_model
 from microjoule.cli.options import Json, ModelSource, Shape, ZooData
 from microjoule.cli.output import finish, plain_table
 from microjoule.costs.count import costs
@@ -16,6 +16,7 @@ from microjoule.graph.network import Network
 from microjoule.graph.ops import kind
 from microjoule.records.facts import Captured, Placed
 from microjoule.records.measured import Costs
+from microjoule.records.stages import stage_name
 from microjoule.report import units
 from microjoule.report.tables import Column, Table, word
 from microjoule.report.terminal import history_table, rich_table
@@ -46,7 +47,7 @@ def inspect(
     """
     found = find_model(model, shape=shape, zoo_data=zoo_data)
     network, history = found.network, list(found.network.history)
-    counted = costs(network, stage=stage_name(network))
+    counted = costs(network, stage=stage_name(network.history))
     notes = warnings(network)
     lines = [f"Warning: {note}" for note in notes]
     found_channels = channel_groups(network) if channels else None

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from microjoule.cli.data import Reading, find_data
-from microjoule.cli.models import find_model, stage_name
+from microjoule.cli.models import find_model
 from microjoule.cli.names import FITTED, MIXED, RECIPES, RULES
 from microjoule.cli.options import Json, MaybeDataSource, ModelSource, Normalise, Samples, Seed, Shape, Size, ZooData
 from microjoule.cli.output import finish
@@ -21,6 +21,7 @@ from microjoule.quantization.calibrate import calibrate
 from microjoule.recipes.data_free import data_free, naive
 from microjoule.recipes.learned_rounding import adaround, gptq, qdrop
 from microjoule.recipes.mixed_precision import mixed_precision
+from microjoule.records.stages import stage_name
 from microjoule.report.terminal import history_table, rich_table
 
 LAYER_HELP = "An exception: PATH=BITS of weights, PATH=WEIGHTS/OUTPUTS, or PATH=none for floating point. Repeatable."
@@ -105,9 +106,9 @@ def quantize(
     if batches is not None and rule is not None:
         calibrate(result, batches, rule=RULES[rule])
     result.save(out)
-    wrote = f"Saved {stage_name(result)} as {out}"
+    wrote = f"Saved {stage_name(result.history)} as {out}"
     table = rich_table(history_table(result.history))
-    finish(result.history, table, wrote, as_json=json, out=str(out), stage=stage_name(result))
+    finish(result.history, table, wrote, as_json=json, out=str(out), stage=stage_name(result.history))
 
 
 def _quantized(

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from microjoule.cli.auto import MetricName, SearchFolder, model_and_metric
+from microjoule.cli.auto import Confirm, MetricName, SearchFolder, model_and_metric
 from microjoule.cli.compress import (
     CRITERION_NAMES,
     CalibrationSamples,
@@ -18,7 +18,7 @@ from microjoule.cli.compress import (
     criterion_of,
     scheme_of,
 )
-from microjoule.cli.data import Reading, find_both
+from microjoule.cli.data import Reading, find_both, find_data
 from microjoule.cli.options import DataSource, Json, ModelSource, Normalise, Samples, Seed, Shape, Size, ZooData
 from microjoule.cli.output import finish
 from microjoule.cli.seed import seed_everything
@@ -63,6 +63,7 @@ def tradeoff(
     criterion: Criterion = CRITERION_NAMES[0],
     metric: MetricName = None,
     calibration: FittedTo = None,
+    confirm: Confirm = None,
     size: Size = None,
     normalise: Normalise = None,
     samples: Samples = None,
@@ -92,7 +93,8 @@ def tradeoff(
     asked: Any = {"calibration": inputs, "samples": calibration_samples, "seed": seed, "criterion": by}
     points: Any = {"methods": methods, "ways": ways, "multiple": multiple, "folder": work_folder}
     points |= {"shares": share or SHARES, "cost": cost, "latency_bits": latency_bits}
-    front = compression_front(found.network, labelled, chosen, **points, **asked)
+    others = None if confirm is None else find_data(confirm, found, reading)
+    front = compression_front(found.network, labelled, chosen, confirm=others, **points, **asked)
     told: list[tuple[Record, Table]] = [(front, front_table(front))]
     if sensitivity:
         alone: Any = {"kinds": _kinds(methods, ways), "folder": work_folder and work_folder / "sensitivity"}

@@ -7,8 +7,9 @@ from dataclasses import dataclass, fields, replace
 from microjoule.costs.target import Target
 from microjoule.errors import DataError, GraphError
 from microjoule.execution.batches import Batches
-from microjoule.execution.evaluate import Metric, evaluate
+from microjoule.execution.evaluate import evaluate
 from microjoule.execution.kept import claim, fingerprint
+from microjoule.execution.scoring import Metric
 from microjoule.execution.tasks import digest
 from microjoule.graph.network import Network
 from microjoule.recipes.attempt_costs import priced
@@ -28,7 +29,8 @@ class Bench:
 
     Args:
         network: in floating point; it is left alone.
-        source: labelled data.
+        source: labelled data that attempts are chosen by.
+        confirm: labelled data on which what was chosen is confirmed.
         inputs: for the methods, unlabelled.
         metric: the score.
         cost: a name of `PRICES`.
@@ -38,6 +40,7 @@ class Bench:
 
     network: Network
     source: Batches
+    confirm: Batches
     inputs: Batches
     metric: Metric
     cost: str
@@ -55,6 +58,7 @@ class Bench:
         facts |= {"layers": sorted(given.layers.items()), "target": _told(given.target)}
         facts |= {"metric": self.metric.name, "cost": self.cost, "data": self.source.name}
         facts |= {"samples": self.source.samples, "first batch": digest(next(iter(self.source)))}
+        facts |= {"confirm": self.confirm.name, "first batch to confirm on": digest(next(iter(self.confirm)))}
         facts |= {"calibration": self.inputs.name, "inputs": digest(list(self.inputs))}
         claim(self.files.folder, fingerprint(self.network, facts))
 
@@ -102,6 +106,27 @@ class Bench:
         """The records of the score and the costs of an attempt, or of `FLOAT`."""
         return self.files.records(name)[1:]
 
+    def confirmed(self, name: str) -> tuple[Evaluated, Evaluated]:
+        """The scores in FP32 and of an attempt on the samples that nothing was chosen by.
+
+        Args:
+            name: of the attempt.
+        """
+        floating = self._confirmed(FLOAT, FLOAT, None)
+        note = self.files.records(name)[0]
+        assert isinstance(note, Tried)
+        return floating, self._confirmed(name, note.stage, floating)
+
+    def _confirmed(self, name: str, stage: str, floating: Evaluated | None) -> Evaluated:
+        place = f"{name}\0confirmed"  # no attempt is called so
+        if not self.files.records(place):
+            network = self.network.copy() if floating is None else self.network_of(name)
+            scored = evaluate(network, self.confirm, self.metric, stage=stage, reference=floating)
+            self.files.keep_records(place, [scored])
+        (record,) = self.files.records(place)
+        assert isinstance(record, Evaluated)
+        return record
+
     def _made(self, attempt: Attempt) -> Network | None:
         """Make an attempt's network; its note comes first, so that where there is a network, there is a note."""
         started = time.perf_counter()
@@ -121,11 +146,10 @@ class Bench:
     def _score(self, network: Network, note: Tried, floating: Evaluated | None) -> None:
         """Score a network, count its costs, and keep both."""
         stage = note.stage if floating is not None else FLOAT
-        scored = evaluate(network, self.source, self.metric, stage=stage)
+        scored = evaluate(network, self.source, self.metric, stage=stage, reference=floating)
         cost, found = priced(network, self.cost, stage)
-        drop = 0.0 if floating is None else floating.value - scored.value
-        sign = 1 if scored.higher_is_better else -1
-        done = replace(note, value=scored.value, drop=sign * drop, cost=cost)
+        drop = 0.0 if scored.compared is None else scored.compared.drop
+        done = replace(note, value=scored.value, drop=drop, cost=cost, compared=scored.compared)
         self.files.keep_records(note.name, [done, scored, *found])
 
 

@@ -1,9 +1,8 @@
 """Ways to compress one network, carried out and scored; each result is kept, so that a long run can be interrupted."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,27 +14,34 @@ from microjoule.compression.latency_model import LATENCY
 from microjoule.compression.menu import METHODS, Menu, find_menu
 from microjoule.compression.plan import Plan, carry_out
 from microjoule.compression.prices import currency
-from microjoule.errors import FileError, SettingError
+from microjoule.errors import SettingError
 from microjoule.execution.batches import Batches
-from microjoule.execution.evaluate import Metric, evaluate
 from microjoule.execution.tasks import Jobs, digest, run_tasks
 from microjoule.graph.network import Network
 from microjoule.numerics.low_rank_shapes import Method, factor_shapes
+from microjoule.recipes.compression_scores import (
+    WHOLE,
+    Results,
+    Score,
+    Scored,
+    beside,
+    evaluated_of,
+    parsed,
+    scored_text,
+)
 from microjoule.recipes.latency_budget import Timings, timings
 from microjoule.recipes.latency_probes import BITS, clock_of
 from microjoule.records.compressed import Compressed, Divided, LayerCompressed
+from microjoule.records.json_io import to_json
 from microjoule.records.machine import this_machine
 from microjoule.records.measured import Evaluated
+from microjoule.records.stages import COMPRESSED, ORIGINAL
 
 WAYS = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Shares of the work, on a logarithmic scale, that channels save in the ways that are tried; low-rank forms save the
 rest: for half the cost in equal shares each leaves 0.71 of it."""
 
-WHOLE = "whole"
-"""The name of the network as it is among the tasks."""
-
-
-# How, and by what score -------------------------------------------------------------------------------------------
+# How --------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,30 +82,6 @@ class How:
         return [way for way in self.ways if self.methods or way == 1.0]
 
 
-@dataclass(frozen=True, slots=True)
-class Score:
-    """What networks are compared by.
-
-    Args:
-        name: of the metric.
-        unit: of the metric.
-        data: the name of what networks are scored on.
-        of: scores a network; larger is better.
-        samples: that networks are scored on, where that is known before.
-    """
-
-    name: str
-    unit: str
-    data: str
-    of: Callable[[Network], Evaluated]
-    samples: int | None = None
-
-
-def by_metric(data: Batches, metric: Metric) -> Score:
-    """A metric on labelled data."""
-    return Score(metric.name, metric.unit, data.name, partial(evaluate, data=data, metric=metric), data.samples)
-
-
 def identity_of(network: Network, inputs: Batches, score: Score) -> dict[str, str]:
     """What tells results on one network, by one score, from others'.
 
@@ -122,30 +104,14 @@ def identity_of(network: Network, inputs: Batches, score: Score) -> dict[str, st
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
-    """A network that was made and scored, and what was foreseen of it; `loss` and so on as in `Divided`."""
-
-    value: float
-    samples: int
-    seconds: float
-    pruned_to: float
-    loss: float
-    greedy_loss: float
-    cost: float
-
-
-Results = Mapping[str, Scored | str]
-"""By task: what came out, or why nothing could."""
-
-
-@dataclass(frozen=True, slots=True)
 class Trial:
     """Carries out ways to compress one network, and scores them.
 
     Args:
         menu: of that network.
         inputs: that layers are fitted on.
-        score: what networks are compared by.
+        score: what ways are chosen by.
+        confirm: the same on other samples, for what was chosen; None where there are none.
         how: which ways there are.
         identity: what tells its results from others'.
         timings: where shares are of measured latency; None where they are of what the menu's currency counts.
@@ -154,6 +120,7 @@ class Trial:
     menu: Menu
     inputs: Batches
     score: Score
+    confirm: Score | None
     how: How
     identity: Mapping[str, str]
     timings: Timings | None = None
@@ -169,7 +136,7 @@ class Trial:
             identity=self.identity,
             label="ways to compress",
         )
-        return {name: _parsed(text, name, folder) for name, text in texts.items()}
+        return {name: parsed(text, name, folder) for name, text in texts.items()}
 
     def check(self, share: float) -> None:
         """See, before anything is carried out, whether a share can be kept in any way.
@@ -203,26 +170,55 @@ class Trial:
         scored = {task: one for task in tasks if isinstance(one := found[task], Scored)}
         if not scored:
             raise SettingError("budget", "cannot be kept in any way", remedy=str(found[tasks[0]]))
-        return max(scored, key=lambda task: (scored[task].value, -scored[task].loss))
+        return max(scored, key=lambda task: (scored[task].rank, -scored[task].loss))
+
+    def confirmed(self, task: str, found: Results, network: Network | None = None) -> Evaluated:
+        """The score of a way that was chosen, beside the original's, on samples that nothing was chosen by.
+
+        Args:
+            task: of the way, or `WHOLE`.
+            found: of every task.
+            network: that it made; None makes it again.
+        """
+        scored, whole = found[task], found[WHOLE]
+        assert isinstance(scored, Scored)
+        assert isinstance(whole, Scored)
+        if self.confirm is None:
+            return scored.evaluated if task == WHOLE else beside(scored.evaluated, whole.evaluated)
+        own = self._on_others(task, network)
+        return own if task == WHOLE else beside(own, self._on_others(WHOLE, None))
+
+    def _on_others(self, task: str, network: Network | None) -> Evaluated:
+        name, score = f"{task}, confirmed", self.confirm
+        assert score is not None
+
+        def work(_: str) -> str:
+            made = self.menu.network.copy() if task == WHOLE else network or self.network_of(task)
+            return to_json(score.of(made, ORIGINAL if task == WHOLE else COMPRESSED))
+
+        texts = run_tasks(lambda: work, [name], Jobs(self.how.folder), identity=self.identity, label="confirm")
+        return evaluated_of(texts[name], name, self.how.folder)
 
     def best(self, share: float, found: Results) -> Network:
         """The network of the best way; its history ends with the scores and the record `Compressed`."""
         taken, whole = self.taken(share, found), found[WHOLE]
-        ways = {task: way for way, task in self._tasks(share).items()}
-        plan = self.chosen(share, ways[taken]).plan
-        result = self._network_of(plan, taken)
-        scored = {task: one for task in ways if isinstance(one := found[task], Scored)}
+        plan, result = self.plan_of(taken), self.network_of(taken)
+        scored = {task: one for task in self._tasks(share).values() if isinstance(one := found[task], Scored)}
         assert isinstance(whole, Scored)
-        tried = [Divided(one.pruned_to, one.loss, one.greedy_loss, one.cost, one.value) for one in scored.values()]
-        result.history += [self._evaluated("original", whole), self._evaluated("compressed", scored[taken])]
+        tried = [
+            Divided(one.pruned_to, one.loss, one.greedy_loss, one.cost, one.evaluated.value) for one in scored.values()
+        ]
+        judged = whole.evaluated, beside(scored[taken].evaluated, whole.evaluated)
+        before, after = (self.confirmed(task, found, result) for task in (WHOLE, taken))
+        result.history += [*judged, *([] if self.confirm is None else [before, after])]
         result.history += [] if self.timings is None else [self.timings.record]
         result.history.append(
             Compressed(
                 metric=self.score.name,
                 unit=self.score.unit,
-                value_before=whole.value,
-                value_after=scored[taken].value,
-                samples=whole.samples,
+                value_before=before.value,
+                value_after=after.value,
+                samples=after.samples,
                 cost=self.menu.currency.name,
                 cost_unit=self.menu.currency.unit,
                 cost_before=whole.cost,
@@ -231,6 +227,8 @@ class Trial:
                 tried=tuple(tried),
                 chosen=list(scored).index(taken),
                 layers=tuple(_layers(self.menu, plan)),
+                chosen_samples=whole.evaluated.samples,
+                confirmed=None if self.confirm is None else after.compared,
             )
         )
         return result
@@ -239,9 +237,14 @@ class Trial:
         """The name of each way's task."""
         return {way: f"{share} {way}" for way in self.how.usable_ways}
 
-    def _evaluated(self, stage: str, one: Scored) -> Evaluated:
-        score = self.score
-        return Evaluated(stage, score.name, one.value, score.unit, one.samples, score.data, one.seconds)
+    def plan_of(self, task: str) -> Plan:
+        """The plan of a way, by the name of its task."""
+        share, way = map(float, task.split())
+        return self.chosen(share, way).plan
+
+    def network_of(self, task: str) -> Network:
+        """The network of a way; layers that were fitted already are taken from the folder."""
+        return self._network_of(self.plan_of(task), task)
 
     def _network_of(self, plan: Plan, task: str) -> Network:
         result, folder = self.menu.network.copy(), self.how.folder
@@ -259,18 +262,20 @@ class Trial:
                 chosen = self.chosen(*tasks[task])
         except SettingError as error:
             return json.dumps({"reason": str(error)})
-        made = self.score.of(self._network_of(chosen.plan, task))
-        figures = (chosen.pruned_to, chosen.loss, chosen.greedy_loss, chosen.cost)
-        return json.dumps(asdict(Scored(made.value, made.samples, made.seconds, *figures)))
+        made = self.score.of(self._network_of(chosen.plan, task), ORIGINAL if task == WHOLE else COMPRESSED)
+        return scored_text(Scored(made, chosen.pruned_to, chosen.loss, chosen.greedy_loss, chosen.cost))
 
 
-def find_trial(network: Network, inputs: Batches, score: Score, cost: str, how: How) -> Trial:
+def find_trial(
+    network: Network, inputs: Batches, score: Score, cost: str, how: How, *, confirm: Score | None = None
+) -> Trial:
     """Look at a network once; then any share of its cost can be asked for.
 
     Args:
         network: in floating point; it is left alone.
         inputs: unlabelled.
-        score: what networks are compared by.
+        score: what ways are chosen by.
+        confirm: the same on other samples, for what was chosen.
         cost: what is counted: "macs", "bytes" or "energy"; or measured: "latency".
         how: which ways there are.
 
@@ -283,12 +288,12 @@ def find_trial(network: Network, inputs: Batches, score: Score, cost: str, how: 
     paid = currency("macs" if timed else cost)
     asked: dict[str, Any] = {"methods": how.methods, "multiple": how.multiple, "criterion": how.criterion}
     menu = find_menu(own, inputs, paid, seed=how.seed, **asked)
-    identity = _identity(menu, inputs, score, cost, how)
+    identity = _identity(menu, inputs, score, cost, how) | {"confirm": "" if confirm is None else confirm.data}
     if not timed:
-        return Trial(menu, inputs, score, how, identity)
+        return Trial(menu, inputs, score, confirm, how, identity)
     bits, clock = how.latency_bits, clock_of(own, inputs, how.latency_bits)
     found = timings(menu, clock, bits=bits, seed=how.seed, folder=how.folder, identity=identity)
-    return Trial(found.menu, inputs, score, how, identity, found)
+    return Trial(found.menu, inputs, score, confirm, how, identity, found)
 
 
 def _identity(menu: Menu, inputs: Batches, score: Score, cost: str, how: How) -> dict[str, str]:
@@ -303,17 +308,6 @@ def _identity(menu: Menu, inputs: Batches, score: Score, cost: str, how: How) ->
     }
     machine = {"machine": f"{here.processor}, {here.cores} cores", "runtime": here.versions["onnxruntime"]}
     return found | machine | {"bits": str(how.latency_bits)} if cost == LATENCY else found
-
-
-def _parsed(text: str, task: str, folder: Path | None) -> Scored | str:
-    with suppress(ValueError, TypeError):
-        content = json.loads(text)
-        if isinstance(content.get("reason"), str):
-            return str(content["reason"])
-        found = Scored(**content)
-        if all(isinstance(number, int | float) for number in content.values()):
-            return found
-    raise FileError(str(folder), f"holds a file for {task!r} that is no result", remedy="remove that file")
 
 
 def _layers(menu: Menu, plan: Plan) -> list[LayerCompressed]:

@@ -11,9 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from microjoule.records.compared import Compared
 from microjoule.records.facts import RangeFound
 from microjoule.records.measured import ErrorsByLayer, Evaluated, Verified
-from microjoule.report.choose import is_float
+from microjoule.records.stages import is_float
 
 Figure = dict[str, Any]
 """{"data": traces, "layout": layout}."""
@@ -126,6 +127,8 @@ def evaluation_bars(group: Sequence[Evaluated], result: str | None) -> Figure:
         "hovertemplate": "%{customdata}: %{x}<extra></extra>",
         "width": 0.62,
     }
+    if any(record.compared is not None and record.compared.standard_error is not None for record in shown):
+        bars["error_x"] = error_bars([record.compared for record in shown])
     axis = {
         "tickmode": "array",
         "tickvals": list(range(len(shown))),
@@ -141,6 +144,29 @@ def evaluation_bars(group: Sequence[Evaluated], result: str | None) -> Figure:
         "showlegend": False,
     }
     return {"data": [bars], "layout": layout}
+
+
+def error_bars(found: Sequence[Compared | None], *, drops: bool = False) -> dict[str, Any]:
+    """From the one end of a difference's interval to the other; nothing where there is no error.
+
+    Args:
+        found: what each point differs by.
+        drops: whether the points are drops, and not values.
+    """
+    ends = [_ends(one) for one in found]
+    if drops:
+        turned = [one is not None and one.higher_is_better for one in found]
+        ends = [pair[::-1] if turn else pair for pair, turn in zip(ends, turned, strict=True)]
+    shape = {"color": "@muted", "thickness": 1.5, "width": 4}
+    sides = {"array": [high for _, high in ends], "arrayminus": [low for low, _ in ends]}
+    return {"type": "data", "symmetric": False, **sides, **shape}
+
+
+def _ends(compared: Compared | None) -> tuple[float | None, float | None]:
+    """How far the interval reaches below and above the difference."""
+    if compared is None or compared.low is None or compared.high is None:
+        return None, None
+    return finite(max(0.0, compared.difference - compared.low)), finite(max(0.0, compared.high - compared.difference))
 
 
 def _stage_colour(stage: str, result: str | None) -> str:

@@ -5,7 +5,7 @@ import torch
 
 from microjoule import zoo
 from microjoule.errors import DataError
-from microjoule.zoo.average_precision import Boxes, Detections, average_precision, overlaps
+from microjoule.execution.average_precision import Boxes, Detections, average_precision, overlaps
 
 SQUARE = torch.tensor([[0.0, 0.0, 2.0, 2.0]])
 
