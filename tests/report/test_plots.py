@@ -1,5 +1,6 @@
 import json
 import math
+from dataclasses import replace
 
 import pytest
 from plotly import graph_objects
@@ -10,6 +11,7 @@ from microjoule.report.plots import (
     MOST_TICKS,
     activation_ranges,
     agreement_by_layer,
+    error_bars,
     errors_by_layer,
     evaluation_bars,
     finite,
@@ -17,7 +19,7 @@ from microjoule.report.plots import (
     layer_axis,
 )
 from microjoule.report.sections import sections
-from tests.report.samples import records
+from tests.report.samples import GOOD, records
 
 
 def coloured(part):
@@ -95,3 +97,17 @@ def test_the_axis_of_agreement_always_has_room(share, lowest):
     record = Verified("r", "x", 1, (LayerAgreement("a", 1, share, 1.0, 50.0),), None, None)
     low, high = agreement_by_layer(record, str)["layout"]["yaxis"]["range"]
     assert low < lowest < 100 < high
+
+
+def test_a_bar_has_the_interval_of_its_difference_at_its_end():
+    group = [record for record in records() if isinstance(record, Evaluated)]
+    (bars,) = evaluation_bars(group, None)["data"]
+    assert bars["error_x"]["array"][2:] == [pytest.approx(3.39), None]  # from below: W4A8, W8A8, naive, FP32
+    assert bars["error_x"]["arrayminus"][:3] == [None, pytest.approx(1.44), pytest.approx(3.15)]
+    assert "error_x" not in evaluation_bars(group[:1], None)["data"][0]
+
+
+def test_a_drop_turns_its_interval_round():
+    assert error_bars([GOOD])["array"] == error_bars([GOOD], drops=True)["arrayminus"]
+    lower = replace(GOOD, higher_is_better=False)
+    assert error_bars([lower]) == error_bars([lower], drops=True)

@@ -32,6 +32,9 @@ COVERED = 0.95
 ERRORS = 2.0
 """Standard errors that an interval reaches to each side where samples are many; for the normal distribution 1.96."""
 
+MOST_SAMPLES = 1e12
+"""A difference that takes more to be seen is one of rounding."""
+
 
 def standard_error(differences: ArrayLike) -> float:
     """The standard error of the mean of differences.
@@ -95,12 +98,14 @@ def samples_to_decide(difference: float, error: float, samples: int, *, margin: 
         margin: what it is compared with.
 
     Returns:
-        None where no number would: the difference is the margin, or no error is known.
+        None where no number would: the difference is the margin, as far as numbers tell, or no error is known.
     """
     distance = abs(difference - margin)
     if distance == 0 or not math.isfinite(error):
         return None
-    return max(2, math.ceil(samples * (ERRORS * error / distance) ** 2))
+    times = ERRORS * error / distance
+    needed = samples * times * times
+    return max(2, math.ceil(needed)) if needed < MOST_SAMPLES else None
 
 
 def pseudo_values(whole: float, without: Sequence[float]) -> list[float]:
