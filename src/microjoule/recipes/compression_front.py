@@ -84,9 +84,10 @@ def compression_front(
 
 def _front(trial: Trial, shares: Sequence[float], found: Results) -> ParetoFront:
     """The best way of each share."""
-    tasks, whole = [trial.taken(share, found) for share in shares], trial.confirmed(WHOLE, found)
+    tasks = [trial.taken(share, found) for share in shares]
     made = [one for one in (found[task] for task in tasks) if isinstance(one, Scored)]
-    confirmed = [trial.confirmed(task, found) for task in tasks]
+    scores = trial.confirmed(tasks, found)
+    whole, confirmed = scores[WHOLE], [scores[task] for task in tasks]
     sign = -1 if whole.higher_is_better else 1
     best = pareto_front([(sign * own.value, one.cost) for own, one in zip(confirmed, made, strict=True)])
     points = [

@@ -172,32 +172,37 @@ class Trial:
             raise SettingError("budget", "cannot be kept in any way", remedy=str(found[tasks[0]]))
         return max(scored, key=lambda task: (scored[task].rank, -scored[task].loss))
 
-    def confirmed(self, task: str, found: Results, network: Network | None = None) -> Evaluated:
-        """The score of a way that was chosen, beside the original's, on samples that nothing was chosen by.
+    def confirmed(
+        self, tasks: Sequence[str], found: Results, made: Mapping[str, Network] | None = None
+    ) -> dict[str, Evaluated]:
+        """The scores of ways that were chosen, beside the original's, on samples that nothing was chosen by.
 
         Args:
-            task: of the way, or `WHOLE`.
-            found: of every task.
-            network: that it made; None makes it again.
+            tasks: of the ways.
+            found: of every task; its scores stand in where there are no other samples.
+            made: networks that are there already, by task; others are made again.
+
+        Returns:
+            The score of `WHOLE` and of each task.
         """
-        scored, whole = found[task], found[WHOLE]
-        assert isinstance(scored, Scored)
-        assert isinstance(whole, Scored)
+        names = [WHOLE, *tasks]
         if self.confirm is None:
-            return scored.evaluated if task == WHOLE else beside(scored.evaluated, whole.evaluated)
-        own = self._on_others(task, network)
-        return own if task == WHOLE else beside(own, self._on_others(WHOLE, None))
+            scores = {name: one.evaluated for name in names if isinstance(one := found[name], Scored)}
+        else:
+            scores = self._on_others(names, made or {}, self.confirm)
+        return {name: one if name == WHOLE else beside(one, scores[WHOLE]) for name, one in scores.items()}
 
-    def _on_others(self, task: str, network: Network | None) -> Evaluated:
-        name, score = f"{task}, confirmed", self.confirm
-        assert score is not None
+    def _on_others(self, names: Sequence[str], made: Mapping[str, Network], score: Score) -> dict[str, Evaluated]:
+        tasks = {f"{name}, confirmed": name for name in names}
 
-        def work(_: str) -> str:
-            made = self.menu.network.copy() if task == WHOLE else network or self.network_of(task)
-            return to_json(score.of(made, ORIGINAL if task == WHOLE else COMPRESSED))
+        def work(task: str) -> str:
+            name = tasks[task]
+            if name == WHOLE:
+                return to_json(score.of(self.menu.network.copy(), ORIGINAL))
+            return to_json(score.of(made.get(name) or self.network_of(name), COMPRESSED))
 
-        texts = run_tasks(lambda: work, [name], Jobs(self.how.folder), identity=self.identity, label="confirm")
-        return evaluated_of(texts[name], name, self.how.folder)
+        texts = run_tasks(lambda: work, list(tasks), Jobs(self.how.folder), identity=self.identity, label="confirm")
+        return {tasks[task]: evaluated_of(text, task, self.how.folder) for task, text in texts.items()}
 
     def best(self, share: float, found: Results) -> Network:
         """The network of the best way; its history ends with the scores and the record `Compressed`."""
@@ -209,7 +214,8 @@ class Trial:
             Divided(one.pruned_to, one.loss, one.greedy_loss, one.cost, one.evaluated.value) for one in scored.values()
         ]
         judged = whole.evaluated, beside(scored[taken].evaluated, whole.evaluated)
-        before, after = (self.confirmed(task, found, result) for task in (WHOLE, taken))
+        confirmed = self.confirmed([taken], found, {taken: result})
+        before, after = confirmed[WHOLE], confirmed[taken]
         result.history += [*judged, *([] if self.confirm is None else [before, after])]
         result.history += [] if self.timings is None else [self.timings.record]
         result.history.append(
