@@ -19,6 +19,7 @@ __all__ = [
     "adaround",
     "capture",
     "command_line",
+    "compare",
     "data_free",
     "evaluate",
     "export",
@@ -28,6 +29,7 @@ __all__ = [
     "load",
     "load_encodings",
     "naive",
+    "reach",
     "sqnr_db",
     "target",
     "train",
@@ -39,6 +41,8 @@ load = mj.load
 export = mj.export
 verify = mj.verify
 evaluate = mj.evaluate
+compare = mj.compare
+reach = mj.reach
 train = mj.train
 target = mj.target
 load_encodings = mj.load_encodings

@@ -42,12 +42,13 @@ def test_what_could_not_be_made_has_a_row_and_no_bar_for_its_drop():
 
 
 def test_the_line_is_the_drop_that_is_allowed_and_the_one_taken_stands_out():
-    bars, line = attempts_plot(reached()).choices[0].figure["data"]
+    bars, lines, labels, line = attempts_plot(reached()).choices[0].figure["data"]
     assert (bars["x"], line["x"], line["y"]) == ([0.46, 78.0], [1.0, 1.0], [-0.6, 1.6])
     assert bars["marker"]["color"] == ["@after", "@after-soft"]
     # a drop of 0.46 is -0.98 to 1.90, one of 78.00 is 74.61 to 81.15
-    assert bars["error_x"]["array"] == [pytest.approx(1.44), pytest.approx(3.15)]
-    assert bars["error_x"]["arrayminus"] == [pytest.approx(1.44), pytest.approx(3.39)]
+    assert lines["error_x"]["array"] == [pytest.approx(1.44), pytest.approx(3.15)]
+    assert lines["error_x"]["arrayminus"] == [pytest.approx(1.44), pytest.approx(3.39)]
+    assert labels["x"] == [pytest.approx(1.90), pytest.approx(81.15)]
 
 
 def test_each_cost_has_its_words():

@@ -8,7 +8,7 @@ from tests.report.samples import pareto_front
 
 def test_the_front_is_a_line_and_what_is_beaten_stands_apart():
     figure = front_plot(pareto_front()).choices[0].figure
-    front, others, floating = figure["data"]
+    front, others, _, floating = figure["data"]
     assert (front["x"], front["y"], front["mode"]) == ([9.6e9, 1.9e10], [78.92, 79.54], "lines+markers")
     assert (others["x"], others["text"]) == ([1.2e10], ["1.2e10: 12.0 G"])
     assert (floating["x"], floating["y"]) == ([9.6e9, 1.9e10], [79.69, 79.69])
@@ -19,7 +19,7 @@ def test_the_front_is_a_line_and_what_is_beaten_stands_apart():
 def test_without_a_beaten_point_there_is_no_trace_for_them():
     record = pareto_front()
     found = front_plot(replace(record, unit="", cost_unit="", points=record.points[:1])).choices[0].figure
-    assert [trace["name"] for trace in found["data"]] == ["on the front", "FP32"]
+    assert [trace.get("name") for trace in found["data"]] == ["on the front", None, "FP32"]
     assert found["layout"]["xaxis"]["title"]["text"] == "bit operations"
 
 
@@ -44,10 +44,11 @@ def test_a_front_without_errors_has_no_columns_for_them():
     record = pareto_front()
     bare = replace(record, points=tuple(replace(one, compared=None) for one in record.points))
     assert [cell.text for cell in front_table(bare).rows[0]] == ["W4A8", "9.60 G", "78.92 %", ""]
-    assert "error_y" not in front_plot(bare).choices[0].figure["data"][0]
+    assert len(front_plot(bare).choices[0].figure["data"]) == 3
 
 
 def test_a_point_has_the_interval_of_its_difference():
-    front = front_plot(pareto_front()).choices[0].figure["data"][0]
-    assert front["error_y"]["arrayminus"] == [pytest.approx(1.63), pytest.approx(0.55)]
-    assert front["error_y"]["array"] == [pytest.approx(1.67), pytest.approx(0.55)]
+    lines = front_plot(pareto_front()).choices[0].figure["data"][2]
+    assert (lines["x"], lines["y"]) == ([9.6e9, 1.9e10], [78.92, 79.54])
+    assert lines["error_y"]["arrayminus"] == [pytest.approx(1.63), pytest.approx(0.55)]
+    assert lines["error_y"]["array"] == [pytest.approx(1.67), pytest.approx(0.55)]

@@ -124,7 +124,7 @@ class Compared:
     @property
     def drop(self) -> float:
         """How much worse the network is; negative where it is better."""
-        return -self.difference if self.higher_is_better else self.difference
+        return 0.0 - self.difference if self.higher_is_better else self.difference
 
     @property
     def drop_interval(self) -> tuple[float, float] | None:

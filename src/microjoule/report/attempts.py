@@ -6,7 +6,7 @@ from microjoule.records.compared import MET, UNDECIDED, Compared
 from microjoule.records.decided import Reached, Tried
 from microjoule.report import units
 from microjoule.report.comparisons import counts
-from microjoule.report.plots import Choice, Figure, Plot, error_bars, finite, label
+from microjoule.report.plots import Choice, Figure, Plot, ends_of_bars, finite, label
 from microjoule.report.tables import MISSING, Cell, Column, Table, number, word
 from microjoule.report.units import many
 
@@ -60,11 +60,9 @@ def attempts_plot(record: Reached) -> Plot:
     """The drop of each attempt against the one that is allowed, and the time that each took."""
     drop = units.with_unit(f"drop of {record.metric}", record.unit)
     made = [tried for tried in record.attempts if tried.drop is not None]
-    lost = _bars(made, [tried.drop or 0.0 for tried in made], drop, record)
-    if any(tried.compared is not None and tried.compared.standard_error is not None for tried in made):
-        lost["data"][0]["error_x"] = error_bars([tried.compared for tried in reversed(made)], drops=True)
+    lost = _bars(made, [tried.drop or 0.0 for tried in made], drop, record, [tried.compared for tried in made])
     lost["data"].append(_limit(record, len(made)))
-    time = _bars(record.attempts, [tried.seconds for tried in record.attempts], "time (s)", record)
+    time = _bars(record.attempts, [tried.seconds for tried in record.attempts], "time (s)", record, None)
     caption = (
         "The first attempt is above, scored on the samples that it is chosen by. The line is the drop that is allowed; "
         "left of it is good enough. Thin lines are 95 % intervals."
@@ -72,18 +70,22 @@ def attempts_plot(record: Reached) -> Plot:
     return Plot("attempts", "Each attempt", caption, (Choice("Drop", lost), Choice("Time", time)), chooser="Measure")
 
 
-def _bars(attempts: Sequence[Tried], values: Sequence[float], title: str, record: Reached) -> Figure:
+def _bars(
+    attempts: Sequence[Tried],
+    values: Sequence[float],
+    title: str,
+    record: Reached,
+    compared: Sequence[Compared | None] | None,
+) -> Figure:
     """One bar an attempt, the first above; the one that was taken stands out."""
     names = [tried.name for tried in reversed(attempts)]
     shown = list(reversed(values))
+    found = [None] * len(shown) if compared is None else list(reversed(compared))
     bars = {
         "type": "bar",
         "orientation": "h",
         "x": [finite(value) for value in shown],
         "y": list(range(len(shown))),
-        "text": [units.digits(value) for value in shown],
-        "textposition": "outside",
-        "cliponaxis": False,
         "marker": {"color": ["@after" if name == record.chosen else "@after-soft" for name in names]},
         "customdata": [label(name) for name in names],
         "hovertemplate": "%{customdata}: %{x}<extra></extra>",
@@ -91,8 +93,9 @@ def _bars(attempts: Sequence[Tried], values: Sequence[float], title: str, record
     }
     ticks = {"tickmode": "array", "tickvals": bars["y"], "ticktext": bars["customdata"], "showgrid": False}
     axis = {"title": {"text": label(title)}}
+    ends = ends_of_bars(shown, [units.digits(value) for value in shown], found, drops=True)
     return {
-        "data": [bars],
+        "data": [bars, *ends],
         "layout": {"xaxis": axis, "yaxis": ticks, "height": 90 + 38 * len(shown), "showlegend": False},
     }
 

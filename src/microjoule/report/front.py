@@ -4,7 +4,7 @@ from typing import Any
 
 from microjoule.records.decided import FrontPoint, ParetoFront
 from microjoule.report import units
-from microjoule.report.plots import Plot, error_bars, finite, label, single
+from microjoule.report.plots import Plot, finite, intervals, label, reach_of, single
 from microjoule.report.tables import Cell, Column, Table, change_cells, change_columns, number, word
 from microjoule.report.units import many
 
@@ -18,6 +18,9 @@ def front_plot(record: ParetoFront) -> Plot:
     traces = [_trace("on the front", front, record, "lines+markers", "@after")]
     if others:
         traces.append(_trace("beaten by another", others, record, "markers", "@quiet"))
+    reaches = [reach_of(point.compared) for point in record.points]
+    places = [point.spent for point in record.points]
+    traces += intervals([point.value for point in record.points], places, reaches, across="y")
     floating = {
         "type": "scatter",
         "mode": "lines",
@@ -72,9 +75,7 @@ def _score(value: float | None, record: ParetoFront) -> Cell:
 
 def _trace(name: str, points: list[FrontPoint], record: ParetoFront, mode: str, colour: str) -> dict[str, Any]:
     words = [f"{point.budget}: {units.amount(point.spent, record.cost_unit)}" for point in points]
-    errors = {"error_y": error_bars([point.compared for point in points])}
     return {
-        **(errors if any(point.compared is not None for point in points) else {}),
         "type": "scatter",
         "mode": mode,
         "name": name,
