@@ -68,7 +68,8 @@ def tools(monkeypatch):
     def run(command, **_):
         commands.append([str(word) for word in command])
         if "--result" in commands[-1]:
-            Path(commands[-1][commands[-1].index("--result") + 1]).write_text(json.dumps({"outcomes": WRITTEN}))
+            found = WRITTEN[:1] if "benchmarks.aimet_compression_run" in commands[-1] else WRITTEN
+            Path(commands[-1][commands[-1].index("--result") + 1]).write_text(json.dumps({"outcomes": found}))
         return SimpleNamespace(returncode=0, stderr="")
 
     monkeypatch.setattr(subprocess, "run", run)
@@ -92,11 +93,8 @@ def given():
 
 
 def test_aimet_runs_by_itself_on_the_smallest_network(tools, given, tmp_path, monkeypatch):
-    read = json.loads
     monkeypatch.setattr(compression, "case", lambda name, data: given)
     monkeypatch.setattr(compression, "scored", lambda *_: scored(80, "original"))
-    first = {"outcomes": WRITTEN[:1]}
-    monkeypatch.setattr(json, "loads", lambda text: first if "outcomes" in text else read(text))
     (part,) = aimet_parts(tmp_path)
     assert [figure.value for figure in part.measure(Partial())] == [20.0] * 4
     assert [command[3:6] for command in tools] == [

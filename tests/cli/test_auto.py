@@ -6,7 +6,7 @@ import microjoule as mj
 from microjoule.recipes.attempts import ATTEMPTS
 from tests.cli.conftest import MODEL
 
-DATA = ["--data", "zoo:digits_test", "--samples", 16, "--calibration", "zoo:digits_train", "--calibration-samples", 16]
+DATA = ["--data", "zoo:digits_test", "--samples", 24, "--calibration", "zoo:digits_train", "--calibration-samples", 16]
 
 
 def test_it_saves_exports_and_reports_what_it_found(command, tmp_path):
@@ -17,6 +17,9 @@ def test_it_saves_exports_and_reports_what_it_found(command, tmp_path):
     document = json.loads(out)
     assert document["met"] is True
     assert document["records"][0]["chosen"] == "naive"
+    record = document["records"][0]
+    assert record["samples"] + record["confirmed"]["samples"] == 24
+    assert record["confirmed"]["reference"] == "fp32"
     assert all(path.stat().st_size > 10_000 for path in files.values())
     assert {layer.quantizer.scheme.grid.bits for layer in mj.load(files["x.mj"]).layers} == {8}
 
@@ -27,6 +30,12 @@ def test_where_nothing_is_good_enough_the_exit_code_says_so(command, tmp_path):
     assert code == 1
     assert f"none of {len(ATTEMPTS)} attempts is within the drop" in out
     assert (tmp_path / "x.mj").exists()
+
+
+def test_other_data_may_confirm(command, tmp_path):
+    code, out, _ = command("auto", MODEL, *DATA, "--confirm", "zoo:digits_train", "--out", tmp_path / "x.mj")
+    assert code == 0
+    assert "on 24 samples. On others, that nothing was chosen by, naive W8A8 drops by" in " ".join(out.split())
 
 
 def test_data_without_labels_is_refused(command, tmp_path):

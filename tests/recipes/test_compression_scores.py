@@ -33,10 +33,12 @@ def test_a_metric_becomes_a_score(network, score):
     assert (found.value, found.stage, found.samples) == (100, "compressed", 40)
 
 
-def test_a_score_is_not_compared_with_what_its_network_was_before(network, score):
+def test_a_score_leaves_the_history_alone_and_is_not_compared_with_what_stands_there(network, score):
     own = network.copy()
-    score.of(own, "original")
+    mj.evaluate(own, (X, network(X).argmax(1)), "top1")
+    history = list(own.history)
     assert score.of(own, "compressed").compared is None
+    assert own.history == history
 
 
 def test_it_is_compared_with_the_original_where_both_are_of_the_same_samples(network, score):

@@ -39,10 +39,13 @@ class Score:
 
 
 def by_metric(data: Batches, metric: Metric) -> Score:
-    """A metric on labelled data."""
+    """A metric on labelled data, which leaves the network's history as it is."""
 
     def of(network: Network, stage: str) -> Evaluated:
-        return replace(evaluate(network, data, metric, stage=stage), compared=None, apart="")
+        history = list(network.history)
+        record = replace(evaluate(network, data, metric, stage=stage), compared=None, apart="")
+        network.history[:] = history
+        return record
 
     return Score(metric.name, metric.unit, data.name, of, data.samples)
 
