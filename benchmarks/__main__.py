@@ -30,10 +30,15 @@ from benchmarks import (
     scheduling,
 )
 from benchmarks.allocator import restart_tuned
+from benchmarks.environment import ROOT
+from benchmarks.figure import MISSED
+from benchmarks.partial_results import opened, state_of
 from benchmarks.results import Results, load_all, page, save
 from benchmarks.runner import Benchmark, run, summary
 from microjoule.errors import MicrojouleError, SettingError
 from microjoule.records.files import write_atomically
+
+PARTIAL = ROOT / "build" / "benchmarks" / "partial"
 
 BENCHMARKS: dict[str, Benchmark] = {
     "data_free": data_free,
@@ -65,7 +70,7 @@ def main(arguments: Sequence[str], benchmarks: Mapping[str, Benchmark] = BENCHMA
     """Run a command line.
 
     Returns:
-        0 if every goal is met, 1 if one is missed, 2 if the command cannot be carried out, 130 if interrupted.
+        0 if no goal is missed, 1 if one is, 2 if the command cannot be carried out, 130 if interrupted.
     """
     options = _parser().parse_args(arguments)
     if options.list:
@@ -78,9 +83,9 @@ def main(arguments: Sequence[str], benchmarks: Mapping[str, Benchmark] = BENCHMA
         sys.stderr.write(f"{error}\n")
         return 2
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted: the benchmark that was running has written no file\n")
+        sys.stderr.write("interrupted: the same command goes on with the benchmark that was running\n")
         return 130
-    missed = any(timed.figure.met is False for results in finished for timed in results.figures)
+    missed = any(timed.figure.state == MISSED for results in finished for timed in results.figures)
     return int(missed)
 
 
@@ -93,6 +98,9 @@ def _parser() -> argparse.ArgumentParser:
         "--data", type=Path, default=os.environ.get("MICROJOULE_DATA"), help="the data folder (MICROJOULE_DATA)"
     )
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"), help="where NAME.json is written")
+    parser.add_argument(
+        "--partial", type=Path, default=PARTIAL, help="keeps what is done of a benchmark that is interrupted"
+    )
     parser.add_argument("--docs", type=Path, help="the page to write from all results in --out")
     return parser
 
@@ -100,10 +108,12 @@ def _parser() -> argparse.ArgumentParser:
 def _run_all(options: argparse.Namespace, benchmarks: Mapping[str, Benchmark]) -> list[Results]:
     names = _chosen(options, benchmarks)
     data = _data_folder(options.data)
-    finished = []
+    finished, state = [], state_of(data)
     for name in names:
-        results = run(name, benchmarks[name], data)
+        partial = opened(options.partial, name, state)
+        results = run(name, benchmarks[name], data, partial)
         save(results, options.out)
+        partial.finish()
         finished.append(results)
         if options.docs is not None:
             write_atomically(options.docs, page(load_all(options.out)).encode())

@@ -20,7 +20,7 @@ import microjoule as mj
 from benchmarks.aimet_run import without_torchvision
 from benchmarks.alone import Images
 from benchmarks.compression_cases import NAMES, case
-from benchmarks.torch_pruning_run import accuracy
+from benchmarks.torch_pruning_run import evaluation
 
 SCHEMES = {"svd": ("SpatialSvdParameters", "spatial_svd"), "pruning": ("ChannelPruningParameters", "channel_pruning")}
 """Name -> AIMET's class of settings, and its name of the scheme."""
@@ -112,8 +112,9 @@ def main() -> None:
     given, module = case(options.network, options.data), mj.zoo.load(options.network, data=options.data).eval()
     found = compressed(module, given.images, options.scheme, options.share)
     left = mj.costs(mj.capture(found, given.images.inputs[:2])).macs / mj.costs(given.given.network.copy()).macs
-    told = {"method": options.scheme, "share": options.share, "left": left, "accuracy": accuracy(found, given)}
-    options.result.write_text(json.dumps({"outcomes": [{"network": options.network, "accuracy_norms": None, **told}]}))
+    told = {"method": options.scheme, "share": options.share, "left": left}
+    told |= {"evaluated": evaluation(found, given, f"aimet-torch, {options.scheme}"), "evaluated_norms": None}
+    options.result.write_text(json.dumps({"outcomes": [{"network": options.network, **told}]}))
 
 
 if __name__ == "__main__":

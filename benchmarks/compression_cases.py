@@ -42,12 +42,13 @@ class Case:
         return self.given.labelled
 
 
-def case(name: str, data: Path) -> Case:
+def case(name: str, data: Path, seed: int = 0) -> Case:
     """A network with its images.
 
     Args:
         name: one of `NAMES`.
         data: a folder of the layout that the zoo reads.
+        seed: of the draw of the images that a recipe may look at.
     """
     if name.startswith("resnet"):
         given = subject(name, data, samples="cifar10_jpeg", part="/test")
@@ -57,7 +58,7 @@ def case(name: str, data: Path) -> Case:
         given = subject(name, data, samples="imagenet_val650")
         others = mj.zoo.dataset(folder(data, "imagenet_sample500"), model=name, data=data)
         count = len(others)  # type: ignore[arg-type]
-    drawn = torch.randperm(len(others), generator=torch.Generator().manual_seed(0))[:count]  # type: ignore[arg-type]
+    drawn = torch.randperm(len(others), generator=torch.Generator().manual_seed(seed))[:count]  # type: ignore[arg-type]
     pairs = [others[int(index)] for index in drawn]
     inputs, labels = torch.stack([pair[0] for pair in pairs]), torch.tensor([int(pair[1]) for pair in pairs])
     return Case(given, Images(inputs, labels, SCORED[name]))

@@ -1,45 +1,49 @@
-"""ResNet-20 at three quarters of its products by channels alone: accuracy for each criterion that chooses them."""
+"""ResNet-20 at three quarters of its products by channels alone: what each criterion that chooses them loses."""
 
-import time
-from collections.abc import Iterator
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import microjoule as mj
-from benchmarks.compression_cases import RESNET20, Case, case
+from benchmarks.compression_cases import RESNET20, case
+from benchmarks.differences import SEEDS, below
 from benchmarks.figure import Figure
-from benchmarks.subjects import score
+from benchmarks.partial_results import Part, Partial
+from benchmarks.subjects import last_score, scored
 from microjoule.compression.criteria import CRITERIA
+from microjoule.records.measured import Evaluated
 
 SHARE = 0.75
 """Of the multiply-accumulates, that is kept."""
 
 
-def figures(data: Path) -> Iterator[Figure]:
-    """The original's accuracy, then that of each criterion; what is left is fitted to the original in the same way.
+def parts(data: Path) -> Sequence[Part]:
+    """What each criterion loses; what is left is fitted to the original in the same way.
 
     Args:
         data: a folder of the layout that the zoo reads.
     """
-    given = case(RESNET20, data)
-    before = score(given.given.network, given.given, batch_size=100)
-    yield Figure(f"{RESNET20} before", before, "%", None, f"{len(given.judges)} images")
-    for criterion in CRITERIA:
-        yield by_criterion(given, criterion, before)
+    return [Part(name, 3, partial(_figures, data, name)) for name in CRITERIA]
 
 
-def by_criterion(given: Case, criterion: str, before: float) -> Figure:
-    """The accuracy of what one criterion leaves.
+def _figures(data: Path, criterion: str, kept: Partial) -> list[Figure]:
+    given = case(RESNET20, data).given
+    exact = kept.evaluated("original", lambda: scored(given.network, given, "original", batch_size=100))
+    found = [kept.evaluated(f"{criterion} {seed}", partial(smaller, data, criterion, seed)) for seed in SEEDS]
+    return [below(f"{given.name}, {SHARE:.0%} of the MACs by {criterion}, below the original", exact, found)]
+
+
+def smaller(data: Path, criterion: str, seed: int) -> Evaluated:
+    """The score of a network that has lost channels.
 
     Args:
-        given: the network and the images that it may look at.
-        criterion: by which channels are chosen.
-        before: the original's accuracy.
+        data: a folder of the layout that the zoo reads.
+        criterion: by which they are chosen.
+        seed: of the images that are looked at.
     """
-    subject, images, started = given.given, given.images, time.perf_counter()
-    pairs = images.inputs, images.labels
-    how = {"macs": SHARE, "ways": (1.0,), "criterion": criterion}
-    found = mj.compress(subject.network, pairs, subject.metric, **how)  # type: ignore[arg-type]
-    seconds = time.perf_counter() - started
-    after, left = score(found, subject, batch_size=100), mj.costs(found).macs / mj.costs(subject.network.copy()).macs
-    told = f"{before - after:.2f} points below the original {before:.2f}; {left:.1%} of the MACs; {seconds:.0f} s"
-    return Figure(f"{subject.name}, {SHARE:.0%} of the MACs by {criterion}", after, "%", None, told)
+    given = case(RESNET20, data, seed)
+    how: dict[str, Any] = {"macs": SHARE, "ways": (1.0,), "criterion": criterion, "seed": seed}
+    pairs = given.images.inputs, given.images.labels
+    found = mj.compress(given.given.network, pairs, given.given.metric, confirm=given.judges, **how)
+    return last_score(found, criterion)

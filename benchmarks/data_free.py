@@ -1,21 +1,23 @@
 """Data-free quantization: models captured, accuracy kept, deployed equal to simulated, latency, size, simulation."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import accuracy, agreement, hexagon, latency, simulation_speed, timm_models
-from benchmarks.figure import Figure
+from benchmarks.partial_results import Part
 
 
-def figures(data: Path) -> Iterator[Figure]:
+def parts(data: Path) -> Sequence[Part]:
     """Every figure, the quick ones first.
 
     Args:
         data: a folder of the layout that the zoo reads.
     """
-    yield from simulation_speed.figures(data)
-    yield from timm_models.figures()
-    yield from hexagon.figures()
-    yield from latency.figures(data)
-    yield from accuracy.figures(data)
-    yield from agreement.figures(data)
+    return [
+        Part("simulation speed", 1, lambda _: simulation_speed.figures(data)),
+        Part("models of timm", 3, lambda _: timm_models.figures()),
+        Part("hexagon", 1, lambda _: hexagon.figures()),
+        Part("latency", 1, lambda _: latency.figures(data)),
+        *accuracy.parts(data),
+        Part("agreement", 2, lambda _: agreement.figures(data)),
+    ]

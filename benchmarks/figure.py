@@ -1,10 +1,11 @@
-"""One measured figure: a value with a unit, what it should be, and what it was compared with."""
+"""One measured figure: a value with a unit and its error, what it should be, and what it was compared with."""
 
 import math
 import operator
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from microjoule.errors import SettingError
 
@@ -16,6 +17,9 @@ COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     "==": operator.eq,
 }
 """How a goal compares the value (left) with its bound (right)."""
+
+MET, MISSED, UNDECIDED = "met", "missed", "undecided"
+"""Whether a goal is met; undecided, if what was measured is within its error of the bound."""
 
 GOAL = re.compile(r"(<=|>=|==|<|>)\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)")
 
@@ -47,6 +51,18 @@ class Goal:
         """Whether a value is what it should be."""
         return COMPARISONS[self.sign](value, self.bound)
 
+    def state(self, low: float, high: float) -> str:
+        """Whether a value that lies somewhere between two others is what it should be.
+
+        Args:
+            low: the smaller one.
+            high: the larger one.
+        """
+        met = {self.is_met_by(end) for end in (low, high)}
+        if self.sign == "==" and low < self.bound < high:
+            return UNDECIDED
+        return UNDECIDED if len(met) > 1 else MET if met.pop() else MISSED
+
 
 @dataclass(frozen=True, slots=True)
 class Figure:
@@ -58,6 +74,9 @@ class Figure:
         unit: of the value: "points", "ms", "x" for a ratio, "share" ...
         goal: what it should be, for example "<= 1.0"; None for a figure that is only told.
         compared_with: the other side of the comparison, for example "FP32 71.9 %, 650 images".
+        error: its standard error; None for a figure without one, such as a count.
+        interval: where the true value lies with 95 %; None takes two standard errors to each side.
+        evidence: what the error is from: seeds, samples won and lost, and so on.
 
     Raises:
         SettingError: if the value is not finite, or the goal cannot be read.
@@ -68,6 +87,9 @@ class Figure:
     unit: str
     goal: str | None = None
     compared_with: str = ""
+    error: float | None = None
+    interval: tuple[float, float] | None = None
+    evidence: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.value):
@@ -78,12 +100,18 @@ class Figure:
             Goal.parse(self.goal)
 
     @property
-    def met(self) -> bool | None:
-        """Whether the goal is met; None if there is none."""
-        return None if self.goal is None else Goal.parse(self.goal).is_met_by(self.value)
+    def state(self) -> str:
+        """`MET`, `MISSED` or `UNDECIDED`; empty if there is no goal."""
+        if self.goal is None:
+            return ""
+        width = 2 * (self.error or 0.0)
+        low, high = self.interval or (self.value - width, self.value + width)
+        return Goal.parse(self.goal).state(low, high)
 
     @property
     def shown(self) -> str:
-        """The value with its unit, for people: counts in full, all else with four digits."""
+        """The value with its unit, for people: counts in full, all else with four digits, or with its error."""
+        if self.error is not None:
+            return f"{self.value:.2f} ± {self.error:.2f} {self.unit}"
         number = f"{self.value:,.0f}" if float(self.value).is_integer() else f"{self.value:.4g}"
         return f"{number} {self.unit}"

@@ -1,8 +1,8 @@
 """What 4-bit networks lose, rounded by GPTQ and AdaRound from a few hundred unlabelled inputs."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,9 @@ import torch
 from torch.utils.data import Subset
 
 import microjoule as mj
+from benchmarks.differences import SEEDS, below, score
 from benchmarks.figure import Figure
+from benchmarks.partial_results import Part, Partial
 from benchmarks.subjects import (
     DEEPLAB,
     DS_CNN,
@@ -18,11 +20,14 @@ from benchmarks.subjects import (
     MOBILENET_V2,
     SQUEEZENET,
     Subject,
+    drawn,
     folder,
     images,
-    score,
+    scored,
     subject,
 )
+from microjoule.execution.compare import compare
+from microjoule.records.measured import Evaluated
 
 RESNET20, RESNET56 = "resnet20_cifar10", "resnet56_cifar10"
 
@@ -49,60 +54,90 @@ class Case:
         return f"W{self.weights}A{self.activations}, {layout}, {self.recipe.__name__}"
 
 
-def figures(data: Path) -> Iterator[Figure]:
-    """The loss of every network, and that two runs with one seed have the same integers."""
+def parts(data: Path) -> Sequence[Part]:
+    """The loss of every network, and that two runs with one seed have the same integers.
+
+    Args:
+        data: a folder of the layout that the zoo reads.
+    """
     channel, gptq, adaround = "onnxruntime", mj.recipes.gptq, mj.recipes.adaround
-    twenty, train = cifar(RESNET20, data)
-    yield from _same_twice(twenty, train)
-    yield from _losses(twenty, train, [Case(gptq, channel, 4, 4, "<= 1.5"), Case(adaround, channel, 4, 4, "<= 1.5")])
-    fifty_six, train = cifar(RESNET56, data, 1024)
-    yield from _losses(fifty_six, train, [Case(adaround, channel, 4, 4, "<= 1.5")])
-    yield from _losses(*keywords(data), [Case(gptq, channel, 4, 8, "<= 0.7")])
-    v1 = subject(MOBILENET_V1, data, samples="imagenet_val650")
-    yield from _losses(v1, images(v1.name, data, 500), [Case(adaround, channel, 4, 8, "<= 4.0")])
-    squeezenet = subject(SQUEEZENET, data, samples="imagenet_val650")
-    cases = [Case(gptq, channel, 4, 8, "<= 1.5"), Case(adaround, channel, 4, 8, None)]
-    yield from _losses(squeezenet, images(squeezenet.name, data, 300), cases)
-    deeplab = subject(DEEPLAB, data, samples="coco128_val", part="/masks", metric="miou")
-    yield from _losses(deeplab, images(deeplab.name, data, 48), [Case(gptq, channel, 4, 8, "<= 2.0")])
-    v2, fitted = subject(MOBILENET_V2, data, samples="imagenet_val650"), images(MOBILENET_V2, data, 300)
-    cases = [Case(gptq, channel, 4, 8, "<= 1.5"), Case(adaround, channel, 4, 8, "<= 1.5")]
-    yield from _losses(v2, fitted, [*cases, Case(gptq, "per-tensor", 4, 8, "<= 2.5")])
-    yield from _recovered(v2, fitted)
+    twenty = [Case(gptq, channel, 4, 4, "<= 1.5"), Case(adaround, channel, 4, 4, "<= 1.5")]
+    v2 = [Case(gptq, channel, 4, 8, "<= 1.5"), Case(adaround, channel, 4, 8, "<= 1.5")]
+    v2 += [Case(gptq, "per-tensor", 4, 8, "<= 2.5")]
+    squeezenet = [Case(gptq, channel, 4, 8, "<= 1.5"), Case(adaround, channel, 4, 8, None)]
+
+    def part(name: str, minutes: float, load: Load, cases: list[Case]) -> Part:
+        return Part(name, minutes, lambda kept: _losses(load, cases, kept))
+
+    return [
+        Part("twice", 1, lambda _: _same_twice(*cifar(RESNET20, data, 512, 0))),
+        part(RESNET20, 2, partial(cifar, RESNET20, data, 512), twenty),
+        part(RESNET56, 5, partial(cifar, RESNET56, data, 1024), [Case(adaround, channel, 4, 4, "<= 1.5")]),
+        part(DS_CNN, 1, partial(keywords, data), [Case(gptq, channel, 4, 8, "<= 0.7")]),
+        part(MOBILENET_V1, 9, partial(imagenet, MOBILENET_V1, data, 500), [Case(adaround, channel, 4, 8, "<= 4.0")]),
+        part(SQUEEZENET, 30, partial(imagenet, SQUEEZENET, data, 300), squeezenet),
+        part(DEEPLAB, 30, partial(coco, data, 48), [Case(gptq, channel, 4, 8, "<= 2.0")]),
+        part(MOBILENET_V2, 100, partial(imagenet, MOBILENET_V2, data, 300), v2),
+        Part("recovered", 17, lambda kept: _recovered(*imagenet(MOBILENET_V2, data, 300, 0), kept)),
+    ]
 
 
-def _losses(given: Subject, data: Any, cases: list[Case]) -> Iterator[Figure]:
-    exact = score(given.network, given)
-    count = f"{len(given.labelled)} samples"
-    yield Figure(f"{given.name} FP32", exact, given.metric.unit, None, count)
+Load = Callable[[int], tuple[Subject, Any]]
+"""A seed -> a network with what scores it, and what it is fitted to."""
+
+
+def _losses(load: Load, cases: list[Case], kept: Partial) -> Iterator[Figure]:
+    given, _ = load(SEEDS[0])
+    exact = kept.evaluated(f"{given.name} FP32", lambda: scored(given.network, given, "FP32"))
+    yield score(f"{given.name} FP32", exact)
     for case in cases:
-        started = time.perf_counter()
-        bits = {"weights": case.weights, "activations": case.activations}
-        quantized = case.recipe(given.network, data, target=case.target, input_range=given.input_range, **bits)
-        took = time.perf_counter() - started
-        loss = exact - score(quantized, given)
-        compared = f"FP32 {exact:.2f}, {count}; fitted to {len(data)} others in {took:.0f} s"
-        yield Figure(f"{given.name} {case.words}, below FP32", loss, "points", case.goal, compared)
+        name = f"{given.name} {case.words}"
+        found = [
+            kept.evaluated(f"{name} {seed}", partial(_fitted, load, case, seed, kept.place(f"{name} {seed} work")))
+            for seed in SEEDS
+        ]
+        told = f"fitted to {len(load(SEEDS[0])[1])} others of each seed"
+        yield below(f"{name}, below FP32", exact, found, goal=case.goal, told=told)
 
 
-def _recovered(given: Subject, data: Any) -> Iterator[Figure]:
+def _fitted(load: Load, case: Case, seed: int, folder: Path | None) -> Evaluated:
+    given, data = load(seed)
+    settings: dict[str, Any] = {"target": case.target, "weights": case.weights, "activations": case.activations}
+    settings |= {"input_range": given.input_range, "seed": seed, "folder": folder}
+    return scored(case.recipe(given.network, data, **settings), given, case.recipe.__name__)
+
+
+def _recovered(given: Subject, data: Any, kept: Partial) -> Iterator[Figure]:
     """The share of what nearest rounding of the weights to 4 bits loses that AdaRound gets back, activations exact."""
-    exact = score(given.network, given)
-    found = []
-    for fit in (mj.round_weights, lambda network: mj.adaround(network, data, activation=False)):
-        network = given.network.copy()
-        mj.fold_batch_norms(network)
-        mj.fold_constant_channels(network)
-        mj.quantize(network, weights=4, activations=16)
-        mj.calibrate(network, data)
-        fit(network)
-        for quantizer in network.quantizers.values():
-            quantizer.enabled = False
-        found.append(score(network, given))
-    nearest, fitted = found
-    share = (fitted - nearest) / (exact - nearest)
-    compared = f"FP32 {exact:.2f}, nearest {nearest:.2f}, AdaRound {fitted:.2f}; grids from smallest to largest weight"
-    yield Figure(f"{given.name} W4A32, recovered by AdaRound", share, "share", ">= 0.95", compared)
+    fits: dict[str, Callable[[mj.Network], Any]] = {
+        "nearest": mj.round_weights,
+        "AdaRound": lambda network: mj.adaround(network, data, activation=False),
+    }
+    exact = kept.evaluated("recovered FP32", lambda: scored(given.network, given, "FP32"))
+    nearest, fitted = (
+        kept.evaluated(f"recovered {name}", partial(_weights_alone, given, data, fit, name))
+        for name, fit in fits.items()
+    )
+    share = (fitted.value - nearest.value) / (exact.value - nearest.value)
+    lost = compare(fitted, exact)
+    error = (lost.standard_error or 0.0) / (exact.value - nearest.value)
+    told = (
+        f"FP32 {exact.value:.2f}, nearest {nearest.value:.2f}, AdaRound {fitted.value:.2f}, {exact.samples} samples; "
+    )
+    told += f"{lost.won} won, {lost.lost} lost against FP32; grids from smallest to largest weight"
+    yield Figure(f"{given.name} W4A32, recovered by AdaRound", share, "share", ">= 0.95", told, error)
+
+
+def _weights_alone(given: Subject, data: Any, fit: Callable[[mj.Network], Any], name: str) -> Evaluated:
+    network = given.network.copy()
+    mj.fold_batch_norms(network)
+    mj.fold_constant_channels(network)
+    mj.quantize(network, weights=4, activations=16)
+    mj.calibrate(network, data)
+    fit(network)
+    for quantizer in network.quantizers.values():
+        quantizer.enabled = False
+    return scored(network, given, name)
 
 
 def _same_twice(given: Subject, data: Any) -> Iterator[Figure]:
@@ -118,16 +153,31 @@ def _same_twice(given: Subject, data: Any) -> Iterator[Figure]:
     yield Figure(f"{given.name} integers equal in two runs", equal / total, "share", "== 1", f"{total:,} weights")
 
 
-def cifar(name: str, data: Path, count: int = 512) -> tuple[Subject, Any]:
-    """A ResNet with the images that score it, and others to fit to."""
+# Networks and their data ----------------------------------------------------------------------------------------------
+
+
+def cifar(name: str, data: Path, count: int, seed: int) -> tuple[Subject, Any]:
+    """A ResNet with the images that score it, and others to fit to, drawn with a seed."""
     given = subject(name, data, samples="cifar10_jpeg", part="/test")
-    return given, mj.zoo.dataset(folder(data, "cifar10_jpeg") + "/train", model=name, data=data, limit=count)
+    return given, drawn(mj.zoo.dataset(folder(data, "cifar10_jpeg") + "/train", model=name, data=data), count, seed)
 
 
-def keywords(data: Path) -> tuple[Subject, Any]:
-    """The keyword network with the samples that score it, and others to fit to."""
+def keywords(data: Path, seed: int) -> tuple[Subject, Any]:
+    """The keyword network with the samples that score it, and others to fit to; all seeds fit to the same."""
+    del seed
     given = subject(DS_CNN, data, samples="kws01")
     whole = given.labelled
     others = Subset(whole, range(KEYWORDS, len(whole)))
-    scored = Subject(given.network, others, given.metric, given.input_range, given.name)
-    return scored, Subset(whole, range(KEYWORDS))
+    rest = Subject(given.network, others, given.metric, given.input_range, given.name)
+    return rest, Subset(whole, range(KEYWORDS))
+
+
+def imagenet(name: str, data: Path, count: int, seed: int) -> tuple[Subject, Any]:
+    """A network with the images of the validation set that score it, and others to fit to, drawn with a seed."""
+    return subject(name, data, samples="imagenet_val650"), images(name, data, count, seed=seed)
+
+
+def coco(data: Path, count: int, seed: int) -> tuple[Subject, Any]:
+    """DeepLab with the images that score it, and others of ImageNet to fit to, drawn with a seed."""
+    given = subject(DEEPLAB, data, samples="coco128_val", part="/masks", metric="miou")
+    return given, images(DEEPLAB, data, count, seed=seed)

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.figure import Figure
+from benchmarks.figure import MET, Figure
 from microjoule.errors import FileError
 from microjoule.records.files import write_atomically
 from microjoule.records.measured import Machine
@@ -19,11 +19,25 @@ Every figure here is measured by a command, and this page is written by it:
 python -m benchmarks --list
 python -m benchmarks NAME ... --data FOLDER --docs docs/benchmarks.md
 ```
+
+What follows ± is a standard error. Where two networks are scored on the same samples it is that of their paired
+difference, over samples and, where chance enters, over three seeds: see [comparing](techniques/comparing.md). A goal is
+*met* or *missed* if that is so two standard errors further on, too, and *undecided* otherwise; bold is what is met.
+
+The networks' images (650 of ImageNet's validation set, 5,000 of CIFAR-10, 500 keywords, 100 to 128 of COCO) are never
+fitted to, and nothing is chosen by them here. But some constants in the code were chosen, during development, on these
+images or on networks that are scored on them: the ridges of GPTQ, AdaRound's and QDrop's learning rates and
+regularization, which ranges are clipped, and the weights of mixed precision's losses. On images that nothing was ever
+chosen by, a network may be off by more than these figures say.
 """
 
-HEADER = """| figure | value | goal | met | compared with | seconds |
+HEADER = """| figure | value | goal | is | compared with | seconds |
 |---|---:|---:|:---:|---|---:|
 """
+
+
+EXTRA = ("error", "interval", "evidence")
+"""What not every figure has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +48,19 @@ class Timed:
     seconds: float
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields of the line that a benchmark prints."""
-        return {**asdict(self.figure), "met": self.figure.met, "seconds": round(self.seconds, 2)}
+        """The fields of the line that a benchmark prints; what a figure has not is left out."""
+        whole = asdict(self.figure)
+        fields = {name: value for name, value in whole.items() if name not in EXTRA or value not in (None, {})}
+        return {**fields, "state": self.figure.state, "seconds": round(self.seconds, 2)}
+
+    @classmethod
+    def from_dict(cls, entry: dict[str, Any]) -> "Timed":
+        """What `to_dict` gave."""
+        fields = {name: entry[name] for name in ("name", "value", "unit", "goal", "compared_with")}
+        fields |= {name: entry[name] for name in EXTRA if name in entry}
+        if "interval" in fields:
+            fields["interval"] = tuple(fields["interval"])
+        return cls(Figure(**fields), entry["seconds"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +108,7 @@ def load(path: Path) -> Results:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        figures = tuple(_timed(entry) for entry in content["figures"])
+        figures = tuple(Timed.from_dict(entry) for entry in content["figures"])
         machine = Machine(**content["machine"])
         return Results(content["benchmark"], content["data"], content["finished"], machine, figures)
     except (ValueError, KeyError, TypeError, OSError) as error:
@@ -104,11 +129,6 @@ def page(results: Sequence[Results]) -> str:
     return "\n".join([INTRODUCTION, *(_section(one) for one in results)])
 
 
-def _timed(entry: dict[str, Any]) -> Timed:
-    fields = {name: entry[name] for name in ("name", "value", "unit", "goal", "compared_with")}
-    return Timed(Figure(**fields), entry["seconds"])
-
-
 def _section(results: Results) -> str:
     machine = results.machine
     versions = ", ".join(f"{name} {version}" for name, version in machine.versions.items())
@@ -120,12 +140,11 @@ def _section(results: Results) -> str:
 
 def _row(timed: Timed) -> str:
     figure = timed.figure
-    met = {True: "yes", False: "**no**", None: ""}[figure.met]
     cells = (
         figure.name,
-        figure.shown,
+        f"**{figure.shown}**" if figure.state == MET else figure.shown,
         figure.goal or "",
-        met,
+        figure.state,
         figure.compared_with,
         f"{timed.seconds:.1f}",
     )

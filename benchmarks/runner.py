@@ -1,50 +1,82 @@
-"""Running one benchmark: each figure is printed as soon as it is known, and kept when all are."""
+"""Running one benchmark: each figure is printed as soon as it is known; what is interrupted goes on where it was."""
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.figure import Figure
+from benchmarks.figure import MET, MISSED, UNDECIDED, Figure
+from benchmarks.partial_results import Part, Partial
 from benchmarks.results import Results, Timed, line
 from microjoule.records.machine import this_machine
 
+NOTHING = Partial()
+"""Nothing is done already, and nothing is kept."""
+
+STATES = {MET: "[green]met[/green]", MISSED: "[red]missed[/red]", UNDECIDED: "[yellow]undecided[/yellow]", "": ""}
+
 
 class Benchmark(Protocol):
-    """A module that measures: its docstring's first line says what, `figures` yields each figure when it is known."""
+    """A module that measures: its docstring's first line says what.
+
+    `figures(data)` yields each figure when it is known. One that takes long has `parts(data)` in its place, a sequence
+    of `Part`s, of which those that are done are not measured again after an interruption.
+    """
 
     __doc__: str | None
 
-    def figures(self, data: Path) -> Iterator[Figure]:
-        """Measure on the data in a folder."""
 
+def run(name: str, benchmark: Benchmark, data: Path, partial: Partial = NOTHING) -> Results:
+    """Run a benchmark: lines of JSON for machines on stdout, a table for people on stderr.
 
-def run(name: str, benchmark: Benchmark, data: Path) -> Results:
-    """Run a benchmark: lines of JSON for machines on stdout, a table for people on stderr."""
-    timed = []
-    for one in _with_seconds(benchmark.figures(data)):
-        sys.stdout.write(line(one) + "\n")
-        sys.stdout.flush()
-        timed.append(one)
+    Args:
+        name: of the benchmark.
+        benchmark: it.
+        data: the data folder.
+        partial: what of it is done already.
+    """
+    timed, parts = [], parts_of(benchmark, data)
+    sys.stderr.write(f"{name}: {left(parts, partial)}\n")
+    for part in parts:
+        for one in partial.timed(part.name, lambda part=part: _with_seconds(part.measure(partial))):  # type: ignore[misc]
+            sys.stdout.write(line(one) + "\n")
+            sys.stdout.flush()
+            timed.append(one)
     results = Results(name, data.name, datetime.now(UTC).isoformat(timespec="seconds"), this_machine(), tuple(timed))
     Console(stderr=True).print(table(results))
     return results
 
 
+def parts_of(benchmark: Any, data: Path) -> Sequence[Part]:
+    """The parts of a benchmark; one that has none is a part itself, of which it is not known how long it takes."""
+    if hasattr(benchmark, "parts"):
+        found: Sequence[Part] = benchmark.parts(data)
+        return found
+    return [Part("all", 0.0, lambda _: benchmark.figures(data))]
+
+
+def left(parts: Sequence[Part], partial: Partial) -> str:
+    """How much there is still to do, in words."""
+    minutes = sum(part.minutes for part in parts if not partial.is_done(part.name))
+    done = sum(partial.is_done(part.name) for part in parts)
+    time_left = f", about {minutes:.0f} minutes are left on two free cores" if minutes else ""
+    return f"{done} of {len(parts)} parts are done{time_left}"
+
+
 def table(results: Results) -> Table:
     """The figures of a benchmark, for people."""
     drawn = Table(title=results.benchmark)
-    for heading in ("figure", "value", "goal", "met", "compared with", "seconds"):
+    for heading in ("figure", "value", "goal", "is", "compared with", "seconds"):
         drawn.add_column(heading, justify="right" if heading in {"value", "goal", "seconds"} else "left")
     for timed in results.figures:
         figure = timed.figure
-        met = {True: "[green]yes[/green]", False: "[red]no[/red]", None: ""}[figure.met]
-        drawn.add_row(figure.name, figure.shown, figure.goal or "", met, figure.compared_with, f"{timed.seconds:.1f}")
+        state = STATES[figure.state]
+        drawn.add_row(figure.name, figure.shown, figure.goal or "", state, figure.compared_with, f"{timed.seconds:.1f}")
     return drawn
 
 
@@ -53,7 +85,7 @@ def summary(benchmark: Benchmark) -> str:
     return (benchmark.__doc__ or "").partition("\n")[0]
 
 
-def _with_seconds(figures: Iterator[Figure]) -> Iterator[Timed]:
+def _with_seconds(figures: Iterable[Figure]) -> Iterator[Timed]:
     begin = time.perf_counter()
     for figure in figures:
         yield Timed(figure, time.perf_counter() - begin)

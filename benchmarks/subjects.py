@@ -1,14 +1,16 @@
 """What is measured: networks of the zoo with the data that belongs to them, found in any folder of the same layout."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch.utils.data import Subset
 
 import microjoule as mj
 from microjoule.errors import FileError
-from microjoule.execution.evaluate import Metric
+from microjoule.execution.scoring import Metric
+from microjoule.records.measured import Evaluated
 
 MOBILENET_V1 = "mobilenet_v1_0.25_224_keras"
 MOBILENET_V2 = "mobilenet_v2_1.0_224_tf"
@@ -45,9 +47,41 @@ def subject(name: str, data: Path, *, samples: str, part: str = "", metric: str 
     return Subject(network, labelled, mj.zoo.metric(metric), (float(low), float(high)), name)
 
 
-def images(name: str, data: Path, count: int) -> Any:
-    """Unlabelled images for a network."""
-    return mj.zoo.dataset(folder(data, "imagenet_sample500"), model=name, data=data, limit=count)
+def last_score(network: mj.Network, stage: str) -> Evaluated:
+    """The last score in a network's history: what confirmed it.
+
+    Args:
+        network: that a search gave.
+        stage: what to call it.
+    """
+    found = next(record for record in reversed(network.history) if isinstance(record, Evaluated))
+    return replace(found, stage=stage, compared=None, apart="")
+
+
+def images(name: str, data: Path, count: int, *, seed: int = 0) -> Any:
+    """Unlabelled images for a network, drawn at random of 500.
+
+    Args:
+        name: of the network.
+        data: the data folder.
+        count: of the images.
+        seed: of the draw.
+    """
+    return drawn(mj.zoo.dataset(folder(data, "imagenet_sample500"), model=name, data=data), count, seed)
+
+
+def drawn(whole: Any, count: int, seed: int) -> Any:
+    """Some samples of a set, at random, under its name.
+
+    Args:
+        whole: the set.
+        count: how many.
+        seed: of the draw.
+    """
+    order = torch.randperm(len(whole), generator=torch.Generator().manual_seed(seed)).tolist()
+    found: Any = Subset(whole, order[:count])
+    found.name = whole.name
+    return found
 
 
 def folder(data: Path, beginning: str) -> str:
@@ -62,6 +96,13 @@ def folder(data: Path, beginning: str) -> str:
     return found[0]
 
 
-def score(network: mj.Network, given: Subject, *, batch_size: int = 16) -> float:
-    """A network's metric on the subject's labelled data."""
-    return mj.evaluate(network, given.labelled, given.metric, batch_size=batch_size).value
+def scored(network: mj.Network, given: Subject, stage: str, *, batch_size: int = 16) -> Evaluated:
+    """A network's metric on the subject's labelled data; the network is left alone.
+
+    Args:
+        network: to score.
+        given: whose data scores it.
+        stage: what to call it.
+        batch_size: samples a batch.
+    """
+    return mj.evaluate(network.copy(), given.labelled, given.metric, stage=stage, batch_size=batch_size)

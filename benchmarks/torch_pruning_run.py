@@ -22,6 +22,7 @@ from torch.nn.functional import cross_entropy
 import microjoule as mj
 from benchmarks.alone import Images
 from benchmarks.compression_cases import NAMES, Case, case
+from microjoule.records.json_io import to_json
 from microjoule.zoo.resnet_cifar import Block, CifarResNet
 
 STEPS = 200
@@ -123,19 +124,22 @@ def outcomes(name: str, given: Case, module: nn.Module, shares: tuple[float, ...
                 "method": method,
                 "share": share,
                 "left": left,
-                "accuracy": accuracy(found, given),
-                "accuracy_norms": None if anew is None else accuracy(anew, given),
+                "evaluated": evaluation(found, given, method),
+                "evaluated_norms": None if anew is None else evaluation(anew, given, f"{method}, norms anew"),
             }
 
 
-def accuracy(module: nn.Module, given: Case) -> float:
-    """Of a module on the images that judge.
+def evaluation(module: nn.Module, given: Case, stage: str) -> dict[str, Any]:
+    """Of a module on the images that judge, as JSON.
 
     Args:
         module: in evaluation.
         given: the images.
+        stage: what to call it.
     """
-    return mj.evaluate(module, given.judges, given.given.metric, batch_size=25).value
+    found = mj.evaluate(module, given.judges, given.given.metric, stage=stage, batch_size=25)
+    content: dict[str, Any] = json.loads(to_json(found))
+    return content
 
 
 def main() -> None:

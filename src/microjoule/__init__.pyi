@@ -16,6 +16,7 @@ from microjoule.deploy.verify import verify
 from microjoule.errors import MicrojouleError
 from microjoule.execution.allocator import tune_allocator
 from microjoule.execution.arena import run_in_arena
+from microjoule.execution.compare import compare
 from microjoule.execution.evaluate import evaluate
 from microjoule.execution.train import train
 from microjoule.graph.channels import channel_groups
@@ -68,6 +69,7 @@ __all__ = [
     "capture",
     "channel_groups",
     "clip_weights",
+    "compare",
     "compress",
     "compress_model",
     "compression_sensitivity",

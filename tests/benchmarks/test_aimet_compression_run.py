@@ -107,4 +107,5 @@ def test_the_process_writes_what_is_left(module, images, asked, tmp_path, monkey
     monkeypatch.setattr(sys, "argv", words)
     main()
     (found,) = json.loads(place.read_text())["outcomes"]
-    assert (found["method"], found["left"], found["accuracy"]) == ("svd", 1.0, 100.0)
+    assert (found["method"], found["left"], found["evaluated"]["value"]) == ("svd", 1.0, 100.0)
+    assert (found["evaluated"]["stage"], found["evaluated_norms"]) == ("aimet-torch, svd", None)

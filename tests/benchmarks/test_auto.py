@@ -10,7 +10,7 @@ from torch import nn
 
 import microjoule as mj
 from benchmarks import auto
-from benchmarks.auto import killed, reached
+from benchmarks.auto import killed, search, told
 from benchmarks.subjects import Subject
 from microjoule.errors import FileError
 
@@ -23,13 +23,18 @@ def given():
     return Subject(network, (x, network(x).argmax(1)), mj.zoo.metric("top1"), (float(x.min()), float(x.max())), "toy")
 
 
-def test_what_is_taken_is_told_with_its_drop_and_its_minutes(given, monkeypatch):
-    x, _ = given.labelled
-    drop, minutes = reached(given, x, "per-tensor", 8)
-    assert (drop.name, drop.goal, drop.met) == ("toy auto, W8A8 per-tensor, below FP32", "<= 1.0", True)
-    assert drop.compared_with == f"tried: naive {drop.value:.2f}"
-    assert 0 < minutes.value < 1
-    assert (minutes.goal, minutes.compared_with) == ("<= 30", "1 attempts")
+def test_what_is_taken_is_told_with_its_drop_on_other_images_and_its_minutes(given):
+    record, run = search(given, given.labelled[0], 1)
+    assert (record.chosen, run.seed, run.seconds > 0) == ("naive", 1, True)
+    drop, minutes = told(record, "toy auto", 90.0)
+    assert (drop.name, drop.value, drop.goal) == ("toy auto, below FP32", record.confirmed.drop, "<= 1.0")
+    assert (drop.error, drop.interval) == (record.confirmed.standard_error, record.confirmed.drop_interval)
+    assert drop.state == "undecided", "twenty images cannot tell"
+    assert record.samples + record.confirmed.samples == 40
+    tried = f"chosen on {record.samples} others: naive {record.taken.drop:.2f}; "
+    assert drop.compared_with.startswith(tried)
+    assert drop.compared_with.endswith(f"lost of {record.confirmed.samples}")
+    assert (minutes.value, minutes.goal, minutes.compared_with) == (1.5, "<= 30", "1 attempts")
 
 
 class Runs:
@@ -63,7 +68,7 @@ def test_kills_are_counted_that_change_the_result_or_repeat_a_step(runs, shares,
     monkeypatch.setattr(auto, "_outcome", runs.outcome)
     same, once = killed(random.Random(0), 4)
     assert (same.value, once.value) == shares
-    assert (same.met, once.met) == tuple(share == 1 for share in shares)
+    assert (same.state, once.state) == tuple("met" if share == 1 else "missed" for share in shares)
     assert same.compared_with.startswith("4 kills after ")
 
 

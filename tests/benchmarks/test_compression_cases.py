@@ -26,7 +26,7 @@ def test_images_are_drawn_from_another_set(monkeypatch, tmp_path, name, part, co
     monkeypatch.setattr(mj.zoo, "dataset", dataset)
     monkeypatch.setattr(compression_cases, "subject", subject)
     monkeypatch.setattr(compression_cases, "folder", lambda data, beginning: beginning)
-    given, again = case(name, tmp_path), case(name, tmp_path)
+    given, again, other = case(name, tmp_path), case(name, tmp_path), case(name, tmp_path, 1)
     scored, looked = asked[:2]
     assert (scored, looked) == (
         ("cifar10_jpeg/test", f"cifar10_jpeg{part}") if part else ("imagenet_val650", "imagenet_sample500")
@@ -36,5 +36,6 @@ def test_images_are_drawn_from_another_set(monkeypatch, tmp_path, name, part, co
     assert given.images.labels.tolist() != sorted(given.images.labels.tolist())
     assert torch.equal(given.images.inputs[:, 0], given.images.labels.float())
     assert torch.equal(given.images.labels, again.images.labels)
+    assert not torch.equal(given.images.labels, other.images.labels)
     assert given.images.scored == SCORED[name]
     assert given.judges == ["judge"]

@@ -8,7 +8,8 @@ import microjoule as mj
 from benchmarks import criteria
 from benchmarks.alone import Images
 from benchmarks.compression_cases import Case
-from benchmarks.criteria import by_criterion, figures
+from benchmarks.criteria import parts, smaller
+from benchmarks.partial_results import Partial
 from benchmarks.subjects import Subject
 from microjoule.compression.criteria import CRITERIA
 
@@ -16,31 +17,34 @@ X = torch.rand(30, 2, generator=torch.Generator().manual_seed(1))
 
 
 @pytest.fixture
-def given():
+def given(monkeypatch):
     torch.manual_seed(0)
     network = mj.capture(nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 4)).eval(), X[:2])
     labels = network(X).argmax(1)
     subject = Subject(network, (X[:10], labels[:10]), mj.zoo.metric("top1"), (0.0, 1.0), "toy")
-    return Case(subject, Images(X[10:], labels[10:], 20))
+    found = Case(subject, Images(X[10:], labels[10:], 20))
+    monkeypatch.setattr(criteria, "case", lambda name, data, seed=0: found)
+    return found
 
 
-def test_the_figure_is_the_accuracy_on_the_images_that_judge(given):
-    figure = by_criterion(given, "norm", 100.0)
-    found = mj.compress(
-        given.given.network, (X[10:], given.images.labels), given.given.metric, macs=0.75, methods=(), criterion="norm"
-    )
-    assert figure.value == mj.evaluate(found, given.judges, given.given.metric).value
-    assert (figure.name, figure.unit, figure.goal) == ("toy, 75% of the MACs by norm", "%", None)
-    told = f"{100 - figure.value:.2f} points below the original 100.00; 75.0% of the MACs; "
-    assert figure.compared_with.startswith(told)
+def test_the_score_is_that_on_the_images_that_judge(given, tmp_path):
+    found = smaller(tmp_path, "norm", 0)
+    how = {"macs": 0.75, "methods": (), "criterion": "norm"}
+    made = mj.compress(given.given.network, (X[10:], given.images.labels), given.given.metric, **how)
+    assert found.value == mj.evaluate(made, given.judges, given.given.metric).value
+    assert (found.stage, found.samples, found.compared) == ("norm", 10, None)
 
 
-def test_each_criterion_has_a_figure(monkeypatch, tmp_path, given):
+def test_each_criterion_has_a_figure_over_three_seeds(given, monkeypatch, tmp_path):
     asked, real = [], mj.compress
-    monkeypatch.setattr(criteria, "case", lambda name, data: given)
     monkeypatch.setattr(mj, "compress", lambda *some, **how: asked.append(how) or real(*some, **how))
-    before, *found = figures(tmp_path)
-    assert (before.value, before.compared_with) == (100, "2 images")
-    assert [figure.name.rpartition(" ")[2] for figure in found] == list(CRITERIA)
-    assert [how["criterion"] for how in asked] == list(CRITERIA)
+    made = parts(tmp_path)
+    assert [part.name for part in made] == list(CRITERIA)
+    for part in made[:2]:
+        (figure,) = part.measure(Partial())
+        assert figure.name == f"toy, 75% of the MACs by {part.name}, below the original"
+        assert len(figure.evidence["values"]) == 3
+        assert figure.error is not None
+    expected = [(name, seed) for name in CRITERIA[:2] for seed in range(3)]
+    assert [(how["criterion"], how["seed"]) for how in asked] == expected
     assert {(how["macs"], how["ways"]) for how in asked} == {(0.75, (1.0,))}

@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks.__main__ import BENCHMARKS, main
 from benchmarks.figure import Figure
+from benchmarks.partial_results import Part
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,7 +31,9 @@ def interrupted(data):
 def folders(tmp_path, monkeypatch):
     monkeypatch.delenv("MICROJOULE_DATA", raising=False)
     (tmp_path / "data").mkdir()
-    return ["--data", str(tmp_path / "data"), "--out", str(tmp_path / "out"), "--docs", str(tmp_path / "page.md")]
+    (tmp_path / "data" / "images.zip").write_text("images")
+    places = {"--data": "data", "--out": "out", "--docs": "page.md", "--partial": "partial"}
+    return [word for option, place in places.items() for word in (option, str(tmp_path / place))]
 
 
 def test_the_list_names_every_benchmark_and_what_it_measures(capsys):
@@ -59,7 +62,12 @@ def test_all_runs_all(folders, tmp_path):
 def test_a_missed_goal_is_told_to_the_shell_and_written_all_the_same(folders, tmp_path):
     assert main(["a", *folders], {"a": benchmark(0.5, 2.0)}) == 1
     written = json.loads((tmp_path / "out" / "a.json").read_text())
-    assert [figure["met"] for figure in written["figures"]] == [True, False]
+    assert [figure["state"] for figure in written["figures"]] == ["met", "missed"]
+
+
+def test_what_is_undecided_is_not_missed(folders):
+    doubted = SimpleNamespace(figures=lambda data: iter([Figure("gap", 1.2, "x", "<= 1", error=0.5)]))
+    assert main(["a", *folders], {"a": doubted}) == 0
 
 
 def test_the_data_folder_may_be_named_by_the_environment(folders, tmp_path, monkeypatch):
@@ -81,9 +89,17 @@ def test_a_command_that_cannot_be_carried_out_says_why(folders, capsys, argument
     assert expected in capsys.readouterr().err
 
 
-def test_an_interrupted_benchmark_writes_no_file(folders, tmp_path):
-    assert main(["a", *folders], {"a": SimpleNamespace(figures=interrupted)}) == 130
+def test_an_interrupted_benchmark_writes_no_file_and_goes_on_where_it_was(folders, tmp_path, capsys):
+    parts = [Part("one", 1, lambda kept: [Figure("first", 1.0, "x")]), Part("two", 1, lambda kept: interrupted(None))]
+    assert main(["a", *folders], {"a": SimpleNamespace(parts=lambda data: parts)}) == 130
+    assert "interrupted: the same command goes on" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+    parts[1] = Part("two", 1, lambda kept: [Figure("second", 2.0, "x")])
+    parts[0] = Part("one", 1, lambda kept: interrupted(None))
+    assert main(["a", *folders], {"a": SimpleNamespace(parts=lambda data: parts)}) == 0
+    written = json.loads((tmp_path / "out" / "a.json").read_text())
+    assert [figure["name"] for figure in written["figures"]] == ["first", "second"]
+    assert not list((tmp_path / "partial").iterdir())
 
 
 def test_the_command_runs_as_a_process():

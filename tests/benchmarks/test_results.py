@@ -18,6 +18,7 @@ RESULTS = Results(
         Timed(Figure("top-1 below FP32", 0.46, "points", "<= 1.0", "FP32 71.9 %"), 12.34),
         Timed(Figure("latency | batch 1", 1.25, "x", "<= 1.0", "FP32"), 3.0),
         Timed(Figure("parameters", 3504872, "count"), 0.0),
+        Timed(Figure("gap", 0.5, "points", "<= 1.0", "FP32", 0.5, (-0.5, 1.5), {"seeds": [0, 1]}), 1.0),
     ),
 )
 
@@ -28,11 +29,18 @@ def test_a_line_is_json_with_all_that_is_promised():
         "value": 0.46,
         "unit": "points",
         "goal": "<= 1.0",
-        "met": True,
+        "state": "met",
         "compared_with": "FP32 71.9 %",
         "seconds": 12.34,
     }
     assert "\n" not in line(RESULTS.figures[0])
+    more = {"error": 0.5, "interval": [-0.5, 1.5], "evidence": {"seeds": [0, 1]}, "state": "undecided"}
+    assert json.loads(line(RESULTS.figures[3])).items() >= more.items()
+
+
+def test_results_from_before_there_were_errors_are_read():
+    old = {"name": "f", "value": 1.0, "unit": "x", "goal": None, "compared_with": "", "met": None, "seconds": 2.0}
+    assert Timed.from_dict(old) == Timed(Figure("f", 1.0, "x"), 2.0)
 
 
 def test_results_come_back_as_they_were_saved(tmp_path):
@@ -59,8 +67,9 @@ def test_a_damaged_file_is_refused(tmp_path, content):
 def test_the_page_shows_every_figure_with_its_goal_and_where_it_was_measured():
     text = page([RESULTS])
     assert "## data_free" in text
-    assert "| top-1 below FP32 | 0.46 points | <= 1.0 | yes | FP32 71.9 % | 12.3 |" in text
-    assert "| latency \\| batch 1 | 1.25 x | <= 1.0 | **no** | FP32 | 3.0 |" in text
+    assert "| top-1 below FP32 | **0.46 points** | <= 1.0 | met | FP32 71.9 % | 12.3 |" in text
+    assert "| latency \\| batch 1 | 1.25 x | <= 1.0 | missed | FP32 | 3.0 |" in text
+    assert "| gap | 0.50 ± 0.50 points | <= 1.0 | undecided | FP32 | 1.0 |" in text
     assert "a processor, 2 cores, Linux, Python 3.11.7, torch 2.13.0." in text
 
 

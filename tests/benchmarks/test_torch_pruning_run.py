@@ -13,7 +13,7 @@ from benchmarks import torch_pruning_run
 from benchmarks.alone import Images
 from benchmarks.compression_cases import Case
 from benchmarks.subjects import Subject
-from benchmarks.torch_pruning_run import accuracy, kept_whole, main, norms_anew, pruned
+from benchmarks.torch_pruning_run import evaluation, kept_whole, main, norms_anew, pruned
 from microjoule.zoo.resnet_cifar import CifarResNet
 
 
@@ -103,5 +103,7 @@ def test_the_process_writes_every_method_and_share(tool, module, images, tmp_pat
     main()
     (found,) = json.loads(place.read_text())["outcomes"]
     assert (found["method"], found["share"], found["left"]) == ("L2 norm, global", 0.5, 1.0)
-    assert found["accuracy"] == pytest.approx(accuracy(module, given))
-    assert found["accuracy_norms"] is not None
+    same = ("value", "samples_id", "scores", "stage")
+    told = evaluation(module, given, "L2 norm, global")
+    assert {name: found["evaluated"][name] for name in same} == {name: told[name] for name in same}
+    assert found["evaluated_norms"]["stage"] == "L2 norm, global, norms anew"

@@ -23,6 +23,7 @@ __all__ = [
     "command_line",
     "compress",
     "compression_sensitivity",
+    "compare",
     "data_free",
     "evaluate",
     "export",
@@ -37,6 +38,7 @@ __all__ = [
     "naive",
     "qdrop",
     "sensitivity",
+    "reach",
     "sqnr_db",
     "target",
     "train",
@@ -50,6 +52,8 @@ load = mj.load
 export = mj.export
 verify = mj.verify
 evaluate = mj.evaluate
+compare = mj.compare
+reach = mj.reach
 train = mj.train
 target = mj.target
 load_encodings = mj.load_encodings

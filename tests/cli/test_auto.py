@@ -13,7 +13,7 @@ from microjoule.recipes.attempts import ATTEMPTS
 from microjoule.records.measured import Verified
 from tests.cli.conftest import MODEL
 
-DATA = ["--data", "zoo:digits_test", "--samples", 16, "--calibration", "zoo:digits_train", "--calibration-samples", 16]
+DATA = ["--data", "zoo:digits_test", "--samples", 24, "--calibration", "zoo:digits_train", "--calibration-samples", 16]
 FILES = ["x.html", "x.mj", "x.onnx"]
 
 
@@ -42,6 +42,9 @@ def test_it_saves_exports_verifies_measures_and_reports(command, here):
     kinds = [record["record"] for record in document["records"]]
     assert kinds == ["Reached", "Verified", "Verified", "Measured", "Measured"]
     assert document["records"][0]["chosen"] == "naive"
+    record = document["records"][0]
+    assert record["samples"] + record["confirmed"]["samples"] == 24
+    assert record["confirmed"]["reference"] == "fp32"
     assert document["flash_bytes"] == (here / "x.onnx").stat().st_size
     assert document["ram_bytes"] == mj.costs(mj.load("x.mj")).peak_bytes
     assert {layer.quantizer.scheme.grid.bits for layer in mj.load("x.mj").layers} == {8}
@@ -65,6 +68,12 @@ def test_people_see_every_file_with_its_size(command, here):
     ):
         assert part in out
     assert names(here) == ["there", "work", "x.mj"], "the folder that was asked for stays"
+
+
+def test_other_data_may_confirm(command, here):
+    code, out, _ = command("auto", MODEL, *DATA, "--confirm", "zoo:digits_train", "--out", "x")
+    assert code == 0
+    assert "on 24 samples. On others, that nothing was chosen by, naive W8A8 drops by" in " ".join(out.split())
 
 
 def test_where_nothing_is_good_enough_the_exit_code_says_so_and_the_files_are_there(command, here, monkeypatch):

@@ -9,11 +9,11 @@ from microjoule.costs.target import names as target_names
 from microjoule.deploy.output_agreement import LEAST_DB
 from microjoule.deploy.verify import RUNTIMES
 from microjoule.errors import SettingError
+from microjoule.execution.metrics import METRICS
 from microjoule.quantization.bit_costs import COSTS
 from microjoule.recipes.attempt_costs import PRICES
 from microjoule.recipes.compress_model import SCHEMES
 from microjoule.recipes.compression_front import SHARES
-from microjoule.zoo.metrics import METRICS
 
 
 def dashed(words):

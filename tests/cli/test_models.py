@@ -2,8 +2,9 @@
 
 import pytest
 
-from microjoule.cli.models import find_model, stage_name
+from microjoule.cli.models import find_model
 from microjoule.errors import FileError, SettingError
+from microjoule.records.stages import stage_name
 from tests.cli.conftest import MODEL
 
 
@@ -11,7 +12,7 @@ def test_a_model_of_the_zoo_brings_its_card():
     found = find_model(MODEL)
     assert found.card is not None
     assert len(found.network.layers) > 5
-    assert stage_name(found.network) == "fp32"
+    assert stage_name(found.network.history) == "fp32"
 
 
 def test_a_function_of_a_file_gives_a_model(tmp_path):

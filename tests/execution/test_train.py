@@ -12,13 +12,13 @@ from torch.utils.data import DataLoader, TensorDataset
 from microjoule.capture.export import capture
 from microjoule.errors import DataError, FileError, SettingError
 from microjoule.execution.distill import Teacher
+from microjoule.execution.metrics import Top1
 from microjoule.execution.optimizers import warm_cosine
 from microjoule.execution.train import train
 from microjoule.graph.edit import insert_quantizer, quantize_weight
 from microjoule.graph.quantizer import Quantizer
 from microjoule.numerics.gaussian import Gaussian
 from microjoule.numerics.grid import IntGrid, Scheme
-from microjoule.zoo.metrics import Top1
 
 torch.manual_seed(0)
 X = torch.randn(50, 1, 6, 6)

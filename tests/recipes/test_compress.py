@@ -6,6 +6,7 @@ from microjoule.errors import DataError, FileError, SettingError
 from microjoule.records.compressed import Compressed
 from microjoule.records.facts import Run
 from microjoule.records.json_io import records_from_json, to_json
+from microjoule.records.measured import Evaluated
 from tests.graph.channel_networks import NETWORKS
 
 X = torch.randn(60, 3, 8, 8, generator=torch.Generator().manual_seed(1))
@@ -35,11 +36,36 @@ def test_the_budget_is_kept_and_the_network_is_left_alone(network, data):
     record = next(one for one in found.history if isinstance(one, Compressed))
     assert record.cost_after <= record.budget == 0.6 * record.cost_before
     assert record.value_before == 100.0
-    assert record.value_after == max(way.value for way in record.tried) == record.tried[record.chosen].value
-    assert mj.evaluate(found, data, top1()).value == record.value_after
+    assert max(way.value for way in record.tried) == record.tried[record.chosen].value
+    assert (record.chosen_samples, record.samples) == (12, 12)
+    scores = [one for one in found.history if isinstance(one, Evaluated)]
+    parts = ["tuple (part to choose by)"] * 2 + ["tuple (part to confirm on)"] * 2
+    assert [(one.stage, one.data) for one in scores] == list(zip(["original", "compressed"] * 2, parts, strict=True))
+    assert record.confirmed == scores[-1].compared
+    assert (record.value_after, record.tried[record.chosen].value) == (scores[-1].value, scores[1].value)
     assert {one.cost_after < one.cost_before for one in record.layers} == {True}
     assert records_from_json(to_json([record])) == [record]
     assert next(one for one in found.history if isinstance(one, Run)).recipe == "compress"
+
+
+def test_other_data_confirms(network, data):
+    x = torch.randn(50, 3, 8, 8, generator=torch.Generator().manual_seed(2))
+    others = x, network(x).argmax(1)
+    found = mj.compress(network, data, "top1", macs=0.6, confirm=others, ways=[0.5])
+    record = next(one for one in found.history if isinstance(one, Compressed))
+    assert (record.chosen_samples, record.samples) == (12, 50)
+    assert record.value_after == mj.evaluate(found, others, "top1").value
+    assert record.confirmed.lost == int((found(x).argmax(1) != others[1]).sum())
+
+
+def test_the_way_with_the_least_error_is_taken_where_less_is_better(network, data):
+    def errors(outputs, targets):
+        return outputs.argmax(1) != targets
+
+    errors.higher_is_better = False
+    found = mj.compress(network, data, errors, macs=0.5)
+    record = next(one for one in found.history if isinstance(one, Compressed))
+    assert record.tried[record.chosen].value == min(way.value for way in record.tried)
 
 
 @pytest.mark.parametrize("name", ["size", "energy"])

@@ -10,6 +10,7 @@ import microjoule as mj
 from microjoule.errors import DataError, FileError, SettingError
 from microjoule.records.compressed import Compressed
 from microjoule.records.json_io import from_json, to_json
+from microjoule.records.measured import Evaluated
 
 X = torch.randn(60, 6, generator=torch.Generator().manual_seed(3))
 TRIAL = "microjoule.recipes.compression_trial"
@@ -42,14 +43,15 @@ def test_each_point_is_the_network_that_compress_makes(network, labelled):
         record.points[0].loss,
     )
     assert mj.costs(made).macs == record.points[0].spent
-    judge = labelled[0][48:], labelled[1][48:]
-    assert record.points[0].value == mj.evaluate(made, judge, metric).value
+    assert (told.confirmed, told.tried[told.chosen].value) == (record.points[0].compared, record.points[0].chosen_value)
+    scores = [one for one in made.history if isinstance(one, Evaluated)]
+    assert (scores[-1].compared, scores[-1].data) == (told.confirmed, "tuple (part to confirm on)")
     assert network.history[-1] is record
     assert from_json(to_json(record)) == record
 
 
 def test_what_another_beats_in_both_is_not_on_the_front(network, labelled, monkeypatch):
-    values = iter((100.0, 70.0, 60.0, 80.0))
+    values = iter((100.0, 1.0, 2.0, 3.0, 100.0, 70.0, 60.0, 80.0))  # those to choose by, then those to confirm on
 
     class Fake:
         name, unit = "fake", ""
@@ -58,11 +60,24 @@ def test_what_another_beats_in_both_is_not_on_the_front(network, labelled, monke
 
     shares = (0.9, 0.6, 0.3)
     record = mj.recipes.compression_front(network, labelled, Fake(), shares=shares, ways=(0.0,))
-    assert [(point.budget, point.value, point.on_front) for point in record.points] == [
-        ("0.3", 80.0, True),
-        ("0.6", 60.0, False),
-        ("0.9", 70.0, False),
+    assert [(point.budget, point.value, point.on_front, point.chosen_value) for point in record.points] == [
+        ("0.3", 80.0, True, 3.0),
+        ("0.6", 60.0, False, 2.0),
+        ("0.9", 70.0, False, 1.0),
     ]
+
+
+def test_where_less_is_better_the_front_has_the_least(network, labelled):
+    def loss(outputs, targets):
+        return torch.nn.functional.cross_entropy(outputs, targets, reduction="none")
+
+    loss.higher_is_better = False
+    record = mj.recipes.compression_front(network, labelled, loss, shares=(0.9, 0.3), ways=(0.0,), confirm=labelled)
+    worse, better = record.points
+    assert worse.value > better.value
+    assert (worse.on_front, better.on_front) == (True, True)
+    assert all(point.compared.drop > 0 for point in record.points)
+    assert record.samples == 60
 
 
 def test_it_looks_at_the_network_once_for_all_shares(network, labelled, monkeypatch):
@@ -78,7 +93,7 @@ def test_it_goes_on_where_it_stopped_and_compress_finds_its_share(network, label
     first = mj.recipes.compression_front(network, labelled, metric, shares=(0.5,), **given)
     more = mj.recipes.compression_front(network, labelled, metric, shares=(0.5, 0.8), **given)
     assert more.points[0] == first.points[0]
-    monkeypatch.setattr("microjoule.recipes.compression_trial.evaluate", lambda *_, **__: pytest.fail("scored again"))
+    monkeypatch.setattr("microjoule.recipes.compression_scores.evaluate", lambda *_, **__: pytest.fail("scored again"))
     assert mj.recipes.compression_front(network, labelled, metric, shares=(0.5, 0.8), **given) == more
     made = mj.compress(network, labelled, metric, macs=0.5, **given)
     (record,) = (one for one in made.history if isinstance(one, Compressed))
@@ -91,7 +106,7 @@ def test_it_goes_on_where_it_stopped_and_compress_finds_its_share(network, label
 
 def test_a_share_that_cannot_be_kept_is_refused_before_anything_is_scored(network, labelled, monkeypatch):
     metric = mj.zoo.metric("top1")
-    monkeypatch.setattr(metric, "update", None)
+    monkeypatch.setattr(metric, "update", refuse)
     with pytest.raises(SettingError, match=r"of 0.001 of the cost cannot be kept in any way(.|\n)*pruned to"):
         mj.recipes.compression_front(network, labelled, metric, shares=(0.5, 0.001), methods=(), ways=(1.0,))
 

@@ -1,5 +1,6 @@
 """What each layer can bear: rows, the metric of each, processes, resuming, and bad input."""
 
+import math
 import sys
 
 import pytest
@@ -8,6 +9,7 @@ from torch import nn
 
 import microjoule as mj
 from microjoule.errors import DataError, FileError, SettingError
+from microjoule.recipes.preparation import fit_and_judge
 from microjoule.records.json_io import from_json, to_json
 
 X = torch.randn(60, 6, generator=torch.Generator().manual_seed(3))
@@ -76,10 +78,22 @@ def test_a_row_of_the_last_layer_is_its_foreseen_loss(network):
 def test_what_is_fitted_to_does_not_judge(network, labelled):
     given = {"shares": (0.5,), "kinds": ("low rank",)}
     record = mj.compression_sensitivity(network, labelled, Closeness(), **given)
-    others = labelled[0][48:], labelled[1][48:]
-    expected = mj.compression_sensitivity(network, others, Closeness(), calibration=X[:48], **given)
-    assert record.samples == 12
-    assert record == expected
+    fit, judge = fit_and_judge(network, labelled, None, samples=1000, seed=0)
+    fitted, others = (torch.cat([inputs[0] for inputs, _ in part]) for part in (fit, judge))
+    assert (len(fitted), len(others), record.samples) == (48, 12, 12)
+    given["calibration"] = fitted
+    assert record == mj.compression_sensitivity(network, (others, network(others)), Closeness(), **given)
+
+
+def test_a_metric_of_scores_gives_each_value_its_error(network, labelled):
+    labels = labelled[1].argmax(1)
+    record = mj.compression_sensitivity(network, (X, labels), "top1", calibration=X, shares=(0.5,), kinds=("low rank",))
+    assert record.value == 100.0
+    for row in record.rows:
+        lost = round(len(X) * (100 - row.value) / 100)
+        variance = (lost - lost * lost / len(X)) / (len(X) * (len(X) - 1))
+        assert row.value_error == pytest.approx(100 * math.sqrt(variance))
+    assert max(row.value_error for row in record.rows) > 0
 
 
 def test_without_a_metric_nothing_is_scored_and_all_is_looked_at(network):

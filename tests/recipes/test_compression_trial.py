@@ -9,7 +9,8 @@ from torch import nn
 import microjoule as mj
 from microjoule.errors import FileError, SettingError
 from microjoule.execution.batches import batches
-from microjoule.recipes.compression_trial import WHOLE, How, Score, Scored, by_metric, open_trial
+from microjoule.recipes.compression_scores import WHOLE, Score, Scored, by_metric
+from microjoule.recipes.compression_trial import How, open_trial
 from microjoule.records.measured import Evaluated
 
 X = torch.randn(40, 6, generator=torch.Generator().manual_seed(3))
@@ -21,15 +22,21 @@ def network():
     return mj.capture(nn.Sequential(nn.Linear(6, 12), nn.ReLU(), nn.Linear(12, 4)).eval(), X[:2])
 
 
-@contextmanager
-def trial(network, values, **how):
-    """A trial whose networks get these scores, one after another."""
+def evaluated(value, stage="", **changes):
+    return Evaluated(stage, "fake", value, "%", 7, "no data", 0.5, **changes)
+
+
+def fake(values, data="no data"):
+    """A score that is these values, one after another."""
     scores = iter(values)
+    return Score("fake", "%", data, lambda _, stage: evaluated(next(scores), stage, samples_id=data), dict)
 
-    def scored(_):
-        return Evaluated("", "fake", next(scores), "%", 7, "no data", 0.5)
 
-    with open_trial(network, batches(X), Score("fake", "%", "no data", scored, dict), "macs", How(**how)) as made:
+@contextmanager
+def trial(network, values, *, others=None, **how):
+    """A trial whose networks get these scores, one after another, and others on the samples that confirm."""
+    confirm = None if others is None else fake(others, "others")
+    with open_trial(network, batches(X), fake(values), "macs", How(**how), confirm=confirm) as made:
         yield made
 
 
@@ -63,18 +70,12 @@ def test_without_forms_only_pruning_alone_is_left():
     assert How(ways=(0.0, 0.5)).usable_ways == [0.0, 0.5]
 
 
-def test_a_metric_becomes_a_score(network):
-    labelled = batches((X, network(X).argmax(1)))
-    score = by_metric(labelled, mj.zoo.metric("top1"))
-    assert (score.name, score.unit, score.data) == ("top1", "%", labelled.name)
-    assert score.of(network.copy()).value == 100
-
-
 def test_every_way_is_made_once_and_keeps_the_share(network):
     with trial(network, (90, 1, 2, 3), ways=(0.0, 1.0)) as one:
         found = one.run([0.5])
     assert list(found) == [WHOLE, "0.5 0.0", "0.5 1.0"]
-    assert [found[name].value for name in found] == [90, 1, 2]
+    assert [found[name].evaluated.value for name in found] == [90, 1, 2]
+    assert [found[name].evaluated.stage for name in found] == ["original", "compressed", "compressed"]
     assert (found[WHOLE].cost, found[WHOLE].loss, found[WHOLE].pruned_to) == (6 * 12 + 12 * 4, 0, 1)
     assert all(found[name].cost <= 60 for name in ("0.5 0.0", "0.5 1.0"))
     assert found["0.5 0.0"].pruned_to == 1
@@ -87,9 +88,11 @@ def test_every_way_is_made_once_and_keeps_the_share(network):
     ids=["second", "first", "equal: less loss"],
 )
 def test_the_best_score_is_taken_and_among_equals_the_least_loss(network, values, losses, taken):
-    results = [Scored(value, 7, 0.5, 1.0, loss, 1.0, 50) for value, loss in zip(values, losses, strict=True)]
-    with trial(network, (), ways=(0.0, 1.0)) as one:
-        assert one.taken(0.5, dict(zip(("0.5 0.0", "0.5 1.0"), results, strict=True))) == taken
+    for higher, sign in ((True, 1), (False, -1)):
+        scores = [evaluated(sign * value, higher_is_better=higher) for value in values]
+        results = [Scored(score, 1.0, loss, 1.0, 50) for score, loss in zip(scores, losses, strict=True)]
+        with trial(network, (), ways=(0.0, 1.0)) as one:
+            assert one.taken(0.5, dict(zip(("0.5 0.0", "0.5 1.0"), results, strict=True))) == taken
 
 
 def test_a_way_that_cannot_be_gone_is_passed_over_and_the_record_tells_the_others(network):
@@ -102,7 +105,29 @@ def test_a_way_that_cannot_be_gone_is_passed_over_and_the_record_tells_the_other
     assert (original.stage, original.value, compressed.stage, compressed.value) == ("original", 90, "compressed", 80)
     assert (record.chosen, len(record.tried), record.tried[0].value) == (0, 1, 80)
     assert (record.cost_before, record.budget, record.samples) == (120, 0.16 * 120, 7)
+    assert (record.value_before, record.value_after, record.confirmed) == (90, 80, None)
     assert mj.costs(made).macs == record.cost_after <= record.budget
+
+
+def test_what_was_chosen_is_scored_on_samples_that_nothing_was_chosen_by(network):
+    with trial(network, (90, 70, 80), others=(88, 79), ways=(0.0, 1.0)) as one:
+        *_, first, second, third, fourth, record = one.best(0.5, one.run([0.5])).history
+    assert [(score.stage, score.value) for score in (first, second)] == [("original", 90), ("compressed", 80)]
+    assert [(score.stage, score.value) for score in (third, fourth)] == [("original", 88), ("compressed", 79)]
+    assert (record.value_before, record.value_after, record.chosen_samples) == (88, 79, 7)
+    assert [way.value for way in record.tried] == [70, 80]
+    assert record.confirmed == fourth.compared
+    assert (record.confirmed.difference, record.confirmed.standard_error) == (-9, None)
+    assert second.compared.difference == -10
+
+
+def test_what_confirms_is_kept_like_every_other_score(network, tmp_path):
+    first = trial(network, (90, 80), others=(88, 79), ways=(1.0,), folder=tmp_path)
+    made = first.best(0.5, first.run([0.5])).history[-1]
+    again = trial(network, (), others=(), ways=(1.0,), folder=tmp_path)
+    assert again.best(0.5, again.run([0.5])).history[-1] == made
+    with pytest.raises(FileError, match="its confirm differs"):
+        trial(network, (), ways=(1.0,), folder=tmp_path).run([0.5])
 
 
 def test_what_cannot_be_kept_in_any_way_is_refused(network):
@@ -116,12 +141,12 @@ def test_what_cannot_be_kept_in_any_way_is_refused(network):
 
 def test_networks_of_another_criterion_are_other_results(network, tmp_path):
     with trial(network, (90, 80), ways=(1.0,), folder=tmp_path) as first:
-        assert first.run([0.5])["0.5 1.0"].value == 80
+        assert first.run([0.5])["0.5 1.0"].evaluated.value == 80
     told = r"differs in criterion \('norm' here, 'elimination' in the folder\)"
     with pytest.raises(FileError, match=told), trial(network, (), ways=(1.0,), folder=tmp_path, criterion="norm"):
         pytest.fail("opened")
     with trial(network, (), ways=(1.0,), folder=tmp_path) as again:
-        assert again.run([0.5])["0.5 1.0"].value == 80
+        assert again.run([0.5])["0.5 1.0"].evaluated.value == 80
 
 
 def test_the_criterion_chooses_the_channels(network):

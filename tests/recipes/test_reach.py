@@ -5,6 +5,7 @@ from functools import partial
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader, Subset
 
 import microjoule as mj
 from microjoule.errors import DataError, FileError, GraphError, SettingError
@@ -13,10 +14,12 @@ from microjoule.recipes import attempt_bench
 from microjoule.recipes.attempts import ATTEMPTS, Attempt
 from microjoule.records.decided import Reached
 from microjoule.records.json_io import from_json, to_json
+from microjoule.records.measured import Evaluated
 
 TEST = mj.zoo.dataset("digits_test", limit=24)
+OTHERS = Subset(mj.zoo.dataset("digits_test", limit=48), range(24, 48))
 TRAIN = torch.stack([image for image, _ in mj.zoo.dataset("digits_train", limit=24)])
-SETTINGS = {"calibration": TRAIN, "weights": 3, "target": "per-tensor", "iterations": 20}
+SETTINGS = {"calibration": TRAIN, "confirm": OTHERS, "weights": 3, "target": "per-tensor", "iterations": 20}
 NAMES = [attempt.name for attempt in ATTEMPTS]
 
 
@@ -57,8 +60,12 @@ class Calls:
         self.seen = []
         self.stop = None
         self.before = True
-        self._count(monkeypatch, attempt_bench, "evaluate", lambda *_, stage, **__: f"score {stage}")
+        self._count(monkeypatch, attempt_bench, "evaluate", self.words)
         self._count(monkeypatch, reconstruct, "write_fitted", lambda run, layer, _: f"{run.path.name} {layer.path}")
+
+    @staticmethod
+    def words(_network, data, _metric, *, stage, reference):
+        return f"{'confirm' if data.name == 'Subset' else 'score'} {stage}"
 
     def attempts(self):
         return tuple(Attempt(one.name, Counted(self, one)) for one in TRIED)
@@ -110,7 +117,10 @@ def test_the_first_within_the_drop_is_taken(network, reach):
     assert record.attempts[0].reason.endswith("points too much")
     assert record.taken.cost == mj.costs(result.copy()).energy_pj < record.fp_cost == mj.costs(network.copy()).energy_pj
     assert from_json(to_json(record)) == record
-    assert mj.evaluate(result, TEST, mj.zoo.metric("top1")).value == record.taken.value
+    assert mj.evaluate(result, TEST, "top1").value == record.taken.value
+    confirmed = mj.evaluate(result, OTHERS, "top1", reference=network.copy(), stage="GPTQ W3A8").compared
+    assert (record.confirmed, record.verdict) == (confirmed, "undecided")
+    assert record.met == (confirmed.drop <= 1)
     assert same(result, mj.recipes.gptq(network, TRAIN, weights=3, target="per-tensor", input_range=(0.0, 1.0)))
     assert network.history == history
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
@@ -118,10 +128,10 @@ def test_the_first_within_the_drop_is_taken(network, reach):
 
 def test_the_report_shows_what_was_tried(reach, tmp_path):
     result = reach(attempts=ATTEMPTS[:2], drop=50)
-    stages = [record.stage for record in result.history if hasattr(record, "stage") and hasattr(record, "metric")]
-    assert stages == ["fp32", "data-free W3A8"]
+    scores = [(record.stage, record.data) for record in result.history if isinstance(record, Evaluated)]
+    assert scores == [(stage, data) for data in ("digits_test", "Subset") for stage in ("fp32", "data-free W3A8")]
     text = mj.report(result, tmp_path / "report.html").read_text(encoding="utf-8")
-    assert all(words in text for words in ("Attempts", "data-free", "Searched for the cheapest"))
+    assert all(words in text for words in ("Attempts", "data-free", "Searched for the cheapest", "nothing was chosen"))
 
 
 def test_where_none_is_within_the_drop_the_least_is_taken(reach):
@@ -169,7 +179,14 @@ def test_no_score_is_the_worst(reach):
     assert record.chosen == "data-free"
 
 
-STOPS = [("score fp32", False), ("naive", False), ("score data-free W3A8", True), ("AdaRound layer", False)]
+STOPS = [
+    ("score fp32", False),
+    ("naive", False),
+    ("score data-free W3A8", True),
+    ("AdaRound layer", False),
+    ("confirm fp32", False),
+    ("confirm AdaRound W3A8", True),
+]
 TRIED = (*ATTEMPTS[:2], *(one for one in ATTEMPTS if one.name == "AdaRound"))
 
 
@@ -214,7 +231,7 @@ def test_another_drop_goes_on_in_the_same_folder(reach, tmp_path, monkeypatch):
 
 def test_the_inputs_of_the_data_stand_in_for_calibration(network):
     images = torch.stack([image for image, _ in TEST])
-    given = {"weights": 4, "attempts": ATTEMPTS[:1], "drop": 100}
+    given = {"weights": 4, "attempts": ATTEMPTS[:1], "drop": 100, "confirm": OTHERS}
     result = mj.reach(network, TEST, mj.zoo.metric("top1"), samples=8, **given)
     assert same(result, mj.recipes.naive(network, images[:8], weights=4))
 
@@ -238,7 +255,8 @@ def test_bad_input_is_refused(network, reach, tmp_path):
     with pytest.raises(DataError, match="do not go through a network"):
         mj.reach(network, TEST, metric, calibration=torch.rand(4, 3, 8, 8))
     reach(attempts=ATTEMPTS[:1], drop=100, folder=tmp_path / "work")
-    for other in ({"weights": 4}, {"calibration": TRAIN + 0.01}, {"target": "onnxruntime"}, {"seed": 1}):
+    others = ({"weights": 4}, {"calibration": TRAIN + 0.01}, {"target": "onnxruntime"}, {"seed": 1}, {"confirm": None})
+    for other in others:
         with pytest.raises(FileError, match="holds the work of another run"):
             mj.reach(network, TEST, metric, **{**SETTINGS, **other}, folder=tmp_path / "work")
     with pytest.raises(FileError, match="cannot be made"):
@@ -253,3 +271,74 @@ def test_a_network_without_a_score_is_refused():
     linear = mj.capture(nn.Sequential(nn.Linear(4, 3)), torch.rand(2, 4))
     with pytest.raises(DataError, match="gives the network in FP32 a top1 of nan"):
         mj.reach(linear, (torch.rand(4, 4), torch.arange(4) % 3), Nothing())
+
+
+# Choose on one part, confirm on another -------------------------------------------------------------------------------
+
+
+def test_one_half_of_the_data_chooses_and_the_other_confirms(network):
+    result = mj.reach(network, TEST, "top1", calibration=TRAIN, attempts=ATTEMPTS[:2], drop=50, weights=3)
+    record, scores = result.history[-1], [one for one in result.history if isinstance(one, Evaluated)]
+    assert record.samples + record.confirmed.samples == 24
+    assert 10 <= record.samples <= 14
+    assert [one.data for one in scores] == ["digits_test (part to choose by)"] * 2 + [
+        "digits_test (part to confirm on)"
+    ] * 2
+    assert scores[1].compared == record.taken.compared
+    assert scores[3].compared == record.confirmed
+    assert scores[0].samples_id != scores[2].samples_id
+
+
+def test_without_calibration_inputs_none_is_taken_of_what_confirms(network):
+    seen = []
+
+    def watching(given, inputs, *_):
+        seen.extend(inputs[0] for inputs, _ in inputs)
+        return mj.recipes.naive(given, torch.cat(seen))
+
+    mj.reach(network, TEST, "top1", attempts=(Attempt("watching", watching),), drop=100)
+    images = torch.stack([image for image, _ in TEST])
+    assert 10 <= len(torch.cat(seen)) <= 14
+    assert all(any(torch.equal(one, image) for image in images) for one in torch.cat(seen))
+
+
+def test_a_decision_says_how_sure_it_is():
+    """Of 400 samples, 40 of each class, FP32 has all right and the attempt misses some."""
+    labels = torch.arange(400) % 10
+    linear = mj.capture(nn.Sequential(nn.Linear(10, 10, bias=False)), torch.rand(2, 10))
+    with torch.no_grad():
+        next(iter(linear.module.parameters())).copy_(torch.eye(10))
+    inputs = torch.nn.functional.one_hot(labels, 10).float()
+    hard = torch.cat([inputs[:360], 0.02 * inputs[360:]])
+
+    def rounded(given, data, *_):
+        return mj.recipes.naive(given, torch.rand(8, 10), activations=4)  # a step of about 1 / 15
+
+    found = partial(mj.reach, linear, (hard, labels), "top1", attempts=(Attempt("rounded", rounded),))
+    record = found(drop=30.0).history[-1]
+    lost = record.confirmed.lost
+    assert lost > 5
+    assert (record.verdict, record.met) == ("met", True)
+    assert record.samples_to_decide < record.confirmed.samples == 200
+    assert (found(drop=0.5).history[-1].verdict, found(drop=0.5).history[-1].met) == ("not met", False)
+    near = found(drop=record.confirmed.drop - 0.1).history[-1]
+    assert (near.verdict, near.met) == ("undecided", False)
+    assert near.samples_to_decide > 10_000
+    assert found(drop=record.confirmed.drop + 0.1).history[-1].met
+
+
+def test_a_metric_by_its_name_and_one_of_which_less_is_better(network):
+    def errors(outputs, targets):
+        return outputs.argmax(1) != targets
+
+    errors.higher_is_better = False
+    record = mj.reach(network, TEST, errors, **SETTINGS, attempts=ATTEMPTS[:2], drop=0.5).history[-1]
+    assert all(tried.drop == tried.value - record.fp_value >= 0 for tried in record.attempts)
+    with pytest.raises(SettingError, match="metric: there is no 'accuracy'"):
+        mj.reach(network, TEST, "accuracy", **SETTINGS)
+
+
+def test_data_that_comes_in_another_order_each_time_is_refused(network):
+    loader = DataLoader(TEST, batch_size=8, shuffle=True)
+    with pytest.raises(DataError, match=r"naive W3A8 against fp32: they are .*\n.*without shuffle"):
+        mj.reach(network, loader, "top1", **SETTINGS)

@@ -62,3 +62,16 @@ def test_split_layers_are_told_with_what_their_parts_read():
     assert step.summary == "2 layers into 5, one a branch"
     assert step.details == (("a", "added: x, y"), ("b", "concatenated: x, y, z"))
     assert step.skipped == (Skipped("c", "why"),)
+
+
+def test_an_evaluation_tells_what_its_difference_is_worth():
+    step = next(step for step in history(records()) if step.title == "Evaluated" and "data-free W8A8" in step.summary)
+    assert step.summary.endswith("no difference seen; about 6,100 samples would tell")
+    assert step.details == (
+        ("data", "imagenet_val650_dev"),
+        ("95 % interval of the difference", "−1.90 points to +0.98 points"),
+        ("sign test of the samples won and lost", "p = 0.5"),
+        ("error by", "paired by sample"),
+    )
+    step = next(step for step in history(records()) if step.title == "Evaluated")
+    assert step.details == (("data", "imagenet_val650_dev"),)

@@ -1,5 +1,6 @@
 import json
 import math
+from dataclasses import replace
 
 import pytest
 from plotly import graph_objects
@@ -13,11 +14,13 @@ from microjoule.report.plots import (
     errors_by_layer,
     evaluation_bars,
     finite,
+    intervals,
     label,
     layer_axis,
+    reach_of,
 )
 from microjoule.report.sections import sections
-from tests.report.samples import records
+from tests.report.samples import NAIVE, records
 
 
 def coloured(part):
@@ -67,8 +70,9 @@ def test_bars_of_stages_by_hand():
     group = [
         Evaluated(stage, "top-1", value, "%", 1, "d", 1.0) for stage, value in (("fp32", 80.0), ("a", 1.0), ("b", 79.0))
     ]
-    (bars,) = evaluation_bars(group, "b")["data"]
-    assert bars["x"] == [79.0, 1.0, 80.0]
+    bars, labels = evaluation_bars(group, "b")["data"]
+    assert bars["x"] == labels["x"] == [79.0, 1.0, 80.0]
+    assert labels["text"] == [" 79.00", " 1.00", " 80.00"]
     assert bars["marker"]["color"] == ["@after", "@after-soft", "@quiet"]
     assert evaluation_bars([Evaluated("a", "m", 0.0, "", 1, "d", 1.0)], None)["layout"]["xaxis"]["range"] == [0.0, 1.0]
 
@@ -95,3 +99,26 @@ def test_the_axis_of_agreement_always_has_room(share, lowest):
     record = Verified("r", "x", 1, (LayerAgreement("a", 1, share, 1.0, 50.0),), None, None)
     low, high = agreement_by_layer(record, str)["layout"]["yaxis"]["range"]
     assert low < lowest < 100 < high
+
+
+def test_a_bar_has_the_interval_of_its_difference_at_its_end():
+    group = [record for record in records() if isinstance(record, Evaluated)]
+    _, lines, labels = evaluation_bars(group, None)["data"]
+    assert (lines["x"], lines["y"]) == ([79.23, 1.69], [1, 2])  # from below: W4A8, W8A8, naive, FP32
+    assert lines["error_x"]["array"] == [pytest.approx(1.44), pytest.approx(3.39)]
+    assert lines["error_x"]["arrayminus"] == [pytest.approx(1.44), pytest.approx(3.15)]
+    assert labels["x"] == [71.54, pytest.approx(80.67), pytest.approx(5.08), 79.69], "beyond the intervals"
+
+
+def test_a_drop_turns_its_interval_round():
+    assert reach_of(NAIVE) == reach_of(NAIVE, drops=True)[::-1] == (pytest.approx(3.15), pytest.approx(3.39))
+    lower = replace(NAIVE, higher_is_better=False)
+    assert reach_of(lower) == reach_of(lower, drops=True)
+    assert reach_of(None) is reach_of(replace(NAIVE, low=None)) is None
+
+
+def test_intervals_stand_along_either_axis():
+    assert intervals([1.0], [2.0], [None], across="x") == []
+    (trace,) = intervals([1.0, 3.0], [2.0, 4.0], [(0.5, 0.25), None], across="y")
+    assert (trace["x"], trace["y"]) == ([2.0], [1.0])
+    assert (trace["error_y"]["arrayminus"], trace["error_y"]["array"]) == ([0.5], [0.25])

@@ -5,14 +5,12 @@ from microjoule.report.deployment import agreements, outputs_table
 from microjoule.report.tables import (
     MISSING,
     amounts,
-    change_to_float,
     evaluations,
     files,
     measurements,
     metrics,
-    tone,
 )
-from tests.report.samples import records
+from tests.report.samples import compared, records
 
 
 def evaluated(stage, value, **changes):
@@ -28,10 +26,25 @@ def test_stages_of_one_metric_by_hand():
     table = evaluations([evaluated("fp32", 80.0), evaluated("int8", 79.25)])
     assert table.title == "top-1 on photos"
     assert texts(table) == [
-        ["fp32", "80.00 %", "–", "1,000", "2.00 s"],
-        ["int8", "79.25 %", "\N{MINUS SIGN}0.75 points", "1,000", "2.00 s"],
+        ["fp32", "80.00 %", "–", "–", "–", "–", "1,000", "2.00 s"],
+        ["int8", "79.25 %", "−0.75 points", "–", "–", "error unknown", "1,000", "2.00 s"],
     ]
     assert table.rows[1][2].value == pytest.approx(-0.75)
+
+
+def test_a_difference_has_its_error_and_says_what_it_shows():
+    found = compared(-0.75, 0.3, (9, 17), (-1.35, -0.15), stage="int8")
+    table = evaluations([evaluated("fp32", 80.0), evaluated("int8", 79.25, compared=found)])
+    assert [column.title for column in table.columns][2:6] == ["to FP32", "won", "lost", "seen"]
+    assert texts(table)[1][2:6] == ["−0.75 ± 0.30 points", "9", "17", "worse"]
+    assert table.rows[1][2].tone == "bad"
+
+
+def test_what_is_compared_with_another_is_not_shown_as_compared_with_fp32():
+    found = replace(compared(-0.75, 0.3, (9, 17), (-1.35, -0.15), stage="int8"), reference="int16")
+    assert texts(evaluations([evaluated("int8", 79.25, compared=found)])) == [["int8", "79.25 %", "1,000", "2.00 s"]]
+    both = texts(evaluations([evaluated("fp32", 80.0), evaluated("int8", 79.25, compared=found)]))
+    assert both[1][2:6] == ["−0.75 points", "–", "–", "error unknown"]
 
 
 @pytest.mark.parametrize(("stage", "title"), [("fp32", "to FP32"), ("original", "to the original")])
@@ -51,24 +64,7 @@ def test_metrics_are_compared_only_on_the_same_data():
     history = [evaluated("fp32", 80.0), evaluated("int8", 30.0, data="other"), evaluated("int8", 9.0, metric="top-5")]
     groups = metrics(history)
     assert [len(group) for group in groups] == [1, 1, 1]
-    assert change_to_float(history[1], groups[1]) is None
-
-
-@pytest.mark.parametrize(
-    ("change", "settings", "verdict"),
-    [
-        (None, {}, ""),
-        (-0.9, {}, ""),
-        (-1.1, {}, "bad"),
-        (0.1, {}, "good"),
-        (1.1, {"higher_is_better": False}, "bad"),
-        (-1.1, {"higher_is_better": False}, "good"),
-        (-0.2, {"unit": "dB"}, ""),
-        (-0.4, {"unit": "dB"}, "bad"),
-    ],
-)
-def test_more_than_a_point_worse_is_bad(change, settings, verdict):
-    assert tone(change, evaluated("int8", 30.0, **settings)) == verdict
+    assert [column.title for column in evaluations(groups[1]).columns] == ["stage", "top-1", "samples", "time"]
 
 
 def test_amounts_share_the_prefix_of_the_largest():

@@ -106,3 +106,31 @@ def test_a_cost_is_named_as_people_write_it_and_its_unit_once():
         "energy (pJ)",
         "things",
     ]
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ((-0.464, 0.706, "%"), "−0.46 ± 0.71 points"),
+        ((0.464, 0.0, "dB"), "+0.46 ± 0.00 dB"),
+        ((0.464, 0.706, ""), "+0.46 ± 0.71"),
+        ((-0.464, None, "%"), "−0.46 points"),
+    ],
+)
+def test_a_change_with_its_error(given, told):
+    assert units.with_error(*given) == told
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [((77.084, 0.706, "%"), "77.08 ± 0.71 %"), ((77.0, None, "dB"), "77.00 dB"), ((1.0, 0.5, ""), "1.00 ± 0.50")],
+)
+def test_a_value_with_the_error_of_its_difference(given, told):
+    assert units.value_with_error(*given) == told
+
+
+@pytest.mark.parametrize(
+    ("number", "told"), [(7, "7"), (42, "42"), (651, "650"), (6093, "6,100"), (123_456, "120,000")]
+)
+def test_a_rough_count_has_two_digits_that_matter(number, told):
+    assert units.rough(number) == told

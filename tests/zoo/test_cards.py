@@ -4,7 +4,7 @@ import pytest
 
 from microjoule import zoo
 from microjoule.errors import SettingError
-from microjoule.zoo.metrics import METRICS
+from microjoule.execution.metrics import METRICS
 
 
 def test_names_are_unique_and_in_the_order_of_the_table() -> None:

@@ -16,6 +16,7 @@ from microjoule.cli.options import (
     FILES,
     Calibration,
     CalibrationSamples,
+    Confirm,
     DataSource,
     InputRange,
     Json,
@@ -100,6 +101,7 @@ def auto(
     data: DataSource,
     out: Name,
     calibration: Calibration = None,
+    confirm: Confirm = None,
     drop: Drop = 1.0,
     metric: MetricName = None,
     target: TargetName = "onnxruntime",
@@ -122,9 +124,11 @@ def auto(
 ) -> None:
     """Quantize by the first recipe that keeps the metric within a drop; export, verify, measure and report.
 
-    Exit code 1 if no recipe does, or if the exported file departs from the
-    simulation. If no recipe does, the network that drops least is delivered
-    all the same. Interrupted, the same command goes on where it was.
+    One half of --data chooses the recipe; the other half, or --confirm, says
+    whether the drop is kept, and how sure that is. Exit code 1 if it is not
+    kept, or if the exported file departs from the simulation. If no recipe
+    keeps it, the network that drops least is delivered all the same.
+    Interrupted, the same command goes on where it was.
 
     \b
     microjoule auto zoo:digits_resnet --data zoo:digits_test \\
@@ -134,17 +138,19 @@ def auto(
     """
     one_of("--cost", cost, PRICES)
     check_metric(metric)
-    base = _checked(out, onnx, report, [model, data, calibration])
+    base = _checked(out, onnx, report, [model, data, calibration, confirm])
     asked: dict[str, Any] = {"drop": drop, "cost": cost, "samples": calibration_samples, "target": target, "seed": seed}
     asked |= {"weights": weights, "activations": activations, "onnx": onnx, "report": report}
     asked["layers"], given = work.layer_bits(layer or []), work.range_of("--input-range", input_range)
+    named: dict[str, Any] = {"metric": metric, "shape": shape, "inputs": calibration_samples}
+    named |= {"calibration": calibration, "confirm": confirm}
     with _work_folder(work_folder, base) as folder:
         work.seed_everything(seed)
         reading = work.Reading(size, normalise, samples, zoo_data)
-        task = work.find_task(model, data, calibration, reading, metric=metric, shape=shape, inputs=calibration_samples)
+        task = work.find_task(model, data, reading, **named)
         asked |= {"input_range": given or (task.model.card.input_range if task.model.card else None)}
-        scored = task.labelled, task.metric
-        made = mj.recipes.auto(task.model.network, *scored, base, calibration=task.inputs, folder=folder, **asked)
+        asked |= {"calibration": task.inputs, "confirm": task.confirm, "folder": folder}
+        made = mj.recipes.auto(task.model.network, task.labelled, task.metric, base, **asked)
     _finish(made, as_json=json)
 
 

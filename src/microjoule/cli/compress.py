@@ -12,6 +12,7 @@ from microjoule.cli.options import (
     DATA,
     FILES,
     CalibrationSamples,
+    Confirm,
     DataSource,
     Json,
     MetricName,
@@ -68,7 +69,7 @@ FittedTo = Annotated[
         "--calibration",
         metavar="DATA",
         help="Inputs to fit to; labels are not read.",
-        show_default="the first of --data, up to 4/5; the others judge",
+        show_default="3/5 of --data; 1/5 chooses, 1/5 confirms",
         rich_help_panel=DATA,
     ),
 ]
@@ -95,6 +96,7 @@ def compress(
     criterion: Criterion = CRITERIA[0],
     metric: MetricName = None,
     calibration: FittedTo = None,
+    confirm: Confirm = None,
     size: Size = None,
     normalise: Normalise = None,
     samples: Samples = None,
@@ -110,9 +112,9 @@ def compress(
     """Make a network cheaper without training: fewer channels, layers in low-rank form, all fitted to the original.
 
     How much of each layer goes is found in closed form from some hundred
-    inputs; how channels and low-rank forms share the work is tried, and the
-    best by the metric is taken. The network stays in floating point: quantize
-    the saved file afterwards.
+    inputs; how channels and low-rank forms share the work is tried, the best
+    by the metric is taken, and scored again on other samples. The network
+    stays in floating point: quantize the saved file afterwards.
 
     \b
     microjoule compress zoo:digits_resnet --data zoo:digits_test \\
@@ -131,11 +133,14 @@ def compress(
     asked |= {"samples": calibration_samples, "seed": seed, "folder": work_folder, "latency_bits": latency_bits}
     check_metric(metric)
     places = (("--out", out, ".mj .onnx"), ("--onnx", onnx, ".onnx"), ("--report", report, ".html"))
-    work.check_outputs(work.outputs(*places), [model, data, calibration])
+    work.check_outputs(work.outputs(*places), [model, data, calibration, confirm])
     work.seed_everything(seed)
     reading = work.Reading(size, normalise, samples, zoo_data)
-    task = work.find_task(model, data, calibration, reading, metric=metric, shape=shape, inputs=calibration_samples)
-    result = mj.compress(task.model.network, task.labelled, task.metric, calibration=task.inputs, **asked)
+    named: dict[str, Any] = {"metric": metric, "shape": shape, "inputs": calibration_samples}
+    named |= {"calibration": calibration, "confirm": confirm}
+    task = work.find_task(model, data, reading, **named)
+    asked |= {"calibration": task.inputs, "confirm": task.confirm}
+    result = mj.compress(task.model.network, task.labelled, task.metric, **asked)
     _finish(result, {"out": out, "onnx": onnx, "report": report}, f"{STAGE} {model}", as_json=json)
 
 

@@ -70,7 +70,7 @@ def export(
     keeper = work.history_keeper(keep_in)
     found = work.find_model(model, shape=shape, zoo_data=zoo_data)
     settings: dict[str, Any] = {"encodings": encodings, "packed": packed, "target": target, "check": check}
-    record = mj.export(found.network, out, stage=stage or work.stage_name(found.network), **settings)
+    record = mj.export(found.network, out, stage=stage or work.stage_name(found.network.history), **settings)
     work.keep(keeper, keep_in, [record])
     told = [] if record.integers is None else [work.share_text(record.integers)]
     work.finish([record], work.rich_table(work.files([record])), *told, as_json=json)
@@ -152,7 +152,7 @@ def measure(
         fact = f"is given {len(stage)} times, for {len(paths)} files"
         raise SettingError("--stage", fact, remedy="give it once a file, in their order, or leave it out")
     keeper = work.history_keeper(keep_in)
-    known = [work.stage_name(keeper)] if keeper is not None and len(paths) == 1 else []
+    known = [work.stage_name(keeper.history)] if keeper is not None and len(paths) == 1 else []
     records = work.measure_together(paths, runs=runs, threads=threads, batch=batch, stages=stage or known)
     work.keep(keeper, keep_in, records)
     work.finish(records, work.rich_table(work.measurements(records)), as_json=json)

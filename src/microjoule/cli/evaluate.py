@@ -1,5 +1,9 @@
 """`microjoule evaluate`: a metric of a model on labelled data."""
 
+from typing import Annotated
+
+import typer
+
 import microjoule as mj
 from microjoule.cli import work
 from microjoule.cli.choices import check_metric
@@ -18,6 +22,15 @@ from microjoule.cli.options import (
     ZooData,
 )
 
+Reference = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODEL",
+        help="A model to compare with, scored on the same data.",
+        show_default="the FP32 score in the history, if any",
+    ),
+]
+
 
 def evaluate(
     *,
@@ -28,24 +41,30 @@ def evaluate(
     normalise: Normalise = None,
     samples: Samples = None,
     stage: Stage = None,
+    reference: Reference = None,
     keep_in: Keep = None,
     shape: Shape = None,
     zoo_data: ZooData = None,
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
-    """Score a model, quantized or not, on labelled data.
+    """Score a model, quantized or not, on labelled data, and compare it with FP32 on the same samples.
 
     \b
-    microjoule evaluate zoo:digits_resnet --data zoo:digits_test
-    microjoule evaluate model.mj --data images/ --normalise imagenet --samples 500
-    microjoule evaluate model.mj --data test.npz --keep model.mj
+    microjoule evaluate zoo:digits_resnet --data zoo:digits_test --keep model.mj
+    microjoule evaluate model.mj --data zoo:digits_test --keep model.mj
+    microjoule evaluate model.mj --data images/ --normalise imagenet \\
+        --reference fp32.mj
     """
     check_metric(metric)
     work.seed_everything(seed)
     keeper = work.history_keeper(keep_in)
     found, chosen = work.model_and_metric(model, metric, shape=shape, zoo_data=zoo_data)
+    other = None if reference is None else work.find_model(reference, shape=shape, zoo_data=zoo_data).network
     batches = work.find_data(data, found, work.Reading(size, normalise, samples, zoo_data))
-    record = mj.evaluate(found.network, batches, chosen, stage=stage or work.stage_name(found.network))
-    work.keep(keeper, keep_in, [record])
-    work.finish([record], work.rich_table(work.evaluations([record])), as_json=json)
+    if keeper is not None:  # a score in floating point that an earlier command kept there
+        found.network.history += [one for one in keeper.history if isinstance(one, work.Evaluated)]
+    known = len(found.network.history)
+    record = mj.evaluate(found.network, batches, chosen, stage=stage, reference=other)
+    work.keep(keeper, keep_in, found.network.history[known:])
+    work.finish([record], work.rich_table(work.evaluations([record])), work.sentence(record), as_json=json)

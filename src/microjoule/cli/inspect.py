@@ -34,7 +34,7 @@ def inspect(
     """
     found = work.find_model(model, shape=shape, zoo_data=zoo_data)
     network, history = found.network, list(found.network.history)
-    counted = mj.costs(network, stage=work.stage_name(network))
+    counted = mj.costs(network, stage=work.stage_name(network.history))
     notes = work.warnings(network)
     groups = mj.channel_groups(network) if channels else None
     work.finish(

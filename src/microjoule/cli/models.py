@@ -15,8 +15,6 @@ from microjoule.cli import python_file
 from microjoule.cli.values import whole_numbers
 from microjoule.errors import FileError, SettingError
 from microjoule.graph.network import Network
-from microjoule.records.compressed import Compressed
-from microjoule.records.facts import Placed, Run
 from microjoule.zoo import cards, models
 
 ZOO = "zoo:"
@@ -67,18 +65,6 @@ def find_model(source: str, *, shape: str | None = None, zoo_data: Path | None =
     if not path.exists():
         raise FileError(source, "there is no such file", remedy=REMEDY)
     return Model(source, load(path))
-
-
-def stage_name(network: Network) -> str:
-    """What to call a network in records: "fp32", "compressed", or its recipe and bits, such as "data-free W8A8"."""
-    placed = [record for record in network.history if isinstance(record, Placed)]
-    if not placed:
-        return "compressed" if any(isinstance(record, Compressed) for record in network.history) else "fp32"
-    runs = [record.recipe for record in network.history if isinstance(record, Run)]
-    bits = {kind: {grid.bits for grid in placed[-1].grids if grid.kind == kind} for kind in ("weight", "activation")}
-    widths = {kind: str(next(iter(found))) if len(found) == 1 else "x" for kind, found in bits.items()}
-    recipe = runs[-1].replace("_", "-") if runs else "quantized"
-    return f"{recipe} W{widths['weight']}A{widths['activation']}"
 
 
 def _random(shape: Sequence[int], bounds: tuple[float, float]) -> Tensor:

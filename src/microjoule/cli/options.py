@@ -98,6 +98,15 @@ Calibration = Annotated[
         rich_help_panel=DATA,
     ),
 ]
+Confirm = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DATA",
+        help="Labelled data on which what was chosen is scored at the end.",
+        show_default="a part of --data, at random",
+        rich_help_panel=DATA,
+    ),
+]
 CalibrationSamples = Annotated[
     int, typer.Option(metavar="N", help="Use only the first N calibration inputs.", min=1, rich_help_panel=DATA)
 ]

@@ -137,7 +137,7 @@ def quantize(
 
 def _finish(network: "mj.Network", out: Path, *, as_json: bool) -> None:
     """Write and print what was made."""
-    stage, history = work.stage_name(network), network.history
+    stage, history = work.stage_name(network.history), network.history
     wrote = work.write_network(network, out, stage)
     work.finish(
         history, work.rich_table(work.history_table(history)), wrote, as_json=as_json, out=str(out), stage=stage

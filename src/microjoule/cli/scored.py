@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from microjoule.cli.data import Reading, find_both
+from microjoule.cli.data import Reading, find_both, find_data
 from microjoule.cli.models import Model, find_model
 from microjoule.execution.batches import Batches
-from microjoule.execution.evaluate import Metric
-from microjoule.zoo.metrics import metric as find_metric
+from microjoule.execution.metrics import metric as find_metric
+from microjoule.execution.scoring import Metric
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,20 +19,23 @@ class Task:
         metric: by which it is scored.
         labelled: on which it is scored.
         inputs: for the methods; None for those of `labelled`.
+        confirm: labelled, on which what was chosen is scored at the end; None for a part of `labelled`.
     """
 
     model: Model
     metric: Metric
     labelled: Batches
     inputs: Batches | None
+    confirm: Batches | None
 
 
 def find_task(
     source: str,
     data: str,
-    calibration: str | None,
     reading: Reading,
     *,
+    calibration: str | None,
+    confirm: str | None,
     metric: str | None,
     shape: str | None,
     inputs: int,
@@ -42,8 +45,9 @@ def find_task(
     Args:
         source: as `find_model` takes it.
         data: as the source of `find_data`.
-        calibration: likewise, or None.
         reading: how data is read.
+        calibration: as the source of `find_data`, or None.
+        confirm: likewise.
         metric: its name; None if none was asked for.
         shape: as `find_model` takes it.
         inputs: how many calibration inputs are used, the first ones.
@@ -52,7 +56,9 @@ def find_task(
         MicrojouleError: as these.
     """
     found, chosen = model_and_metric(source, metric, shape=shape, zoo_data=reading.zoo_data)
-    return Task(found, chosen, *find_both(data, calibration, found, reading, calibration_samples=inputs))
+    labelled, fitted = find_both(data, calibration, found, reading, calibration_samples=inputs)
+    others = None if confirm is None else find_data(confirm, found, reading)
+    return Task(found, chosen, labelled, fitted, others)
 
 
 def model_and_metric(

@@ -21,6 +21,7 @@ from microjoule.cli.compress import (
 from microjoule.cli.options import (
     FILES,
     CalibrationSamples,
+    Confirm,
     DataSource,
     Json,
     MetricName,
@@ -75,6 +76,7 @@ def tradeoff(
     criterion: Criterion = CRITERIA[0],
     metric: MetricName = None,
     calibration: FittedTo = None,
+    confirm: Confirm = None,
     size: Size = None,
     normalise: Normalise = None,
     samples: Samples = None,
@@ -98,15 +100,17 @@ def tradeoff(
         --work-folder work --report tradeoff.html
     """
     (methods, ways), by = scheme_of(scheme), criterion_of(criterion)
-    _check(cost, metric, report, [model, data, calibration])
+    _check(cost, metric, report, [model, data, calibration, confirm])
     work.seed_everything(seed)
     reading = work.Reading(size, normalise, samples, zoo_data)
-    task = work.find_task(model, data, calibration, reading, metric=metric, shape=shape, inputs=calibration_samples)
+    named: Any = {"metric": metric, "shape": shape, "inputs": calibration_samples}
+    named |= {"calibration": calibration, "confirm": confirm}
+    task = work.find_task(model, data, reading, **named)
     asked: Any = {"calibration": task.inputs, "samples": calibration_samples, "seed": seed, "criterion": by}
     points: Any = {"methods": methods, "ways": ways, "multiple": multiple, "folder": work_folder}
     points |= {"shares": share or SHARES, "cost": cost, "latency_bits": latency_bits}
     network, labelled = task.model.network, task.labelled
-    front = mj.recipes.compression_front(network, labelled, task.metric, **points, **asked)
+    front = mj.recipes.compression_front(network, labelled, task.metric, confirm=task.confirm, **points, **asked)
     told: list[tuple[Record, Table]] = [(front, work.front_table(front))]
     if sensitivity:
         alone: Any = {"kinds": _kinds(methods, ways), "folder": work_folder and work_folder / "sensitivity"}

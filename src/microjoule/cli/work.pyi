@@ -1,7 +1,7 @@
 from microjoule.cli.data import Reading, find_data
 from microjoule.cli.inspected import bits_of, channels_tables, layers_table, totals_table, warnings
 from microjoule.cli.keep import history_keeper, keep, write_network
-from microjoule.cli.models import find_model, stage_name
+from microjoule.cli.models import find_model
 from microjoule.cli.names import RULES
 from microjoule.cli.output import finish, plain_table, written_table
 from microjoule.cli.places import base_of, check_outputs, outputs
@@ -16,9 +16,12 @@ from microjoule.recipes.compress_model import SCHEMES
 from microjoule.recipes.schedule_file import schedule_file
 from microjoule.records.compressed import Compressed
 from microjoule.records.facts import Captured
+from microjoule.records.measured import Evaluated
 from microjoule.records.json_io import records_from_json
+from microjoule.records.stages import stage_name
 from microjoule.report import units
 from microjoule.report.attempts import attempts_table, outcome
+from microjoule.report.comparisons import sentence
 from microjoule.report.compression import compressed, compressed_table, sensitivity_table
 from microjoule.report.deployment import agreements, outputs_table, share_text, verdict
 from microjoule.report.front import front_table
@@ -33,6 +36,7 @@ __all__ = [
     "SCHEMES",
     "Captured",
     "Compressed",
+    "Evaluated",
     "Progress",
     "Reading",
     "agreements",
@@ -75,6 +79,7 @@ __all__ = [
     "schedule_file",
     "seed_everything",
     "sensitivity_table",
+    "sentence",
     "share_text",
     "stage_name",
     "summary",

@@ -1,69 +1,113 @@
-"""A metric of a network (or a plain module) on labelled data."""
+"""A metric of a network (or a plain module) on labelled data, and what it differs by from the network's in FP32."""
 
 import time
-from typing import Any, Protocol
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import nn
 
-from microjoule.errors import DataError
-from microjoule.execution.batches import batches
+from microjoule.errors import DataError, SettingError
+from microjoule.execution.batches import Batches, batches
+from microjoule.execution.compare import compare, why_apart
 from microjoule.execution.progress import track
 from microjoule.execution.run import count, run, to_device
+from microjoule.execution.sample_identity import SampleIdentity
+from microjoule.execution.scoring import Metric, MetricLike, as_metric, higher_is_better, sample_scores, value_of
 from microjoule.graph.modes import in_evaluation
 from microjoule.graph.network import Network
+from microjoule.records.facts import Record
 from microjoule.records.measured import Evaluated
-
-
-class Metric(Protocol):
-    """What a metric must offer; it gathers batch after batch."""
-
-    name: str
-    unit: str
-
-    def update(self, outputs: Any, targets: Any) -> None:
-        """Take in one batch."""
-
-    def compute(self) -> float:
-        """The metric of all that was taken in."""
-
-    def reset(self) -> None:
-        """Forget all."""
+from microjoule.records.stages import FLOAT, is_float, stage_name
 
 
 def evaluate(
-    model: Network | nn.Module, data: Any, metric: Metric, *, stage: str = "fp32", batch_size: int = 32
+    model: Network | nn.Module,
+    data: Any,
+    metric: MetricLike,
+    *,
+    stage: str | None = None,
+    batch_size: int = 32,
+    reference: Network | nn.Module | Evaluated | None = None,
 ) -> Evaluated:
-    """Run a model on labelled data and score its outputs.
+    """Run a model on labelled data, score its outputs, and compare it with another on the same samples.
 
     Args:
         model: a network or a module; it runs in evaluation mode, and has its own mode again after.
         data: labelled data, in any form that `batches` takes.
-        metric: the score; it is reset first.
-        stage: which network this is, for the report.
+        metric: the score, which is reset first: the name of one ("top1", "miou", "psnr", "ap50"), an object with
+            update, compute and reset, or a function of a batch's outputs and targets that gives a score a sample.
+        stage: which network this is, for the report; by default its recipe and bits, or "fp32".
         batch_size: samples a batch.
+        reference: what it is compared with: a network or a module, which is then scored, too, or the record of one that
+            was. None takes the score in floating point out of the network's history, if it is of the same samples.
 
     Returns:
-        The record; a network keeps it in its history as well.
+        The record; its `compared` is the difference with its error. A network keeps it in its history as well.
 
     Raises:
-        DataError: if the data has no labels, or does not fit.
+        DataError: if the data has no labels, or does not fit; or if the reference was scored on other samples.
+        SettingError: for what is no metric, or no reference.
     """
-    source = batches(data, batch_size=batch_size)
+    source, scored_by = batches(data, batch_size=batch_size), as_metric(metric)
     if not source.labelled:
         raise DataError(source.name, "has no targets", remedy="give (inputs, targets), or a dataset of such pairs")
+    history = model.history if isinstance(model, Network) else []
+    other = _reference(reference, source, scored_by)
+    record = _scored(model, source, scored_by, stage or stage_name(history))
+    record = _beside_float(record, history) if other is None else replace(record, compared=compare(record, other))
+    history += [record] if other is None or other in history else [other, record]
+    return record
+
+
+def _scored(model: Network | nn.Module, source: Batches, metric: Metric, stage: str) -> Evaluated:
     metric.reset()
-    started, samples = time.perf_counter(), 0
+    started, samples, identity = time.perf_counter(), 0, SampleIdentity()
     with in_evaluation(model.module if isinstance(model, Network) else model), torch.random.fork_rng(devices=[]):
         for inputs, targets in track(source, f"evaluate {stage}", total=source.samples):
             metric.update(_outputs(model, inputs), targets)
+            identity.update(inputs, targets)
             samples += count(inputs)
-    record = Evaluated(
-        stage, metric.name, metric.compute(), metric.unit, samples, source.name, time.perf_counter() - started
+    value = value_of(metric)
+    return Evaluated(
+        stage=stage,
+        metric=metric.name,
+        value=value,
+        unit=metric.unit,
+        samples=samples,
+        data=source.name,
+        seconds=time.perf_counter() - started,
+        higher_is_better=higher_is_better(metric),
+        samples_id=identity.hexdigest(),
+        scores=sample_scores(metric, value, samples),
     )
-    if isinstance(model, Network):
-        model.history.append(record)
-    return record
+
+
+def _reference(given: Network | nn.Module | Evaluated | None, source: Batches, metric: Metric) -> Evaluated | None:
+    """The record of what a network is compared with, scored now if it is a model."""
+    if given is None or isinstance(given, Evaluated):
+        return given
+    if isinstance(given, Network):
+        record = _scored(given, source, metric, stage_name(given.history))
+        given.history.append(record)
+        return record
+    if isinstance(given, nn.Module):
+        return _scored(given, source, metric, FLOAT)
+    fact = f"is a {type(given).__name__}"
+    raise SettingError("reference", fact, remedy="give a network, a module, or the record of an evaluation")
+
+
+def _beside_float(record: Evaluated, history: Sequence[Record]) -> Evaluated:
+    """The record, compared with the last in floating point that can be; or with why none can."""
+    if is_float(record.stage):
+        return record
+    found = [one for one in history if isinstance(one, Evaluated) and is_float(one.stage)]
+    of_metric = [one for one in found if one.metric == record.metric]
+    for other in reversed(of_metric):
+        if why_apart(record, other) is None:
+            return replace(record, compared=compare(record, other))
+    return replace(record, apart=why_apart(record, of_metric[-1]) or "") if of_metric else record
 
 
 def _outputs(model: Network | nn.Module, inputs: tuple[Any, ...]) -> Any:

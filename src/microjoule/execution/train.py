@@ -25,12 +25,13 @@ from microjoule.execution.augment import Augment
 from microjoule.execution.batches import Batches, batches
 from microjoule.execution.data_facts import read_facts
 from microjoule.execution.distill import Lessons, Teacher
-from microjoule.execution.evaluate import Metric, evaluate
+from microjoule.execution.evaluate import evaluate
 from microjoule.execution.learning import Learning
 from microjoule.execution.moving_average import MovingAverage
 from microjoule.execution.optimizers import MakeOptimizer, find_optimizer, parameter_groups, warm_cosine
 from microjoule.execution.progress import Progress
 from microjoule.execution.run import count, outputs_and_values, to_device
+from microjoule.execution.scoring import Metric
 from microjoule.execution.train_settings import (
     PRECISIONS,
     AfterEpoch,

@@ -12,7 +12,7 @@ from torch import Tensor
 from microjoule.errors import SettingError
 from microjoule.execution.augment import Augment
 from microjoule.execution.distill import Teacher, logits
-from microjoule.execution.evaluate import Metric
+from microjoule.execution.scoring import Metric
 from microjoule.graph.network import Network
 
 Loss = Callable[[Any, Any], Tensor]

@@ -14,9 +14,10 @@ from torch.utils import _pytree as pytree
 
 from microjoule.errors import DataError
 from microjoule.execution.batches import Batch
-from microjoule.execution.evaluate import Metric
+from microjoule.execution.compare import error_of_difference
 from microjoule.execution.progress import track
 from microjoule.execution.run import run, unquantized
+from microjoule.execution.scoring import Metric, sample_scores, value_of
 from microjoule.execution.tasks import Jobs, Work, run_tasks
 from microjoule.graph.network import Network
 from microjoule.graph.read import read
@@ -26,15 +27,20 @@ from microjoule.numerics.affine import Affine
 from microjoule.numerics.divergence import are_class_scores, class_divergence
 from microjoule.numerics.error import decibel
 from microjoule.quantization.alone import KINDS, Site, alone, sites
+from microjoule.records.compared import SampleScores
 
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What one grid alone does to the outputs; `value` of the metric, `kl` in nats, None where there is none."""
+    """What one grid alone does to the outputs; `value` of the metric, `kl` in nats, None where there is none.
+
+    `value_error` is the paired standard error of the value's difference to floating point.
+    """
 
     value: float | None
     sqnr_db: float
     kl: float | None
+    value_error: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +53,7 @@ class Reference:
         metric: to be computed for each task; None for none.
         value: of the metric in floating point.
         samples: how many there are.
+        scores: what each sample contributes to the metric in floating point; None if that is not known.
     """
 
     batches: tuple[Batch, ...]
@@ -54,6 +61,7 @@ class Reference:
     metric: Metric | None
     value: float | None
     samples: int
+    scores: SampleScores | None = None
 
     @property
     def has_classes(self) -> bool:
@@ -83,8 +91,14 @@ def reference(network: Network, given: Sequence[Batch], metric: Metric | None) -
             outputs.append(tuple(tensor.cpu() for tensor in output_tensors(found)))
     if not outputs[0]:
         raise DataError("network", "gives no floating-point tensor", remedy="capture the part that gives its scores")
-    value = None if metric is None else float(metric.compute())
-    return Reference(tuple(given), tuple(outputs), metric, value, _count(given))
+    samples = _count(given)
+    value, scores = (None, None) if metric is None else _scored(metric, samples)
+    return Reference(tuple(given), tuple(outputs), metric, value, samples, scores)
+
+
+def _scored(metric: Metric, samples: int) -> tuple[float, SampleScores | None]:
+    value = value_of(metric)
+    return value, sample_scores(metric, value, samples)
 
 
 def _count(given: Sequence[Batch]) -> int:
@@ -109,8 +123,9 @@ def effect(network: Network, site: Site, affine: Affine, exact: Reference) -> Ef
                 noise += (other.cpu().double() - one.double()).square().sum().item()
                 if exact.has_classes:
                     divergence += class_divergence(one, other.cpu()).sum().item()
-    value = None if exact.metric is None else float(exact.metric.compute())
-    return Effect(value, decibel(signal, noise), divergence / exact.samples if exact.has_classes else None)
+    value, scores = (None, None) if exact.metric is None else _scored(exact.metric, exact.samples)
+    kl = divergence / exact.samples if exact.has_classes else None
+    return Effect(value, decibel(signal, noise), kl, error_of_difference(scores, exact.scores))
 
 
 # All tasks -------------------------------------------------------------------
@@ -164,8 +179,9 @@ def _effect(text: str) -> Effect:
         TypeError: likewise.
     """
     made = Effect(**json.loads(text))
-    numbers = [number for number in (made.value, made.kl) if number is not None]
-    if not all(isinstance(number, float) for number in [made.sqnr_db, *numbers]):
+    found = (made.value, made.sqnr_db, made.kl, made.value_error)
+    numbers = [number for number in found if number is not None]
+    if not all(isinstance(number, float) for number in numbers) or made.sqnr_db is None:
         raise ValueError("its fields are no numbers")
     return made
 

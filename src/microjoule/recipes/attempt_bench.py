@@ -13,7 +13,8 @@ from microjoule.capture.load import load
 from microjoule.errors import DataError, FileError, GraphError
 from microjoule.execution.batches import Batches
 from microjoule.execution.data_facts import read_facts
-from microjoule.execution.evaluate import Metric, evaluate
+from microjoule.execution.evaluate import evaluate
+from microjoule.execution.scoring import Metric
 from microjoule.graph.network import Network
 from microjoule.jobs.describe import describe, short_digest
 from microjoule.jobs.identity import Identity, network_facts, option_facts
@@ -39,7 +40,8 @@ class Bench:
 
     Args:
         network: in floating point; it is left alone.
-        source: labelled data.
+        source: labelled data that attempts are chosen by.
+        confirm: labelled data on which what was chosen is confirmed.
         inputs: for the methods, unlabelled.
         metric: the score.
         cost: a name of `PRICES`.
@@ -49,6 +51,7 @@ class Bench:
 
     network: Network
     source: Batches
+    confirm: Batches
     inputs: Batches
     metric: Metric
     cost: str
@@ -60,8 +63,9 @@ class Bench:
         self.metric.reset()
         options = {field.name: getattr(self.settings, field.name) for field in fields(self.settings)}
         asked = option_facts({"metric": self.metric, "cost": self.cost, **options})
-        values = read_facts(self.source, "labelled data"), read_facts(self.inputs, "calibration", targets=False)
-        return Identity.of(asked, network_facts(self.network), *values)
+        scored = read_facts(self.source, "labelled data"), read_facts(self.confirm, "data to confirm on")
+        seen = read_facts(self.inputs, "calibration", targets=False)
+        return Identity.of(asked, network_facts(self.network), *scored, seen)
 
     def floating(self, kept: RunFolder) -> tuple[Tried, Evaluated]:
         """The network as it was given, as if it were an attempt, and its score.
@@ -120,6 +124,32 @@ class Bench:
         """
         return self._scores(name, kept)[1:]
 
+    def confirmed(self, name: str, kept: RunFolder) -> tuple[Evaluated, Evaluated]:
+        """The scores in FP32 and of an attempt on the samples that nothing was chosen by.
+
+        Args:
+            name: of the attempt.
+            kept: where the work is kept.
+        """
+        floating = self._confirmed(FLOAT, FLOAT, None, kept)
+        note = self._scores(name, kept)[0]
+        assert isinstance(note, Tried)
+        return floating, self._confirmed(name, note.stage, floating, kept)
+
+    def _confirmed(self, name: str, stage: str, floating: Evaluated | None, kept: RunFolder) -> Evaluated:
+        place = f"{self._name(name)} confirmed"
+        part = kept.read(place)
+        if part is not None:
+            with suppress(FileError):
+                found = records_from_json(part.text)
+                if len(found) == 1 and isinstance(found[0], Evaluated):
+                    return found[0]
+            kept.say_damaged(place, "it holds no score")
+        network = self.network.copy() if floating is None else self.network_of(name, kept)
+        scored = evaluate(network, self.confirm, self.metric, stage=stage, reference=floating)
+        kept.write(place, text=to_json([scored]))
+        return scored
+
     # Making and scoring ---------------------------------------------------------------------------
 
     def _made(self, attempt: Attempt, kept: RunFolder) -> tuple[Tried, Network | None]:
@@ -167,11 +197,10 @@ class Bench:
     def _score(self, network: Network, note: Tried, floating: Evaluated | None, kept: RunFolder) -> None:
         """Score a network, count its costs, and keep both."""
         stage = note.stage if floating is not None else FLOAT
-        scored = evaluate(network, self.source, self.metric, stage=stage)
+        scored = evaluate(network, self.source, self.metric, stage=stage, reference=floating)
         cost, found = priced(network, self.cost, stage)
-        drop = 0.0 if floating is None else floating.value - scored.value
-        sign = 1 if scored.higher_is_better else -1
-        done = replace(note, value=scored.value, drop=sign * drop, cost=cost)
+        drop = 0.0 if scored.compared is None else scored.compared.drop
+        done = replace(note, value=scored.value, drop=drop, cost=cost, compared=scored.compared)
         kept.write(f"{self._name(note.name)} scored", text=to_json([done, scored, *found]))
 
     def _scores(self, name: str, kept: RunFolder) -> list[Record]:

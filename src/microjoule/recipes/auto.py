@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from microjoule.costs.target import Target
-from microjoule.execution.evaluate import Metric
+from microjoule.execution.scoring import MetricLike
 from microjoule.graph.network import Network
 from microjoule.quantization.simulate import Bits
 from microjoule.recipes.attempts import ATTEMPTS, Attempt
@@ -21,10 +21,11 @@ VERIFIED_SAMPLES = 64
 def auto(
     network: Network,
     data: Any,
-    metric: Metric,
+    metric: MetricLike,
     out: str | Path,
     *,
     calibration: Any = None,
+    confirm: Any = None,
     drop: float = 1.0,
     target: str | Path | Target = "onnxruntime",
     cost: str = "energy",
@@ -51,6 +52,7 @@ def auto(
         metric: as in `reach`, and so are the settings down to `seed`.
         out: the files' name without a suffix, as in `deliver`.
         calibration: unlabelled inputs for the methods.
+        confirm: labelled data on which what was chosen is scored at the end, as in `reach`.
         drop: how much worse than FP32 the metric may be.
         target: which the network shall run on.
         cost: what is counted for each attempt.
@@ -71,7 +73,7 @@ def auto(
         MicrojouleError: as `reach` and `deliver`; a place that cannot be written to before any work is done.
     """
     check_places([f"{out}.mj", onnx or f"{out}.onnx", report or f"{out}.html"])
-    settings: dict[str, Any] = {"calibration": calibration, "drop": drop, "target": target, "cost": cost}
+    settings: dict[str, Any] = {"calibration": calibration, "confirm": confirm, "drop": drop, "target": target, "cost": cost}
     settings |= {"weights": weights, "activations": activations, "layers": layers, "input_range": input_range}
     settings |= {"samples": samples, "iterations": iterations, "attempts": attempts, "folder": folder, "seed": seed}
     result = reach(network, data, metric, **settings)

@@ -8,17 +8,18 @@ from typing import Any
 from microjoule.compression.criteria import CRITERIA
 from microjoule.compression.menu import METHODS
 from microjoule.errors import SettingError
-from microjoule.execution.evaluate import Metric
+from microjoule.execution.scoring import MetricLike, as_metric
 from microjoule.graph.network import Network
 from microjoule.numerics.low_rank_shapes import Method
-from microjoule.recipes.compression_trial import WAYS, How, by_metric, open_trial
-from microjoule.recipes.preparation import check_network, inputs_and_judge, run_record
+from microjoule.recipes.compression_scores import by_metric
+from microjoule.recipes.compression_trial import WAYS, How, open_trial
+from microjoule.recipes.preparation import check_network, fit_choose_confirm, run_record
 
 
 def compress(
     network: Network,
     data: Any,
-    metric: Metric,
+    metric: MetricLike,
     *,
     macs: float | None = None,
     size: float | None = None,
@@ -26,6 +27,7 @@ def compress(
     latency: float | None = None,
     latency_bits: int = 32,
     calibration: Any = None,
+    confirm: Any = None,
     methods: Sequence[Method] = METHODS,
     multiple: int = 1,
     criterion: str = CRITERIA[0],
@@ -41,15 +43,18 @@ def compress(
 
     Args:
         network: in floating point; it is left alone. Batch norms may stand in it.
-        data: labelled data for the metric, in any form that `batches` takes.
-        metric: larger is better; it is reset each time.
+        data: labelled data that ways are chosen by, in any form that `batches` takes. Where there is no other to
+            confirm on, it is divided, at random and each class alike, and the score that is reported is of the part
+            that nothing was chosen by.
+        metric: as in `mj.evaluate`; it is reset each time.
         macs: the share of multiply-accumulates to keep; exactly one of these budgets is given.
         size: the share of the weights' bytes to keep.
         energy: the share of the energy to keep, by the table of `mj.costs`.
         latency: the share of the milliseconds to keep, as measured in ONNX Runtime here, on one thread.
         latency_bits: in which networks are timed, 32 or 8; in 8 the share is of what the quantized original takes.
-        calibration: some hundred unlabelled inputs, mixed like the data the network will see. None fits to the first of
-            `data`, four fifths at most, and scores on the others.
+        calibration: some hundred unlabelled inputs, mixed like the data the network will see. None fits to a part of
+            `data`, three fifths at most, or four fifths, where others confirm.
+        confirm: labelled data on which the original and what was chosen are scored at the end.
         methods: the low-rank forms that may be used; none to prune alone.
         multiple: widths and ranks are multiples of this; 1 for any number. In ONNX Runtime on x86 those of 8 or 16 take
             far less time at the same multiply-accumulates.
@@ -77,8 +82,10 @@ def compress(
     place = None if folder is None else Path(folder)
     how = How(tuple(methods), tuple(ways), multiple, seed, place, criterion, latency_bits)
     check_network(network)
-    inputs, judge = inputs_and_judge(network, data, calibration, samples)
-    with open_trial(network, inputs, by_metric(judge, metric), cost, how) as trial:
+    scored_by = as_metric(metric)
+    inputs, chooses, confirms = fit_choose_confirm(network, data, calibration, confirm, samples=samples, seed=seed)
+    choose, confirming = by_metric(chooses, scored_by), by_metric(confirms, scored_by, "data to confirm on")
+    with open_trial(network, inputs, choose, cost, how, confirm=confirming) as trial:
         result = trial.best(share, trial.run([share]))
     settings = {**budgets, "multiple": multiple, "samples": samples, "criterion": criterion}
     settings |= {"latency_bits": latency_bits} if latency is not None else {}

@@ -18,7 +18,8 @@ from microjoule.graph.network import Network
 from microjoule.jobs.identity import option_facts
 from microjoule.numerics.low_rank_shapes import Method
 from microjoule.recipes.compress import budget_of
-from microjoule.recipes.compression_trial import WAYS, How, Score, open_trial
+from microjoule.recipes.compression_scores import Score
+from microjoule.recipes.compression_trial import WAYS, How, open_trial
 from microjoule.records.measured import Evaluated
 
 SCHEMES: dict[str, tuple[tuple[Method, ...], tuple[float, ...]]] = {
@@ -91,7 +92,7 @@ def by_callback(callback: Callable[[GraphModule], float]) -> Score:
     """A function that scores a module."""
     name = str(getattr(callback, "__qualname__", type(callback).__qualname__))
 
-    def scored(network: Network) -> Evaluated:
+    def scored(network: Network, stage: str) -> Evaluated:
         started = time.perf_counter()
         value = callback(network.module)
         try:
@@ -101,6 +102,6 @@ def by_callback(callback: Callable[[GraphModule], float]) -> Score:
             raise SettingError("eval_callback", fact, remedy="return a float, larger is better") from error
         if math.isnan(number):
             raise SettingError("eval_callback", "gives nan", remedy="return a float, larger is better")
-        return Evaluated("", name, number, "", 0, "eval_callback", time.perf_counter() - started)
+        return Evaluated(stage, name, number, "", 0, "eval_callback", time.perf_counter() - started)
 
     return Score(name, "", "eval_callback", scored, lambda: option_facts({"eval_callback": callback}))

@@ -7,11 +7,12 @@ from typing import Any
 from microjoule.compression.criteria import CRITERIA
 from microjoule.compression.menu import METHODS
 from microjoule.errors import SettingError
-from microjoule.execution.evaluate import Metric
+from microjoule.execution.scoring import MetricLike, as_metric
 from microjoule.graph.network import Network
 from microjoule.numerics.low_rank_shapes import Method
-from microjoule.recipes.compression_trial import WAYS, WHOLE, How, Results, Scored, Trial, by_metric, open_trial
-from microjoule.recipes.preparation import check_network, inputs_and_judge
+from microjoule.recipes.compression_scores import WHOLE, Results, Scored, by_metric
+from microjoule.recipes.compression_trial import WAYS, How, Trial, open_trial
+from microjoule.recipes.preparation import check_network, fit_choose_confirm
 from microjoule.records.decided import FrontPoint, ParetoFront
 from microjoule.search.pareto import pareto_front
 
@@ -22,12 +23,13 @@ SHARES = (0.9, 0.75, 0.6, 0.5, 0.4, 0.3)
 def compression_front(
     network: Network,
     data: Any,
-    metric: Metric,
+    metric: MetricLike,
     *,
     shares: Sequence[float] = SHARES,
     cost: str = "macs",
     latency_bits: int = 32,
     calibration: Any = None,
+    confirm: Any = None,
     methods: Sequence[Method] = METHODS,
     multiple: int = 1,
     criterion: str = CRITERIA[0],
@@ -42,12 +44,13 @@ def compression_front(
 
     Args:
         network: in floating point; only its history changes.
-        data: labelled data for the metric, in any form that `batches` takes.
-        metric: larger is better; it is reset each time.
+        data: labelled data that each share's way is chosen by, as in `mj.compress`.
+        metric: as in `mj.evaluate`; it is reset each time.
         shares: of the cost, to keep; each once.
         cost: what is counted: "macs", "bytes" or "energy"; or "latency", measured as in `mj.compress`.
         latency_bits: as there.
         calibration: as there.
+        confirm: as there; the values of the front are of these samples.
         methods: as there.
         multiple: as there.
         criterion: as there.
@@ -68,8 +71,10 @@ def compression_front(
     place = None if folder is None else Path(folder)
     how = How(tuple(methods), tuple(ways), multiple, seed, place, criterion, latency_bits)
     check_network(network)
-    inputs, judge = inputs_and_judge(network, data, calibration, samples)
-    with open_trial(network, inputs, by_metric(judge, metric), cost, how) as trial:
+    scored_by = as_metric(metric)
+    inputs, chooses, confirms = fit_choose_confirm(network, data, calibration, confirm, samples=samples, seed=seed)
+    choose, confirming = by_metric(chooses, scored_by), by_metric(confirms, scored_by, "data to confirm on")
+    with open_trial(network, inputs, choose, cost, how, confirm=confirming) as trial:
         trial.check(min(shares))
         record = _front(trial, shares, trial.run(shares))
     network.history += [] if trial.timings is None else [trial.timings.record]
@@ -79,13 +84,15 @@ def compression_front(
 
 def _front(trial: Trial, shares: Sequence[float], found: Results) -> ParetoFront:
     """The best way of each share."""
-    whole, taken = found[WHOLE], [found[trial.taken(share, found)] for share in shares]
-    made = [one for one in taken if isinstance(one, Scored)]
-    assert isinstance(whole, Scored)
-    best = pareto_front([(-one.value, one.cost) for one in made])
+    tasks = [trial.taken(share, found) for share in shares]
+    made = [one for one in (found[task] for task in tasks) if isinstance(one, Scored)]
+    scores = trial.confirmed(tasks, found)
+    whole, confirmed = scores[WHOLE], [scores[task] for task in tasks]
+    sign = -1 if whole.higher_is_better else 1
+    best = pareto_front([(sign * own.value, one.cost) for own, one in zip(confirmed, made, strict=True)])
     points = [
-        FrontPoint(f"{share:g}", one.cost, one.loss, one.value, index in best)
-        for index, (share, one) in enumerate(zip(shares, made, strict=True))
+        FrontPoint(f"{share:g}", one.cost, one.loss, own.value, index in best, own.compared, one.evaluated.value)
+        for index, (share, one, own) in enumerate(zip(shares, made, confirmed, strict=True))
     ]
     return ParetoFront(
         metric=trial.score.name,

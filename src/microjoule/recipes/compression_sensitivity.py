@@ -1,6 +1,5 @@
 """What compression of each layer and of each channel group alone does: measured, and foreseen in closed form."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,16 +11,20 @@ from microjoule.compression.criteria import CRITERIA
 from microjoule.compression.menu import METHODS, Menu, find_menu
 from microjoule.compression.prices import currency
 from microjoule.errors import SettingError
-from microjoule.execution.evaluate import Metric
+from microjoule.execution.scoring import MetricLike, as_metric
 from microjoule.execution.tasks import Jobs, Work, run_tasks
 from microjoule.graph.network import Network
 from microjoule.jobs.run_folder import RunFolder
 from microjoule.numerics.least_squares import Moments
 from microjoule.numerics.low_rank_shapes import Method
 from microjoule.numerics.ranks import rank_correlation
-from microjoule.recipes.compression_trial import WHOLE, Score, by_metric, identity_of
-from microjoule.recipes.preparation import check_network, inputs_and_judge
+from microjoule.recipes.compression_scores import WHOLE, Score, beside, by_metric, evaluated_of
+from microjoule.recipes.compression_trial import identity_of
+from microjoule.recipes.preparation import check_network, fit_and_judge
 from microjoule.records.compressed import CompressionSensitivity, OneCompressed
+from microjoule.records.json_io import to_json
+from microjoule.records.measured import Evaluated
+from microjoule.records.stages import ORIGINAL
 
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
@@ -32,7 +35,7 @@ KINDS: dict[str, Callable[[Menu, Sequence[float]], Any]] = {LOW_RANK: smaller_la
 def compression_sensitivity(
     network: Network,
     data: Any,
-    metric: Metric | None = None,
+    metric: MetricLike | None = None,
     *,
     shares: Sequence[float] = SHARES,
     kinds: Sequence[str] = tuple(KINDS),
@@ -53,7 +56,7 @@ def compression_sensitivity(
     Args:
         network: in floating point; only its history changes.
         data: labelled data for the metric, in any form that `batches` takes.
-        metric: larger is better; it is reset each time. None measures nothing: what is foreseen is all there is then.
+        metric: as in `mj.evaluate`; it is reset each time. None measures nothing: all there is is what is foreseen.
         shares: to keep, of a layer's multiply-accumulates or of a group's units.
         kinds: "low rank", "channels", or both.
         calibration: some hundred unlabelled inputs. None takes those of `data` if there is no metric, else fits to the
@@ -78,13 +81,13 @@ def compression_sensitivity(
         raise SettingError("kinds", f"is {tuple(kinds)}", remedy=f"choose from {', '.join(KINDS)}")
     check_network(network)
     jobs, fitted = Jobs(n_jobs, backend), data if metric is None and calibration is None else calibration
-    inputs, judge = inputs_and_judge(network, data, fitted, samples)
+    inputs, judge = fit_and_judge(network, data, fitted, samples=samples, seed=seed)
     own = network.copy().eval()
     menu = find_menu(own, inputs, currency("macs"), seed=seed, methods=methods, criterion=criterion)
     found = [one for kind in KINDS if kind in kinds for one in KINDS[kind](menu, shares)]
-    score = None if metric is None else by_metric(judge, metric)
+    score = None if metric is None else by_metric(judge, as_metric(metric))
     options = {"methods": tuple(methods), "seed": seed, "criterion": criterion}
-    values: dict[str, tuple[float, int]] = {}
+    values: dict[str, Evaluated] = {}
     if score is not None:
         with RunFolder(folder, partial(identity_of, own, inputs, score, options)) as run:
             values = _measured(_Scoring(own, menu.known, score, found), run, jobs)
@@ -117,8 +120,7 @@ class _Scoring:
         network = self.network.copy()
         if task != WHOLE:
             make_smaller(network, tasks[task], self.known)
-        made = self.score.of(network)
-        return json.dumps({"value": made.value, "samples": made.samples})
+        return to_json(self.score.of(network, ORIGINAL if task == WHOLE else task))
 
 
 def _task(one: Smaller) -> str:
@@ -126,30 +128,28 @@ def _task(one: Smaller) -> str:
     return f"{one.name} {how} {one.left}"
 
 
-def _measured(scoring: _Scoring, run: RunFolder, jobs: Jobs) -> dict[str, tuple[float, int]]:
-    """The metric and the number of samples by task."""
-    return run_tasks(scoring, [WHOLE, *scoring.tasks], run, _parsed, label="compression sensitivity", jobs=jobs)
+def _measured(scoring: _Scoring, run: RunFolder, jobs: Jobs) -> dict[str, Evaluated]:
+    """The score by task, each compared with the network's as it is."""
+    tasks = [WHOLE, *scoring.tasks]
+    scored = run_tasks(scoring, tasks, run, evaluated_of, label="compression sensitivity", jobs=jobs)
+    return {task: beside(one, scored[WHOLE]) for task, one in scored.items()}
 
 
-def _parsed(text: str) -> tuple[float, int]:
-    content = json.loads(text)
-    return float(content["value"]), int(content["samples"])
-
-
-def _record(
-    score: Score | None, found: Sequence[Smaller], values: Mapping[str, tuple[float, int]]
-) -> CompressionSensitivity:
-    whole, samples = values.get(WHOLE, (None, 0))
-    rows = []
+def _record(score: Score | None, found: Sequence[Smaller], scored: Mapping[str, Evaluated]) -> CompressionSensitivity:
+    whole = scored.get(WHOLE)
+    rows, measured = [], []
     for one in found:
-        method, (value, _) = "" if one.form is None else one.form[0], values.get(_task(one), (None, 0))
-        rows.append(OneCompressed(one.name, one.kind, one.kept, method, one.left, one.full, one.loss, value))
-    measured = [(row.loss, -row.value) for row in rows if row.value is not None]
+        method, own = "" if one.form is None else one.form[0], scored.get(_task(one))
+        value = None if own is None else own.value
+        error = None if own is None or own.compared is None else own.compared.standard_error
+        rows.append(OneCompressed(one.name, one.kind, one.kept, method, one.left, one.full, one.loss, value, error))
+        if own is not None:
+            measured.append((one.loss, -own.value if own.higher_is_better else own.value))
     return CompressionSensitivity(
         metric="" if score is None else score.name,
         unit="" if score is None else score.unit,
-        value=whole,
-        samples=samples,
+        value=None if whole is None else whole.value,
+        samples=0 if whole is None else whole.samples,
         rows=tuple(rows),
         rank_correlation=rank_correlation(*zip(*measured, strict=True)) if measured else None,
     )

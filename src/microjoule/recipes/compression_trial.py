@@ -1,9 +1,9 @@
 """Ways to compress one network, carried out and scored; each result is kept, so that a long run can be interrupted."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,27 +19,34 @@ from microjoule.compression.prices import currency
 from microjoule.errors import SettingError
 from microjoule.execution.batches import Batches
 from microjoule.execution.data_facts import read_facts
-from microjoule.execution.evaluate import Metric, evaluate
 from microjoule.execution.tasks import run_tasks
 from microjoule.graph.network import Network
-from microjoule.jobs.identity import Facts, Identity, network_facts, option_facts
+from microjoule.jobs.identity import Identity, network_facts, option_facts
 from microjoule.jobs.run_folder import RunFolder
 from microjoule.numerics.low_rank_shapes import Method, factor_shapes
+from microjoule.recipes.compression_scores import (
+    WHOLE,
+    Results,
+    Score,
+    Scored,
+    beside,
+    evaluated_of,
+    parsed,
+    scored_text,
+)
 from microjoule.recipes.latency_budget import Timings, timings
 from microjoule.recipes.latency_probes import BITS, clock_of
 from microjoule.records.compressed import Compressed, Divided, LayerCompressed
+from microjoule.records.json_io import to_json
 from microjoule.records.machine import this_machine
 from microjoule.records.measured import Evaluated
+from microjoule.records.stages import COMPRESSED, ORIGINAL
 
 WAYS = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Shares of the work, on a logarithmic scale, that channels save in the ways that are tried; low-rank forms save the
 rest: for half the cost in equal shares each leaves 0.71 of it."""
 
-WHOLE = "whole"
-"""The name of the network as it is among the tasks."""
-
-
-# How, and by what score -------------------------------------------------------------------------------------------
+# How --------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,35 +87,6 @@ class How:
         return [way for way in self.ways if self.methods or way == 1.0]
 
 
-@dataclass(frozen=True, slots=True)
-class Score:
-    """What networks are compared by.
-
-    Args:
-        name: of the metric.
-        unit: of the metric.
-        data: the name of what networks are scored on.
-        of: scores a network; larger is better.
-        facts: what tells its scores from others'; it is asked for if scores are kept.
-    """
-
-    name: str
-    unit: str
-    data: str
-    of: Callable[[Network], Evaluated]
-    facts: Callable[[], Facts]
-
-
-def by_metric(data: Batches, metric: Metric) -> Score:
-    """A metric on labelled data."""
-
-    def facts() -> Facts:
-        metric.reset()
-        return option_facts({"metric": metric}) | read_facts(data, "labelled data")
-
-    return Score(metric.name, metric.unit, data.name, partial(evaluate, data=data, metric=metric), facts)
-
-
 def identity_of(network: Network, inputs: Batches, score: Score, options: Mapping[str, Any]) -> Identity:
     """What tells results on one network, by one score, from others'.
 
@@ -126,30 +104,14 @@ def identity_of(network: Network, inputs: Batches, score: Score, options: Mappin
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
-    """A network that was made and scored, and what was foreseen of it; `loss` and so on as in `Divided`."""
-
-    value: float
-    samples: int
-    seconds: float
-    pruned_to: float
-    loss: float
-    greedy_loss: float
-    cost: float
-
-
-Results = Mapping[str, Scored | str]
-"""By task: what came out, or why nothing could."""
-
-
-@dataclass(frozen=True, slots=True)
 class Trial:
     """Carries out ways to compress one network, and scores them.
 
     Args:
         menu: of that network.
         inputs: that layers are fitted on.
-        score: what networks are compared by.
+        score: what ways are chosen by.
+        confirm: the same on other samples, for what was chosen; None where there are none.
         how: which ways there are.
         kept: where results are kept.
         timings: where shares are of measured latency; None where they are of what the menu's currency counts.
@@ -158,6 +120,7 @@ class Trial:
     menu: Menu
     inputs: Batches
     score: Score
+    confirm: Score | None
     how: How
     kept: RunFolder
     timings: Timings | None = None
@@ -166,7 +129,7 @@ class Trial:
         """Try every way to keep each of several shares of the cost, and score the network as it is."""
         tasks = {task: (share, way) for share in shares for way, task in self._tasks(share).items()}
         work = partial(self._scored, tasks)
-        return run_tasks(lambda: work, [WHOLE, *tasks], self.kept, _parsed, label="ways to compress")
+        return run_tasks(lambda: work, [WHOLE, *tasks], self.kept, parsed, label="ways to compress")
 
     def check(self, share: float) -> None:
         """See, before anything is carried out, whether a share can be kept in any way.
@@ -205,26 +168,61 @@ class Trial:
         scored = {task: one for task in tasks if isinstance(one := found[task], Scored)}
         if not scored:
             raise SettingError("budget", "cannot be kept in any way", remedy=str(found[tasks[0]]))
-        return max(scored, key=lambda task: (scored[task].value, -scored[task].loss))
+        return max(scored, key=lambda task: (scored[task].rank, -scored[task].loss))
+
+    def confirmed(
+        self, tasks: Sequence[str], found: Results, made: Mapping[str, Network] | None = None
+    ) -> dict[str, Evaluated]:
+        """The scores of ways that were chosen, beside the original's, on samples that nothing was chosen by.
+
+        Args:
+            tasks: of the ways.
+            found: of every task; its scores stand in where there are no other samples.
+            made: networks that are there already, by task; others are made again.
+
+        Returns:
+            The score of `WHOLE` and of each task.
+        """
+        names = [WHOLE, *tasks]
+        if self.confirm is None:
+            scores = {name: one.evaluated for name in names if isinstance(one := found[name], Scored)}
+        else:
+            scores = self._on_others(names, made or {}, self.confirm)
+        return {name: one if name == WHOLE else beside(one, scores[WHOLE]) for name, one in scores.items()}
+
+    def _on_others(self, names: Sequence[str], made: Mapping[str, Network], score: Score) -> dict[str, Evaluated]:
+        tasks = {f"{name}, confirmed": name for name in names}
+
+        def work(task: str) -> str:
+            name = tasks[task]
+            if name == WHOLE:
+                return to_json(score.of(self.menu.network.copy(), ORIGINAL))
+            return to_json(score.of(made.get(name) or self.network_of(name), COMPRESSED))
+
+        found = run_tasks(lambda: work, list(tasks), self.kept, evaluated_of, label="confirm")
+        return {tasks[task]: record for task, record in found.items()}
 
     def best(self, share: float, found: Results) -> Network:
         """The network of the best way; its history ends with the scores and the record `Compressed`."""
         taken, whole = self.taken(share, found), found[WHOLE]
-        ways = {task: way for way, task in self._tasks(share).items()}
-        plan = self.chosen(share, ways[taken]).plan
-        result = self._network_of(plan, taken)
-        scored = {task: one for task in ways if isinstance(one := found[task], Scored)}
+        plan, result = self.plan_of(taken), self.network_of(taken)
+        scored = {task: one for task in self._tasks(share).values() if isinstance(one := found[task], Scored)}
         assert isinstance(whole, Scored)
-        tried = [Divided(one.pruned_to, one.loss, one.greedy_loss, one.cost, one.value) for one in scored.values()]
-        result.history += [self._evaluated("original", whole), self._evaluated("compressed", scored[taken])]
+        tried = [
+            Divided(one.pruned_to, one.loss, one.greedy_loss, one.cost, one.evaluated.value) for one in scored.values()
+        ]
+        judged = whole.evaluated, beside(scored[taken].evaluated, whole.evaluated)
+        confirmed = self.confirmed([taken], found, {taken: result})
+        before, after = confirmed[WHOLE], confirmed[taken]
+        result.history += [*judged, *([] if self.confirm is None else [before, after])]
         result.history += [] if self.timings is None else [self.timings.record]
         result.history.append(
             Compressed(
                 metric=self.score.name,
                 unit=self.score.unit,
-                value_before=whole.value,
-                value_after=scored[taken].value,
-                samples=whole.samples,
+                value_before=before.value,
+                value_after=after.value,
+                samples=after.samples,
                 cost=self.menu.currency.name,
                 cost_unit=self.menu.currency.unit,
                 cost_before=whole.cost,
@@ -233,6 +231,8 @@ class Trial:
                 tried=tuple(tried),
                 chosen=list(scored).index(taken),
                 layers=tuple(_layers(self.menu, plan)),
+                chosen_samples=whole.evaluated.samples,
+                confirmed=None if self.confirm is None else after.compared,
             )
         )
         return result
@@ -241,9 +241,14 @@ class Trial:
         """The name of each way's task."""
         return {way: f"{share} {way}" for way in self.how.usable_ways}
 
-    def _evaluated(self, stage: str, one: Scored) -> Evaluated:
-        score = self.score
-        return Evaluated(stage, score.name, one.value, score.unit, one.samples, score.data, one.seconds)
+    def plan_of(self, task: str) -> Plan:
+        """The plan of a way, by the name of its task."""
+        share, way = map(float, task.split())
+        return self.chosen(share, way).plan
+
+    def network_of(self, task: str) -> Network:
+        """The network of a way; layers that were fitted already are taken from the folder."""
+        return self._network_of(self.plan_of(task), task)
 
     def _network_of(self, plan: Plan, task: str) -> Network:
         result, place = self.menu.network.copy(), self.kept.inner(f"{task} layers")
@@ -259,19 +264,21 @@ class Trial:
                 chosen = self.chosen(*tasks[task])
         except SettingError as error:
             return json.dumps({"reason": str(error)})
-        made = self.score.of(self._network_of(chosen.plan, task))
-        figures = (chosen.pruned_to, chosen.loss, chosen.greedy_loss, chosen.cost)
-        return json.dumps(asdict(Scored(made.value, made.samples, made.seconds, *figures)))
+        made = self.score.of(self._network_of(chosen.plan, task), ORIGINAL if task == WHOLE else COMPRESSED)
+        return scored_text(Scored(made, chosen.pruned_to, chosen.loss, chosen.greedy_loss, chosen.cost))
 
 
 @contextmanager
-def open_trial(network: Network, inputs: Batches, score: Score, cost: str, how: How) -> Iterator[Trial]:
+def open_trial(
+    network: Network, inputs: Batches, score: Score, cost: str, how: How, *, confirm: Score | None = None
+) -> Iterator[Trial]:
     """Look at a network once; then any share of its cost can be asked for, as long as the context lasts.
 
     Args:
         network: in floating point; it is left alone.
         inputs: unlabelled.
-        score: what networks are compared by.
+        score: what ways are chosen by.
+        confirm: the same on other samples, for what was chosen.
         cost: what is counted: "macs", "bytes" or "energy"; or measured: "latency".
         how: which ways there are.
 
@@ -282,18 +289,20 @@ def open_trial(network: Network, inputs: Batches, score: Score, cost: str, how: 
     """
     own, timed = network.copy().eval(), cost == LATENCY
     paid = currency("macs" if timed else cost)
-    with RunFolder(how.folder, partial(_identity, own, inputs, score, cost, how)) as kept:
+    with RunFolder(how.folder, partial(_identity, own, inputs, score, confirm, cost, how)) as kept:
         asked: dict[str, Any] = {"methods": how.methods, "multiple": how.multiple, "criterion": how.criterion}
         menu = find_menu(own, inputs, paid, seed=how.seed, **asked)
         if not timed:
-            yield Trial(menu, inputs, score, how, kept)
+            yield Trial(menu, inputs, score, confirm, how, kept)
             return
         bits, clock = how.latency_bits, clock_of(own, inputs, how.latency_bits)
         found = timings(menu, clock, bits=bits, seed=how.seed, kept=kept)
-        yield Trial(found.menu, inputs, score, how, kept, found)
+        yield Trial(found.menu, inputs, score, confirm, how, kept, found)
 
 
-def _identity(network: Network, inputs: Batches, score: Score, cost: str, how: How) -> Identity:
+def _identity(
+    network: Network, inputs: Batches, score: Score, confirm: Score | None, cost: str, how: How
+) -> Identity:
     """What tells results from others'; times are of one machine."""
     here = this_machine()
     options = {
@@ -305,23 +314,8 @@ def _identity(network: Network, inputs: Batches, score: Score, cost: str, how: H
     }
     machine = {"machine": f"{here.processor}, {here.cores} cores", "runtime": here.versions["onnxruntime"]}
     timed = machine | {"latency_bits": how.latency_bits} if cost == LATENCY else {}
-    return identity_of(network, inputs, score, options | timed)
-
-
-def _parsed(text: str) -> Scored | str:
-    """What came out of a way, or why nothing did.
-
-    Raises:
-        ValueError: for a text that is no result.
-        TypeError: likewise.
-    """
-    content = json.loads(text)
-    if isinstance(content, dict) and isinstance(content.get("reason"), str):
-        return str(content["reason"])
-    found = Scored(**content)
-    if not all(isinstance(number, int | float) for number in content.values()):
-        raise ValueError("its fields are no numbers")
-    return found
+    found = identity_of(network, inputs, score, options | timed)
+    return found if confirm is None else Identity.of(found.facts, confirm.facts())
 
 
 def _layers(menu: Menu, plan: Plan) -> list[LayerCompressed]:

@@ -13,7 +13,8 @@ from microjoule.costs.target import target as find_target
 from microjoule.errors import FileError, SettingError
 from microjoule.execution.batches import batches
 from microjoule.execution.data_facts import read_facts
-from microjoule.execution.evaluate import Metric, evaluate
+from microjoule.execution.evaluate import evaluate
+from microjoule.execution.scoring import Metric, MetricLike, as_metric
 from microjoule.execution.tasks import Work, run_tasks
 from microjoule.graph.network import Network
 from microjoule.jobs.identity import Facts, Identity, network_facts, option_facts
@@ -23,10 +24,12 @@ from microjoule.quantization.bit_costs import Price, find_cost
 from microjoule.quantization.fitted_losses import fitted_losses
 from microjoule.quantization.mixed_precision import CANDIDATES, Candidate, Menu, Wanted, choose, find_menu
 from microjoule.quantization.ptq.gptq import solve
+from microjoule.recipes.compression_scores import beside, evaluated_of
 from microjoule.recipes.learned_rounding import WIDE, adaround, gptq, prepared
 from microjoule.recipes.preparation import example_range
 from microjoule.records.decided import FrontPoint, MixedPrecision, ParetoFront
 from microjoule.records.json_io import records_from_json, to_json
+from microjoule.records.measured import Evaluated
 from microjoule.search.pareto import pareto_front
 
 ROUNDINGS: dict[str, Callable[..., Network]] = {"gptq": gptq, "adaround": adaround}
@@ -83,7 +86,7 @@ def mixed_precision(
 def pareto(
     network: Network,
     data: Any,
-    metric: Metric,
+    metric: MetricLike,
     *,
     budgets: Sequence[float | str],
     calibration: Any = None,
@@ -101,7 +104,7 @@ def pareto(
     Args:
         network: the network in floating point; only its history changes.
         data: labelled data for the metric, in any form that `batches` takes.
-        metric: larger is better; it is reset each time.
+        metric: as in `mj.evaluate`; it is reset each time.
         budgets: as in `mj.mixed_precision`, each different.
         calibration: unlabelled inputs. None takes those of `data`, without labels: scores are a little too good then.
         cost: as in `mj.mixed_precision`.
@@ -124,17 +127,18 @@ def pareto(
         raise SettingError("budgets", f"is {names}", remedy="give at least one, and each once")
     inputs = data if calibration is None else calibration
     wanted = _wanted(inputs, cost, candidates, target, samples, seed)
-    by_name = dict(zip(names, budgets, strict=True))
+    by_name, scored_by = dict(zip(names, budgets, strict=True)), as_metric(metric)
     maker = _Maker(network, inputs, wanted, _rounding(rounding), input_range, seed, by_name)
 
     def identity() -> Identity:
-        metric.reset()
-        return Identity.of(option_facts({"metric": metric}), maker.facts(), read_facts(batches(data), "labelled data"))
+        scored_by.reset()
+        asked = option_facts({"metric": scored_by})
+        return Identity.of(asked, maker.facts(), read_facts(batches(data), "labelled data"))
 
     with RunFolder(folder, identity) as kept:
-        points = _Points(maker, data, metric, kept)
+        points = _Points(maker, data, scored_by, kept)
         found = run_tasks(points.work, [FLOAT, *names], kept, _parsed, label="Pareto front")
-    record = _front(found, metric, maker.wanted)
+    record = _front(found, maker.wanted)
     network.history.append(record)
     return record
 
@@ -247,8 +251,7 @@ class _Found:
 
     spent: float
     loss: float
-    value: float
-    samples: int
+    evaluated: Evaluated
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,26 +274,28 @@ class _Points:
             record = choose(menu, self.maker.budgets[task])
             made = self.maker.network_of(record, self.kept.inner(f"{task} layers"))
             spent, loss = record.spent, record.loss
-        scored = evaluate(made, self.data, self.metric, stage=task)
-        return json.dumps({"spent": spent, "loss": loss, "value": scored.value, "samples": scored.samples})
+        scored = replace(evaluate(made, self.data, self.metric, stage=task), compared=None, apart="")
+        return json.dumps({"spent": spent, "loss": loss, "evaluated": json.loads(to_json(scored))})
 
 
 def _parsed(text: str) -> _Found:
     content = json.loads(text)
-    spent, loss, value = (float(content[key]) for key in ("spent", "loss", "value"))
-    return _Found(spent, loss, value, int(content["samples"]))
+    spent, loss, evaluated = (content[key] for key in ("spent", "loss", "evaluated"))
+    return _Found(float(spent), float(loss), evaluated_of(json.dumps(evaluated)))
 
 
-def _front(found: dict[str, _Found], metric: Metric, wanted: Wanted) -> ParetoFront:
-    floating, cost = found.pop(FLOAT), find_cost(wanted.cost)
-    best = pareto_front([(-one.value, one.spent) for one in found.values()])
+def _front(found: dict[str, _Found], wanted: Wanted) -> ParetoFront:
+    floating, cost = found.pop(FLOAT).evaluated, find_cost(wanted.cost)
+    scored = [beside(one.evaluated, floating) for one in found.values()]
+    sign = -1 if floating.higher_is_better else 1
+    best = pareto_front([(sign * own.value, one.spent) for own, one in zip(scored, found.values(), strict=True)])
     points = [
-        FrontPoint(name, one.spent, one.loss, one.value, index in best)
-        for index, (name, one) in enumerate(found.items())
+        FrontPoint(name, one.spent, one.loss, own.value, index in best, own.compared)
+        for index, ((name, one), own) in enumerate(zip(found.items(), scored, strict=True))
     ]
     return ParetoFront(
-        metric=metric.name,
-        unit=metric.unit,
+        metric=floating.metric,
+        unit=floating.unit,
         fp_value=floating.value,
         samples=floating.samples,
         cost=cost.name,

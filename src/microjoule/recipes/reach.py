@@ -13,17 +13,20 @@ from torch.utils import _pytree as pytree
 
 from microjoule.costs.target import Target
 from microjoule.costs.target import target as find_target
-from microjoule.errors import DataError, GraphError, SettingError
+from microjoule.errors import GraphError, SettingError
 from microjoule.execution.batches import Batches, batches, first
-from microjoule.execution.evaluate import Metric
 from microjoule.execution.run import count
+from microjoule.execution.scoring import MetricLike, as_metric
 from microjoule.graph.network import Network
 from microjoule.jobs.identity import Identity
 from microjoule.jobs.run_folder import RunFolder
+from microjoule.numerics.paired import samples_to_decide
 from microjoule.quantization.simulate import Bits
 from microjoule.recipes.attempt_bench import FLOAT, Bench
 from microjoule.recipes.attempt_costs import price
 from microjoule.recipes.attempts import ATTEMPTS, Attempt, Settings
+from microjoule.recipes.preparation import choose_and_confirm
+from microjoule.records.compared import UNDECIDED, Compared
 from microjoule.records.decided import Reached, Tried
 from microjoule.records.measured import Evaluated
 from microjoule.report.units import difference
@@ -34,9 +37,10 @@ REMEDY = "say with `layers` what is to stay in floating point, or give other att
 def reach(
     network: Network,
     data: Any,
-    metric: Metric,
+    metric: MetricLike,
     *,
     calibration: Any = None,
+    confirm: Any = None,
     drop: float = 1.0,
     target: str | Path | Target = "onnxruntime",
     cost: str = "energy",
@@ -54,13 +58,17 @@ def reach(
 
     Where no attempt is within the drop, the one with the smallest drop is taken; of several with the same drop the one
     with the lowest cost, and then the earlier one. An attempt that the network does not allow is noted and passed over.
+    What was taken is scored once more, on samples that nothing was chosen by: these say whether the drop is kept, and
+    how sure that is.
 
     Args:
         network: the network in floating point; it is left alone.
-        data: labelled data for the metric, in any form that `batches` takes.
-        metric: to be kept; it is reset each time.
-        calibration: unlabelled inputs for the methods, in any form that `batches` takes. None takes the inputs of
-            `data`, without its labels: the scores are then a little too good.
+        data: labelled data that attempts are chosen by, in any form that `batches` takes. Where there is no other to
+            confirm on, it is divided in halves, at random and each class alike.
+        metric: to be kept, as in `mj.evaluate`; it is reset each time.
+        calibration: unlabelled inputs for the methods, in any form that `batches` takes. None takes the inputs of the
+            data that attempts are chosen by, without its labels.
+        confirm: labelled data on which FP32 and what was taken are scored at the end.
         drop: how much worse than FP32 the metric may be, in its unit (points for percent).
         target: a target's name, a TOML file, or a Target.
         cost: what is counted for each attempt: "energy" (pJ), "bytes" (of weights), "bops", "latency" (ms, measured).
@@ -84,21 +92,23 @@ def reach(
         GraphError: if the network has quantizers already, or allows no attempt.
         FileError: if the folder holds the work of another run.
     """
-    own, source, rules = network.copy().eval(), batches(data), find_target(target)
-    _check(own, source, drop, attempts)
+    own, rules, scored_by = network.copy().eval(), find_target(target), as_metric(metric)
+    _check(own, drop, attempts)
     price(cost)
-    inputs = _held(source if calibration is None else batches(calibration), samples)
+    choose, others = choose_and_confirm(own, data, confirm, seed=seed)
+    inputs = _held(choose if calibration is None else batches(calibration), samples)
     bounds = input_range or _bounds(inputs)
     settings = Settings(rules, weights, activations, dict(layers or {}), bounds, iterations, seed)
-    bench = Bench(own, source, inputs, metric, cost, settings, attempts)
+    bench = Bench(own, choose, others, inputs, scored_by, cost, settings, attempts)
     with contextlib.ExitStack() as stack:
         place = folder or stack.enter_context(tempfile.TemporaryDirectory(prefix="microjoule-"))
         kept = stack.enter_context(RunFolder(place, Identity.of if folder is None else bench.identity))
         note, scored = bench.floating(kept)
-        tried = _until(bench, scored, drop, kept)
-        record = _decided(tried, scored, drop, bench, note)
+        record = _decided(_until(bench, scored, drop, kept), scored, drop, bench, note)
+        confirmed = bench.confirmed(record.chosen, kept)
+        record = _confirmed(record, confirmed[1].compared)
         result = bench.network_of(record.chosen, kept)
-        result.history += [*bench.found(FLOAT, kept), *bench.found(record.chosen, kept), record]
+        result.history += [*bench.found(FLOAT, kept), *bench.found(record.chosen, kept), *confirmed, record]
     return result
 
 
@@ -121,9 +131,11 @@ def _reason(tried: Tried, drop: float, unit: str) -> str:
     """Why an attempt was taken or left; one that could not be made has said so."""
     if tried.drop is None:
         return tried.reason
+    undecided = tried.compared is None or tried.compared.within(drop) == UNDECIDED
+    doubt = ", which is within its error" if undecided else ""
     if _within(tried, drop):
-        return "within the drop that is allowed"
-    return f"drops {difference(tried.drop - drop, unit).removeprefix('+')} too much"
+        return f"within the drop that is allowed{', as measured' if undecided else ''}"
+    return f"drops {difference(tried.drop - drop, unit).removeprefix('+')} too much{doubt}"
 
 
 def _decided(tried: tuple[Tried, ...], scored: Evaluated, drop: float, bench: Bench, note: Tried) -> Reached:
@@ -155,6 +167,15 @@ def _decided(tried: tuple[Tried, ...], scored: Evaluated, drop: float, bench: Be
     )
 
 
+def _confirmed(record: Reached, compared: Compared | None) -> Reached:
+    """The decision, with what other samples say of it."""
+    if compared is None:
+        return record
+    error, samples = compared.standard_error, compared.samples
+    needed = None if error is None else samples_to_decide(compared.drop, error, samples, margin=record.drop)
+    return replace(record, met=compared.drop <= record.drop, confirmed=compared, samples_to_decide=needed)
+
+
 def _comparable(drop: float | None) -> float:
     """No score is worse than any."""
     return math.inf if drop is None or math.isnan(drop) else drop
@@ -163,17 +184,13 @@ def _comparable(drop: float | None) -> float:
 # What is given --------------------------------------------------------------------------------------------------------
 
 
-def _check(network: Network, source: Batches, drop: float, attempts: Sequence[Attempt]) -> None:
+def _check(network: Network, drop: float, attempts: Sequence[Attempt]) -> None:
     names = [attempt.name for attempt in attempts]
     if math.isnan(drop):
         raise SettingError("drop", "is not a number", remedy="say how much worse than FP32 the metric may be")
     if not names or len(set(names)) < len(names) or FLOAT in names:
         raise SettingError(
             "attempts", f"are called {names}", remedy=f"give at least one, each with a name of its own, and not {FLOAT}"
-        )
-    if not source.labelled:
-        raise DataError(
-            source.name, "has no targets", remedy="give (inputs, targets) as data, and unlabelled inputs as calibration"
         )
     if network.quantizers or any(layer.quantizer for layer in network.layers):
         raise GraphError("network", "has quantizers already", remedy="start from the network before it was quantized")

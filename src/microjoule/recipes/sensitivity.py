@@ -6,7 +6,7 @@ from typing import Any
 
 from microjoule.errors import DataError, SettingError
 from microjoule.execution.batches import batches, first
-from microjoule.execution.evaluate import Metric
+from microjoule.execution.scoring import MetricLike, as_metric
 from microjoule.execution.tasks import Jobs
 from microjoule.graph.network import Network
 from microjoule.numerics.affine import Affine
@@ -22,7 +22,7 @@ from microjoule.records.analysed import Sensitivities, Sensitivity
 def sensitivity(
     network: Network,
     data: Any,
-    metric: Metric | None = None,
+    metric: MetricLike | None = None,
     *,
     bits: Sequence[int] = (4, 8),
     kinds: Sequence[str] = KINDS,
@@ -43,7 +43,7 @@ def sensitivity(
     Args:
         network: with quantizers that have their ranges; it is run in evaluation mode, and only its history changes.
         data: inputs, in any form that `batches` takes, with targets if there is a metric.
-        metric: to be computed as well; it is reset each time.
+        metric: to be computed as well, as in `mj.evaluate`; it is reset each time.
         bits: the widths. At its own a quantizer has the grid that it has; at others an activation keeps its range.
         kinds: of quantizers: "weight", "activation", or both.
         samples: how many samples are used; they are held in memory, and so are the outputs.
@@ -62,7 +62,7 @@ def sensitivity(
     """
     own = network.copy().eval()
     jobs, grids = Jobs(n_jobs, backend), _grids(own, bits, kinds, weight_rule)
-    source, asked = first(batches(data), samples), None if proxy_only else metric
+    source, asked = first(batches(data), samples), None if proxy_only or metric is None else as_metric(metric)
     if asked is not None and not source.labelled:
         raise DataError(source.name, "has no targets", remedy="give (inputs, targets), or leave the metric out")
     exact = reference(own, list(source), asked)
@@ -88,8 +88,10 @@ def _grids(network: Network, bits: Sequence[int], kinds: Sequence[str], rule: Ra
 
 
 def _row(site: Site, affine: Affine, found: Effect | None, proxy: float) -> Sensitivity:
-    value, sqnr_db, kl = (None, None, None) if found is None else (found.value, found.sqnr_db, found.kl)
-    return Sensitivity(site.name, site.kind, site.path, affine.grid.bits, value, sqnr_db, kl, proxy)
+    place = site.name, site.kind, site.path, affine.grid.bits
+    if found is None:
+        return Sensitivity(*place, None, None, None, proxy)
+    return Sensitivity(*place, found.value, found.sqnr_db, found.kl, proxy, found.value_error)
 
 
 def _agreement(rows: Sequence[Sensitivity]) -> float | None:

@@ -11,14 +11,15 @@ from microjoule.compression.menu import METHODS
 from microjoule.costs.target import Target
 from microjoule.errors import SettingError
 from microjoule.execution.batches import Batches
-from microjoule.execution.evaluate import Metric, evaluate
+from microjoule.execution.evaluate import evaluate
+from microjoule.execution.scoring import MetricLike, as_metric
 from microjoule.graph.network import Network
 from microjoule.numerics.low_rank_shapes import Method
 from microjoule.recipes.compress import compress
 from microjoule.recipes.compression_trial import WAYS
 from microjoule.recipes.data_free import data_free
 from microjoule.recipes.learned_rounding import adaround, gptq
-from microjoule.recipes.preparation import check_network, inputs_and_judge, run_record
+from microjoule.recipes.preparation import check_network, fit_choose_confirm, run_record
 
 FITTED: dict[str, Callable[..., Network]] = {"gptq": gptq, "adaround": adaround}
 """Roundings that are fitted layer by layer; "data_free" balances and corrects, which is enough for 8 bits."""
@@ -27,13 +28,14 @@ FITTED: dict[str, Callable[..., Network]] = {"gptq": gptq, "adaround": adaround}
 def svd_prune_int8(
     network: Network,
     data: Any,
-    metric: Metric,
+    metric: MetricLike,
     *,
     macs: float | None = None,
     size: float | None = None,
     energy: float | None = None,
     latency: float | None = None,
     calibration: Any = None,
+    confirm: Any = None,
     methods: Sequence[Method] = METHODS,
     multiple: int = 8,
     criterion: str = CRITERIA[0],
@@ -51,14 +53,14 @@ def svd_prune_int8(
 
     Args:
         network: in floating point; it is left alone.
-        data: labelled data for the metric, in any form that `batches` takes.
-        metric: larger is better; it is reset each time.
+        data: labelled data that ways are chosen by, as in `mj.compress`.
+        metric: as in `mj.evaluate`; it is reset each time.
         macs: the share of multiply-accumulates to keep; one budget at most is given, and 0.5 of these if none is.
         size: the share of the weights' bytes to keep, still in floating point.
         energy: the share of the energy to keep, likewise.
         latency: the share of the measured milliseconds to keep, in 8 bits: of those that the quantized original takes.
-        calibration: some hundred unlabelled inputs, for both steps. None takes the first of `data`, as `compress` does,
-            and the others judge all three networks.
+        calibration: some hundred unlabelled inputs, for both steps. None takes a part of `data`, as `compress` does.
+        confirm: labelled data on which all three networks are scored; None takes a part of `data`, as `compress` does.
         methods: as in `compress`.
         multiple: widths and ranks are multiples of this. Those of any number, 1, keep some points more at the same
             multiply-accumulates, but in integers take longer than the original does.
@@ -84,15 +86,16 @@ def svd_prune_int8(
     started = time.perf_counter()
     quantized = _rounding(rounding, None if folder is None else Path(folder) / "rounded")
     check_network(network)
-    inputs, judge = inputs_and_judge(network, data, calibration, samples)
+    scored_by = as_metric(metric)
+    inputs, choose, others = fit_choose_confirm(network, data, calibration, confirm, samples=samples, seed=seed)
     shares: dict[str, Any] = {"macs": macs, "size": size, "energy": energy, "latency": latency}
     shares = shares if any(share is not None for share in shares.values()) else {"macs": 0.5}
     how: dict[str, Any] = {"methods": methods, "multiple": multiple, "ways": ways, "samples": samples, "folder": folder}
     how |= {"criterion": criterion, "latency_bits": 8}
-    smaller = compress(network, judge, metric, calibration=inputs, seed=seed, **shares, **how)
+    smaller = compress(network, choose, scored_by, calibration=inputs, confirm=others, seed=seed, **shares, **how)
     bits: dict[str, Any] = {"target": target, "weights": weights, "activations": activations}
     result = quantized(smaller, inputs, **bits, input_range=input_range, seed=seed)
-    evaluate(result, judge, metric, stage=f"compressed W{weights}A{activations}")
+    evaluate(result, others, scored_by, stage=f"compressed W{weights}A{activations}")
     settings = {**shares, "rounding": rounding, "weights": weights, "activations": activations}
     result.history.append(run_record("svd_prune_int8", settings, seed, started))
     return result

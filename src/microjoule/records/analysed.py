@@ -17,6 +17,7 @@ class Sensitivity:
         kl: mean KL divergence from the classes' probabilities in FP32, in nats; None if it was not measured, or the
             outputs are no scores of classes.
         proxy: its estimate from gradients, in nats; half the squared error of the output, if that has no classes.
+        value_error: the paired standard error of the value's difference to FP32; None if that is not known.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Sensitivity:
     sqnr_db: float | None
     kl: float | None
     proxy: float | None
+    value_error: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

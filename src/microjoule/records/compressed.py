@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from microjoule.records.compared import Compared
 from microjoule.records.skipped import Skipped
 
 
@@ -115,17 +116,19 @@ class Compressed:
     Args:
         metric: its name.
         unit: of the metric.
-        value_before: of the metric.
+        value_before: of the metric; on samples that nothing was chosen by, where there are such.
         value_after: likewise.
-        samples: that were scored.
+        samples: that these are of.
         cost: what the budget counted: "macs", "bytes", "energy" or "latency".
         cost_unit: its unit.
         cost_before: of all layers, for one sample; a latency is measured, and the whole network's.
         cost_after: likewise; a latency is the share that was measured in turns with the original, of `cost_before`.
         budget: what it may cost.
-        tried: the ways that were tried, in order.
+        tried: the ways that were tried, in order; their scores are those that one of them was chosen by.
         chosen: the index of the way that was taken.
         layers: what is left of those that changed, in order.
+        chosen_samples: that the ways were scored on.
+        confirmed: what the network differs by from the original, on samples that nothing was chosen by.
     """
 
     metric: str
@@ -141,6 +144,8 @@ class Compressed:
     tried: tuple[Divided, ...]
     chosen: int
     layers: tuple[LayerCompressed, ...]
+    chosen_samples: int = 0
+    confirmed: Compared | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +161,7 @@ class OneCompressed:
         full: the rank with which nothing would be lost, or how many units there are.
         loss: foreseen: the relative squared error of outputs, of a group summed over its readers.
         value: of the metric; None if none was measured.
+        value_error: the paired standard error of its difference to the network as it is; None if that is not known.
     """
 
     name: str
@@ -166,6 +172,7 @@ class OneCompressed:
     full: int
     loss: float
     value: float | None
+    value_error: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from microjoule.records.compared import UNDECIDED, Compared
+
 
 @dataclass(frozen=True, slots=True)
 class Tried:
@@ -16,6 +18,7 @@ class Tried:
         cost: for one sample, in the unit that `Reached` names; None if the attempt could not be made.
         seconds: to make the network, without scoring it; after an interruption, since the last start.
         reason: why it was taken or left.
+        compared: with FP32, on the samples that attempts are chosen by; None if the attempt could not be made.
     """
 
     name: str
@@ -26,6 +29,7 @@ class Tried:
     cost: float | None
     seconds: float
     reason: str
+    compared: Compared | None = None
 
     @property
     def stage(self) -> str:
@@ -44,8 +48,8 @@ class Reached:
     Args:
         metric: its name.
         unit: of the metric.
-        fp_value: of the metric in FP32.
-        samples: that were scored.
+        fp_value: of the metric in FP32, on the samples that attempts are chosen by.
+        samples: these.
         drop: how much worse than FP32 was allowed, in the metric's unit.
         target: for which the network was made.
         cost: what "cheap" meant: "energy", "bytes", "bops" or "latency".
@@ -53,8 +57,10 @@ class Reached:
         fp_cost: of the network in FP32.
         attempts: in the order in which they were made.
         chosen: the name of the attempt whose network was taken.
-        met: whether that is within the drop.
+        met: whether that is within the drop, as measured on samples that nothing was chosen by.
         reason: why it was taken, in words.
+        confirmed: what it differs by from FP32 on these samples.
+        samples_to_decide: how many would tell whether it is within the drop, if it stays what it is; None if no number.
     """
 
     metric: str
@@ -70,11 +76,18 @@ class Reached:
     chosen: str
     met: bool
     reason: str
+    confirmed: Compared | None = None
+    samples_to_decide: int | None = None
 
     @property
     def taken(self) -> Tried:
         """The attempt that was taken."""
         return next(tried for tried in self.attempts if tried.name == self.chosen)
+
+    @property
+    def verdict(self) -> str:
+        """`MET` or `NOT_MET` beyond the error of what was measured, else `UNDECIDED`."""
+        return UNDECIDED if self.confirmed is None else self.confirmed.within(self.drop)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +140,10 @@ class FrontPoint:
         budget: what it may cost, as it was asked for; of a network that was compressed the share of the cost.
         spent: what it costs.
         loss: predicted.
-        value: of the metric, measured.
+        value: of the metric, measured; on samples that nothing was chosen by.
         on_front: whether no other point costs no more and scores no less, and better in one.
+        compared: with the network in floating point, on the same samples.
+        chosen_value: of the metric, on the samples that the network was chosen by; None if nothing was chosen.
     """
 
     budget: str
@@ -136,6 +151,8 @@ class FrontPoint:
     loss: float
     value: float
     on_front: bool
+    compared: Compared | None = None
+    chosen_value: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from microjoule.records.compared import Compared, SampleScores
+
 
 @dataclass(frozen=True, slots=True)
 class LayerError:
@@ -53,7 +55,15 @@ class Costs:
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """A metric on data; `stage` says which network ("fp32", "naive W8A8", "data-free W8A8" ...)."""
+    """A metric on data; `stage` says which network ("fp32", "naive W8A8", "data-free W8A8" ...).
+
+    Args:
+        higher_is_better: whether a larger value is the better one.
+        samples_id: tells the samples, their targets and their order from others; empty if not known.
+        scores: of each sample; None if the metric gives none.
+        compared: with the network in floating point, or with another that was named, on the same samples.
+        apart: why it is not compared with the network in floating point, although that was scored by this metric.
+    """
 
     stage: str
     metric: str
@@ -63,6 +73,10 @@ class Evaluated:
     data: str
     seconds: float
     higher_is_better: bool = True
+    samples_id: str = ""
+    scores: SampleScores | None = None
+    compared: Compared | None = None
+    apart: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,4 +146,5 @@ def _cell(row: Sensitivity | None, measure: Measure) -> Cell:
 
 
 def _value(row: Sensitivity, record: Sensitivities) -> Cell:
-    return number(row.value, "" if row.value is None else units.score(row.value, record.unit))
+    told = "" if row.value is None else units.value_with_error(row.value, row.value_error, record.unit)
+    return number(row.value, told)

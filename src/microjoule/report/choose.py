@@ -7,14 +7,9 @@ from typing import TypeVar
 
 from microjoule.records.facts import Calibrated, Placed, Record
 from microjoule.records.measured import Costs, Evaluated, Exported, Measured
+from microjoule.records.stages import FLOAT_NAMES, is_float
 
 Kind = TypeVar("Kind")
-
-ORIGINAL = "original"
-"""The stage of a network before it was compressed, which stays in floating point."""
-
-FLOAT_NAMES = ("fp32", "float32", "float", ORIGINAL)
-"""How the stage before quantization, or compression, is called."""
 
 
 def every(records: Sequence[Record], kind: type[Kind]) -> list[Kind]:
@@ -46,11 +41,6 @@ def stage_of(record: Costs | Evaluated | Exported | Measured) -> str:
         return record.stage
     name = PurePath(record.path).name
     return "fp32" if any(word in name.lower() for word in FLOAT_NAMES) else ""
-
-
-def is_float(stage: str) -> bool:
-    """Whether a stage is the network before quantization."""
-    return stage.strip().lower() in FLOAT_NAMES
 
 
 def result_stage(records: Sequence[Record]) -> str | None:

@@ -14,6 +14,7 @@ from microjoule.records.compressed import (
 )
 from microjoule.records.pruned import ChannelsRemoved
 from microjoule.report import units
+from microjoule.report.comparisons import change, counts, seen
 from microjoule.report.step import Step
 from microjoule.report.tables import MISSING, Cell, Column, Table, number, word
 from microjoule.report.units import many
@@ -42,11 +43,15 @@ def compressed(record: Compressed) -> Step:
     summary = (
         f"{units.percent(spent)} of the {units.cost_name(record.cost)} left; {record.metric} from {' to '.join(values)}"
     )
+    if record.confirmed is not None:
+        told = f"{change(record.confirmed)}, {counts(record.confirmed)}: {seen(record.confirmed)}"
+        summary += f", on samples that nothing was chosen by: {told}"
+    chosen_by = f" on the {many(record.chosen_samples, 'sample')} to choose by" if record.confirmed else ""
     ways = [
         (
             f"channels to {units.percent(way.pruned_to)}" + (", taken" if index == record.chosen else ""),
-            f"{record.metric} {units.score(way.value, record.unit)}; foreseen loss {units.digits(way.loss)}, "
-            f"greedy {units.digits(way.greedy_loss)}",
+            f"{record.metric} {units.score(way.value, record.unit)}{chosen_by}; "
+            f"foreseen loss {units.digits(way.loss)}, greedy {units.digits(way.greedy_loss)}",
         )
         for index, way in enumerate(record.tried)
     ]
@@ -138,7 +143,7 @@ def _kept(row: OneCompressed, record: CompressionSensitivity) -> Cell:
     """The metric where it was measured, else what was foreseen to be lost."""
     if row.value is None:
         return number(row.loss, units.digits(row.loss))
-    return number(row.value, units.score(row.value, record.unit))
+    return number(row.value, units.value_with_error(row.value, row.value_error, record.unit))
 
 
 def _bears(row: OneCompressed, record: CompressionSensitivity) -> str:

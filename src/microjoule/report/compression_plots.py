@@ -83,6 +83,8 @@ def ways_plot(record: Compressed) -> Plot:
         "showlegend": False,
     }
     caption = "From low rank alone, on the left, to channels alone. The large point was taken."
+    if record.confirmed is not None:
+        caption += " These are the scores that it was chosen by; what it is worth is told on other samples."
     return single("compressed-ways", "Ways that were tried", caption, {"data": [trace], "layout": layout})
 
 

@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from microjoule.records.compared import UNKNOWN, Compared
 from microjoule.records.compressed import Compressed
 from microjoule.records.facts import Record
 from microjoule.records.measured import Costs, Evaluated, Exported, Measured
-from microjoule.report import units
+from microjoule.records.stages import COMPRESSED
+from microjoule.report import comparisons, units
 from microjoule.report.choose import before_and_after, last, result_stage
-from microjoule.report.tables import change_to_float, metrics, tone
-
-COMPRESSED = "compressed"
-"""The stage of a network that was made smaller and is in floating point still."""
+from microjoule.report.comparisons import change, to_float, tone
+from microjoule.report.tables import metrics
 
 FLASH, RAM = "Flash (file)", "RAM (activations)"
 
@@ -30,6 +30,7 @@ class Card:
         change: how it changed, short; empty if unknown.
         tone: "good", "bad" or nothing.
         shares: before and after as parts of the larger one, for two bars; None if there is nothing to compare.
+        seen: what the change shows, in brackets, where it has an error.
     """
 
     label: str
@@ -38,6 +39,7 @@ class Card:
     change: str = ""
     tone: str = ""
     shares: tuple[float, float] | None = None
+    seen: str = ""
 
 
 def cards(records: Sequence[Record]) -> list[Card]:
@@ -59,7 +61,7 @@ def lead(records: Sequence[Record]) -> str:
     ]
     accuracy = _accuracy(records)
     if accuracy is not None and accuracy.change:
-        parts.append(f"a change of {accuracy.change} in {accuracy.label}")
+        parts.append(f"a change of {accuracy.change} in {accuracy.label}{accuracy.seen}")
     if not parts:
         return ""
     told = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
@@ -78,19 +80,22 @@ def _accuracy(records: Sequence[Record]) -> Card | None:
         return None
     # Several metrics may have been evaluated: the comparison stays within the result's own.
     group = next(group for group in metrics(records) if record in group)
-    change = change_to_float(record, group)
+    found = to_float(record, group)
     value = units.score(record.value, record.unit)
-    if change is None:
+    if found is None:
         return Card(record.metric, value, before=record.stage)
-    reference = record.value - change
+    compared = found if isinstance(found, Compared) else None
+    reference = record.value - found if not isinstance(found, Compared) else found.reference_value
     largest = max(abs(reference), abs(record.value)) or 1.0
+    told = f", {comparisons.counts(compared)}: {comparisons.seen(compared)}" if compared else f", {UNKNOWN}"
     return Card(
         record.metric,
         value,
-        before=f"{units.score(reference, record.unit)} in {_origin(records)}",
-        change=units.difference(change, record.unit),
-        tone=tone(change, record),
+        before=f"{units.score(reference, record.unit)} in {_origin(records)}{told}",
+        change=units.difference(record.value - reference, record.unit) if compared is None else change(compared),
+        tone=tone(found),
         shares=(abs(reference) / largest, abs(record.value) / largest),
+        seen=f" ({compared.verdict if compared else UNKNOWN})",
     )
 
 

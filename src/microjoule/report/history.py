@@ -12,6 +12,7 @@ from microjoule.records.scheduled import RanInOrder, Scheduled
 from microjoule.records.trained import Trained
 from microjoule.report import compression, learned, rounding, units
 from microjoule.report.attempts import outcome
+from microjoule.report.comparisons import sentence
 from microjoule.report.deployment import share_text, verdict
 from microjoule.report.memory_plots import assumed, certificate, obeyed, plan, saving
 from microjoule.report.step import Step
@@ -254,8 +255,15 @@ def _costs(record: measured.Costs) -> Step:
 
 
 def _evaluated(record: measured.Evaluated) -> Step:
-    told = f"{record.stage}: {record.metric} {units.score(record.value, record.unit)}"
-    return Step("Evaluated", f"{told} on {many(record.samples, 'sample')} of {record.data}")
+    compared = record.compared
+    details: list[tuple[str, str]] = [("data", record.data)]
+    if compared is not None and compared.low is not None and compared.high is not None:
+        ends = (units.difference(end, record.unit) for end in (compared.low, compared.high))
+        details.append(("95 % interval of the difference", " to ".join(ends)))
+    if compared is not None and compared.p_value is not None:
+        details.append(("sign test of the samples won and lost", f"p = {compared.p_value:.2g}"))
+    details += [] if compared is None else [("error by", compared.method)]
+    return Step("Evaluated", sentence(record).removesuffix("."), tuple(details))
 
 
 def _exported(record: measured.Exported) -> Step:

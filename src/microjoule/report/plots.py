@@ -11,9 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from microjoule.records.compared import Compared
 from microjoule.records.facts import RangeFound
 from microjoule.records.measured import ErrorsByLayer, Evaluated, Verified
-from microjoule.report.choose import is_float
+from microjoule.records.stages import is_float
 
 Figure = dict[str, Any]
 """{"data": traces, "layout": layout}."""
@@ -22,6 +23,12 @@ MOST_TICKS = 26
 """As many names as stand beside each other on a page."""
 
 LONGEST_NAME = 22
+
+Reach = tuple[float, float]
+"""How far the interval of a value reaches below and above it."""
+
+BESIDE: dict[str, Any] = {"type": "scatter", "hoverinfo": "skip", "showlegend": False}
+"""A trace that says more of another."""
 
 Show = Callable[[str], str]
 """A quantizer's name to what a reader sees."""
@@ -118,9 +125,6 @@ def evaluation_bars(group: Sequence[Evaluated], result: str | None) -> Figure:
         "orientation": "h",
         "x": [finite(record.value) for record in shown],
         "y": list(range(len(shown))),
-        "text": [f"{record.value:.2f}" for record in shown],
-        "textposition": "outside",
-        "cliponaxis": False,
         "marker": {"color": [_stage_colour(record.stage, result) for record in shown]},
         "customdata": [label(record.stage) for record in shown],
         "hovertemplate": "%{customdata}: %{x}<extra></extra>",
@@ -140,7 +144,69 @@ def evaluation_bars(group: Sequence[Evaluated], result: str | None) -> Figure:
         "height": 90 + 38 * len(shown),
         "showlegend": False,
     }
-    return {"data": [bars], "layout": layout}
+    values, texts = [record.value for record in shown], [f"{record.value:.2f}" for record in shown]
+    return {"data": [bars, *ends_of_bars(values, texts, [record.compared for record in shown])], "layout": layout}
+
+
+def ends_of_bars(
+    values: Sequence[float], texts: Sequence[str], found: Sequence[Compared | None], *, drops: bool = False
+) -> list[dict[str, Any]]:
+    """What stands at the ends of horizontal bars: the intervals of differences, and texts beyond them.
+
+    Args:
+        values: of the bars.
+        texts: at their ends.
+        found: what each bar's network differs by from another.
+        drops: whether the bars are drops, and not values.
+    """
+    reaches = [reach_of(one, drops=drops) for one in found]
+    ends = [finite(value + (reach[1] if reach else 0.0)) for value, reach in zip(values, reaches, strict=True)]
+    labels = {
+        **BESIDE,
+        "mode": "text",
+        "x": ends,
+        "y": list(range(len(values))),
+        "text": [f" {label(text)}" for text in texts],
+        "textposition": "middle right",
+        "cliponaxis": False,
+    }
+    return [*intervals(values, list(range(len(values))), reaches, across="x"), labels]
+
+
+def intervals(
+    values: Sequence[float], places: Sequence[float], reaches: Sequence[Reach | None], *, across: str
+) -> list[dict[str, Any]]:
+    """Thin lines over the intervals of some values; no trace if none has one.
+
+    Args:
+        values: as they are drawn.
+        places: of each on the other axis.
+        reaches: how far each interval reaches below and above its value.
+        across: the axis of the values, "x" or "y".
+    """
+    known = [(value, place, reach) for value, place, reach in zip(values, places, reaches, strict=True) if reach]
+    if not known:
+        return []
+    drawn, beside, sides = zip(*known, strict=True)
+    shape = {"type": "data", "symmetric": False, "color": "@muted", "thickness": 1.5, "width": 4}
+    error = {**shape, "array": [finite(high) for _, high in sides], "arrayminus": [finite(low) for low, _ in sides]}
+    other = "y" if across == "x" else "x"
+    marker = {"color": "@muted", "size": 3}
+    ends = {across: [finite(value) for value in drawn], other: list(beside), f"error_{across}": error}
+    return [{**BESIDE, "mode": "markers", "marker": marker, **ends}]
+
+
+def reach_of(compared: Compared | None, *, drops: bool = False) -> Reach | None:
+    """How far the interval of a difference reaches to each side; None if it has none.
+
+    Args:
+        compared: the difference.
+        drops: whether drops are drawn, and not values.
+    """
+    if compared is None or compared.low is None or compared.high is None:
+        return None
+    sides = max(0.0, compared.difference - compared.low), max(0.0, compared.high - compared.difference)
+    return sides[::-1] if drops and compared.higher_is_better else sides
 
 
 def _stage_colour(stage: str, result: str | None) -> str:

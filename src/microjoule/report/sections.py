@@ -9,11 +9,12 @@ from microjoule.records.decided import ParetoFront, Reached
 from microjoule.records.facts import BiasesCorrected, Calibrated, Placed, Record, Run, WeightRanges
 from microjoule.records.measured import ErrorsByLayer, Evaluated, Machine, Measured, Verified
 from microjoule.records.scheduled import RanInOrder, Scheduled
+from microjoule.records.stages import is_float
 from microjoule.report import units
 from microjoule.report.advice import advice, measure_of, worst, worst_table
 from microjoule.report.attempts import attempts_plot, attempts_table, outcome
 from microjoule.report.bias_plots import Shifts, bias_histogram, root_mean_square
-from microjoule.report.choose import calibrations, every, is_float, last, result_stage
+from microjoule.report.choose import calibrations, every, last, result_stage
 from microjoule.report.compression import compressed, compressed_table
 from microjoule.report.compression_plots import bearing_plot, layers_plot, ways_plot
 from microjoule.report.deployment import (
@@ -42,6 +43,8 @@ from microjoule.report.sensitivity_plots import sensitivity_plot
 from microjoule.report.step import Step
 from microjoule.report.tables import Table, evaluations, files, measurements, metrics
 from microjoule.report.weight_plots import imbalance, imbalance_by_layer, weights_by_layer
+
+INTERVALS = " The line at the end of a bar is the 95 % interval of its difference."
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,7 @@ def _accuracy(records: Sequence[Record]) -> Section | None:
         single(
             f"metric-{index}",
             f"{group[0].metric} by stage",
-            f"On {group[0].data}.",
+            f"On {group[0].data}.{INTERVALS if any(one.compared for one in group) else ''}",
             evaluation_bars(group, result_stage(records)),
         )
         for index, group in enumerate(groups)

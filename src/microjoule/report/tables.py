@@ -3,10 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from microjoule.records.compared import UNKNOWN, Compared
 from microjoule.records.facts import Record
 from microjoule.records.measured import Evaluated, Exported, Measured
-from microjoule.report import units
-from microjoule.report.choose import ORIGINAL, every, is_float, stage_of
+from microjoule.records.stages import ORIGINAL
+from microjoule.report import comparisons, units
+from microjoule.report.choose import every, stage_of
+from microjoule.report.comparisons import to_float
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,48 +85,45 @@ def metrics(records: Sequence[Record]) -> list[list[Evaluated]]:
     return list(groups.values())
 
 
-def change_to_float(record: Evaluated, group: Sequence[Evaluated]) -> float | None:
-    """How much a stage differs from FP32 in the same metric on the same data; None for FP32 itself."""
-    reference = [other.value for other in group if is_float(other.stage)]
-    return record.value - reference[-1] if reference and not is_float(record.stage) else None
-
-
-def tone(change: float | None, record: Evaluated) -> str:
-    """What to think of a change: better is good, and over a point (without percent: a hundredth) worse is bad."""
-    if change is None:
-        return ""
-    worse = -change if record.higher_is_better else change
-    limit = 1.0 if record.unit == "%" else abs(record.value) / 100
-    return "bad" if worse > limit else "good" if worse < 0 else ""
-
-
 def evaluations(group: Sequence[Evaluated]) -> Table:
     """The stages of one metric on one data set; with their changes to what they were made from, where it is there."""
-    changes = [change_to_float(record, group) for record in group]
+    changes = [to_float(record, group) for record in group]
     compared = any(change is not None for change in changes)
     rows = [
         (
             word(record.stage),
             number(record.value, units.score(record.value, record.unit)),
-            *([_change(change, record)] if compared else []),
+            *(change_cells(change, record.unit) if compared else ()),
             number(record.samples, f"{record.samples:,}"),
             number(record.seconds, units.duration(record.seconds)),
         )
         for record, change in zip(group, changes, strict=True)
     ]
-    against = "to the original" if any(record.stage == ORIGINAL for record in group) else "to FP32"
-    columns = ("stage", group[0].metric, *([against] if compared else []), "samples", "time")
-    return Table(
-        f"{group[0].metric} on {group[0].data}",
-        tuple(Column(title, numeric=index > 0) for index, title in enumerate(columns)),
-        tuple(rows),
-    )
+    originals = any(record.stage == ORIGINAL or _reference(record) == ORIGINAL for record in group)
+    against = change_columns("to the original" if originals else "to FP32") if compared else ()
+    columns = (Column("stage"), Column(group[0].metric, numeric=True), *against)
+    columns += (Column("samples", numeric=True), Column("time", numeric=True))
+    return Table(f"{group[0].metric} on {group[0].data}", columns, tuple(rows))
 
 
-def _change(change: float | None, record: Evaluated) -> Cell:
+def _reference(record: Evaluated) -> str:
+    return "" if record.compared is None else record.compared.reference
+
+
+def change_columns(title: str) -> tuple[Column, ...]:
+    """The heads of `change_cells`; `title` says what is compared with."""
+    return Column(title, numeric=True), Column("won", numeric=True), Column("lost", numeric=True), Column("seen")
+
+
+def change_cells(change: Compared | float | None, unit: str) -> tuple[Cell, ...]:
+    """A difference with its error, the samples won and lost, and what it shows."""
     if change is None:
-        return MISSING
-    return Cell(units.difference(change, record.unit), change, tone=tone(change, record))
+        return MISSING, MISSING, MISSING, MISSING
+    if not isinstance(change, Compared):
+        return Cell(units.difference(change, unit), change), MISSING, MISSING, word(UNKNOWN)
+    counted = ((count, None if count is None else f"{count:,}") for count in (change.won, change.lost))
+    shown = Cell(comparisons.change(change), change.difference, tone=comparisons.tone(change))
+    return shown, *(number(count, told or "") for count, told in counted), word(change.verdict)
 
 
 # Files -----------------------------------------------------------------------

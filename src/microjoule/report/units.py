@@ -140,6 +140,26 @@ def difference(change: float, unit: str) -> str:
     return f"{sign}{_two(change)} {'points' if unit == '%' else unit}".strip()
 
 
+def with_error(change: float, error: float | None, unit: str) -> str:
+    """A change with its standard error: "-0.46 ± 0.71 points"; None for an error that is not known."""
+    told = difference(change, unit)
+    if error is None:
+        return told
+    amount_, _, name = told.partition(" ")
+    return f"{amount_} ± {_two(error)} {name}".strip()
+
+
+def value_with_error(value: float, error: float | None, unit: str) -> str:
+    """A value with the standard error of its difference to another: "77.08 ± 0.71 %"; None for one not known."""
+    return score(value, unit) if error is None else f"{_two(value)} ± {_two(error)} {unit}".strip()
+
+
+def rough(number: int) -> str:
+    """A count with two digits that matter: 6,093 is "6,100"."""
+    power = max(0, len(str(number)) - 2)
+    return f"{round(number, -power):,}"
+
+
 def _two(value: float) -> str:
     if not math.isfinite(value):
         return digits(value)

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from microjoule.errors import DataError, SettingError
-from microjoule.zoo.average_precision import Boxes
+from microjoule.execution.average_precision import Boxes
 from microjoule.zoo.cards import Card
 from microjoule.zoo.folders import Archive, decoded
 from microjoule.zoo.image_sets import pixels

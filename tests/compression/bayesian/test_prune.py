@@ -12,8 +12,8 @@ from microjoule.compression.bayesian.prune import GATES, _picks, _remove, _round
 from microjoule.deploy.onnx_file import export
 from microjoule.errors import SettingError
 from microjoule.execution.evaluate import evaluate
+from microjoule.execution.metrics import Top1
 from microjoule.execution.train import train
-from microjoule.zoo.metrics import Top1
 from tests.compression.bayesian.networks import NETWORK, X, Y, lenet
 
 PARAMETERS = (25 + 1) * 4 + (4 * 36 + 1) * 6 + (24 + 1) * 12 + (12 + 1) * 2

@@ -5,7 +5,7 @@ import torch
 
 from microjoule import zoo
 from microjoule.errors import DataError
-from microjoule.zoo.average_precision import Boxes, Detections, average_precision, overlaps
+from microjoule.execution.average_precision import Boxes, Detections, average_precision, overlaps
 
 SQUARE = torch.tensor([[0.0, 0.0, 2.0, 2.0]])
 
@@ -57,3 +57,39 @@ def test_nothing_to_find_is_refused() -> None:
 def test_as_many_images_must_be_found_as_true() -> None:
     with pytest.raises(DataError, match="got 0 images found and 1 true"):
         zoo.metric("ap50").update([], [Boxes(SQUARE, torch.tensor([0]))])
+
+
+def drawn(images: int) -> tuple[list[Detections], list[Boxes]]:
+    """Boxes of three classes, some found, some not, some found where there is none."""
+    draws = torch.Generator().manual_seed(0)
+    found, true = [], []
+    for number in range(images):
+        count = number % 3
+        corners = torch.rand(count, 2, generator=draws).repeat(1, 2) * 5 + torch.tensor([0.0, 0.0, 2.0, 2.0])
+        classes = torch.randint(3, (count,), generator=draws)
+        true.append(Boxes(corners, classes))
+        more = torch.cat([corners + 0.3 * torch.rand(count, 4, generator=draws), SQUARE + 9])
+        found.append(
+            Detections(more, torch.cat([classes, torch.tensor([1])]), torch.rand(count + 1, generator=draws).float())
+        )
+    return found, true
+
+
+@pytest.mark.parametrize("parts", [9, 4])
+def test_without_each_part_it_is_that_of_the_others(parts: int) -> None:
+    found, true = drawn(9)
+    whole = zoo.metric("ap50")
+    whole.update(found, true)
+    edges = [9 * part // parts for part in range(parts + 1)]
+    for without, start, end in zip(whole.leave_out(parts), edges, edges[1:], strict=False):
+        others = zoo.metric("ap50")
+        others.update(found[:start] + found[end:], true[:start] + true[end:])
+        assert without == pytest.approx(others.compute(), abs=1e-9)
+    assert len(set(whole.leave_out(parts))) > 2
+
+
+def test_a_class_that_only_one_image_has_is_gone_without_it() -> None:
+    metric = zoo.metric("ap50")
+    hit = Detections(SQUARE, torch.tensor([0]), torch.tensor([0.9]))
+    metric.update([hit, hit], [Boxes(SQUARE, torch.tensor([0])), Boxes(SQUARE, torch.tensor([1]))])
+    assert metric.leave_out(2) == [0.0, 100.0]

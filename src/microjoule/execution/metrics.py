@@ -1,13 +1,20 @@
-"""How good a network is, as one number with a unit; partial results are merged by adding."""
+"""How good a network is, as one number with a unit; partial results are merged by adding.
+
+Each keeps what every sample adds, so that two networks can be compared sample by sample: `sample_scores` where the
+metric is their mean, else `leave_out`, the metric without each part of the samples.
+"""
 
 import math
+from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from microjoule.errors import DataError, SettingError
-from microjoule.zoo.average_precision import AveragePrecision
+from microjoule.execution.average_precision import AveragePrecision
+from microjoule.records.compared import part_edges
 
 
 class Top1:
@@ -21,8 +28,7 @@ class Top1:
 
     def reset(self) -> None:
         """Forget everything."""
-        self.right = 0
-        self.samples = 0
+        self._right: list[Tensor] = []
 
     def update(self, outputs: Tensor, targets: Tensor) -> None:
         """Take in one batch.
@@ -36,17 +42,20 @@ class Top1:
         if targets.numel() and not 0 <= int(targets.min()) <= int(targets.max()) < outputs.shape[1]:
             fact = f"has labels {int(targets.min())} to {int(targets.max())}, the network {outputs.shape[1]} classes"
             raise DataError(self.name, fact, remedy="number the classes from 0, as the network does")
-        self.right += int((outputs.argmax(1) == targets).sum())
-        self.samples += len(targets)
+        self._right.append((outputs.argmax(1) == targets.to(outputs.device)).cpu())
 
     def merge(self, other: "Top1") -> None:
         """Take in what another one has seen."""
-        self.right += other.right
-        self.samples += other.samples
+        self._right += other._right
 
     def compute(self) -> float:
         """Percent."""
-        return 100 * self.right / _some(self.name, self.samples)
+        samples = _some(self.name, sum(map(len, self._right)))
+        return 100 * sum(int(right.sum()) for right in self._right) / samples
+
+    def sample_scores(self) -> list[float]:
+        """100 for each sample that is right, 0 for each other, in order."""
+        return [100.0 * one for right in self._right for one in right.tolist()]
 
 
 class MeanIou:
@@ -65,7 +74,8 @@ class MeanIou:
 
     def reset(self) -> None:
         """Forget everything."""
-        self.confusion = torch.zeros(0, 0, dtype=torch.int64)
+        self._classes = 0
+        self._counted: list[tuple[Tensor, Tensor]] = []
 
     def update(self, outputs: Tensor, targets: Tensor) -> None:
         """Take in one batch; scores of a coarser grid are interpolated to the targets' size.
@@ -88,26 +98,44 @@ class MeanIou:
         pairs = truth[counts].long() * classes + scores.argmax(0)[counts]
         if pairs.numel() and int(pairs.max()) >= classes * classes:
             raise DataError(self.name, f"a target is not one of the {classes} classes", remedy="map the masks' classes")
-        counted = torch.bincount(pairs, minlength=classes * classes).reshape(classes, classes).cpu()
-        self.confusion = counted if self.confusion.numel() == 0 else self.confusion + counted
+        if self._counted and classes != self._classes:
+            fact = f"got {classes} classes after {self._classes}"
+            raise DataError(self.name, fact, remedy="reset it for another network")
+        self._classes = classes
+        found, counts = pairs.cpu().unique(return_counts=True)
+        self._counted.append((found, counts))
 
     def merge(self, other: "MeanIou") -> None:
         """Take in what another one has seen."""
-        if self.confusion.numel() == 0:
-            self.confusion = other.confusion.clone()
-        elif other.confusion.numel():
-            self.confusion = self.confusion + other.confusion
+        self._classes = self._classes or other._classes
+        self._counted += other._counted
 
     def compute(self) -> float:
         """Percent."""
-        _some(self.name, int(self.confusion.sum()))
-        both = self.confusion.diagonal()
-        union = self.confusion.sum(0) + self.confusion.sum(1) - both
-        return 100 * float((both[union > 0] / union[union > 0]).mean())
+        confusion = self._confusion(self._counted)
+        _some(self.name, int(confusion.sum()))
+        return _mean_iou(confusion)
 
     def pixel_accuracy(self) -> float:
         """The share of pixels that are right, in percent."""
-        return 100 * int(self.confusion.diagonal().sum()) / _some(self.name, int(self.confusion.sum()))
+        confusion = self._confusion(self._counted)
+        return 100 * int(confusion.diagonal().sum()) / _some(self.name, int(confusion.sum()))
+
+    def leave_out(self, parts: int) -> list[float]:
+        """The metric without each of some parts of consecutive samples, which are of one size, up to one.
+
+        Args:
+            parts: how many; as many as there are samples leaves out one at a time.
+        """
+        whole, edges = self._confusion(self._counted), part_edges(len(self._counted), parts)
+        return [_mean_iou(whole - self._confusion(self._counted[start:end])) for start, end in pairwise(edges)]
+
+    def _confusion(self, counted: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+        """How many pixels of each class were taken for each class, (classes, classes)."""
+        total = torch.zeros(self._classes**2, dtype=torch.int64)
+        for found, counts in counted:
+            total[found] += counts
+        return total.reshape(self._classes, self._classes)
 
 
 class Psnr:
@@ -126,8 +154,7 @@ class Psnr:
 
     def reset(self) -> None:
         """Forget everything."""
-        self.sum_db = 0.0
-        self.samples = 0
+        self._decibels: list[float] = []
 
     def update(self, outputs: Tensor, targets: Tensor) -> None:
         """Take in one batch; outputs are clipped to 0 ... 1 as an image file would.
@@ -141,20 +168,30 @@ class Psnr:
         inner = slice(self.border, -self.border or None)
         error = (outputs.clamp(0, 1) - targets)[:, :, inner, inner].double()
         power = error.square().mean((1, 2, 3))
-        self.sum_db += sum(-10 * math.log10(p) if p > 0 else math.inf for p in power.tolist())
-        self.samples += len(power)
+        self._decibels += [-10 * math.log10(p) if p > 0 else math.inf for p in power.tolist()]
 
     def merge(self, other: "Psnr") -> None:
         """Take in what another one has seen."""
-        self.sum_db += other.sum_db
-        self.samples += other.samples
+        self._decibels += other._decibels
 
     def compute(self) -> float:
         """Decibel; infinite if an image is reproduced exactly."""
-        return self.sum_db / _some(self.name, self.samples)
+        return sum(self._decibels) / _some(self.name, len(self._decibels))
+
+    def sample_scores(self) -> list[float]:
+        """The decibels of each image, in order."""
+        return list(self._decibels)
+
+
+def _mean_iou(confusion: Tensor) -> float:
+    """Percent; NaN where there is no pixel."""
+    both = confusion.diagonal()
+    union = confusion.sum(0) + confusion.sum(1) - both
+    return 100 * float((both[union > 0] / union[union > 0]).mean())
 
 
 METRICS = {kind.name: kind for kind in (Top1, MeanIou, Psnr, AveragePrecision)}
+"""By the names that the command line and `mj.evaluate` know them by."""
 
 
 def metric(name: str) -> Top1 | MeanIou | Psnr | AveragePrecision:

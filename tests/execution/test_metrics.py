@@ -90,3 +90,39 @@ def test_outputs_that_do_not_fit_are_refused(name: str) -> None:
 def test_an_unknown_metric_names_those_there_are() -> None:
     with pytest.raises(SettingError, match="choose one of top1, miou, psnr, ap50"):
         zoo.metric("f1")
+
+
+def test_top1_scores_each_sample() -> None:
+    metric = zoo.metric("top1")
+    metric.update(torch.tensor([[0.1, 0.9], [0.8, 0.2]]), torch.tensor([1, 1]))
+    metric.update(torch.tensor([[0.0, 1.0]]), torch.tensor([1]))
+    assert metric.sample_scores() == [100.0, 0.0, 100.0]
+
+
+def test_psnr_scores_each_image() -> None:
+    metric = zoo.metric("psnr")
+    target = torch.full((2, 1, 6, 6), 0.5)
+    metric.update(target + torch.tensor([0.1, 0.01]).reshape(2, 1, 1, 1), target)
+    assert metric.sample_scores() == pytest.approx([20, 40], abs=1e-3)
+
+
+@pytest.mark.parametrize("parts", [5, 2, 1])
+def test_miou_without_each_part_is_that_of_the_others(parts: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    outputs = torch.rand(5, 3, 4, 4, generator=generator)
+    targets = torch.randint(3, (5, 4, 4), generator=generator)
+    targets[3] = 2  # another number of pixels of each class
+    whole = zoo.metric("miou")
+    whole.update(outputs, targets)
+    edges = [5 * part // parts for part in range(parts + 1)]
+    for without, start, end in zip(whole.leave_out(parts), edges, edges[1:], strict=False):
+        others = zoo.metric("miou")
+        others.update(outputs[[*range(start), *range(end, 5)]], targets[[*range(start), *range(end, 5)]])
+        assert math.isnan(without) if parts == 1 else without == others.compute()
+
+
+def test_another_number_of_classes_is_refused() -> None:
+    metric = zoo.metric("miou")
+    metric.update(torch.zeros(1, 2, 1, 1), torch.zeros(1, 1, 1).long())
+    with pytest.raises(DataError, match="got 3 classes after 2"):
+        metric.update(torch.zeros(1, 3, 1, 1), torch.zeros(1, 1, 1).long())
