@@ -18,7 +18,7 @@ from benchmarks.figure import Figure
 from benchmarks.fitted_rounding import RESNET20, Load, cifar, coco, imagenet, keywords
 from benchmarks.partial_results import Part, Partial
 from benchmarks.subjects import DEEPLAB, DS_CNN, MOBILENET_V1, MOBILENET_V2, SQUEEZENET, Subject
-from microjoule.cli.names import EXIT_CHECK_FAILED
+from microjoule.cli.choices import EXIT_CHECK_FAILED
 from microjoule.errors import FileError
 from microjoule.recipes.preparation import run_record
 from microjoule.records.decided import Reached

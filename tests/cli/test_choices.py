@@ -35,7 +35,19 @@ def dashed(words):
         (choices.RUNTIMES, RUNTIMES),
         (choices.LEAST_DB, LEAST_DB),
     ],
-    ids=["targets", "rules", "pixels", "metrics", "budgets", "prices", "schemes", "criteria", "shares", "runtimes", "least"],
+    ids=[
+        "targets",
+        "rules",
+        "pixels",
+        "metrics",
+        "budgets",
+        "prices",
+        "schemes",
+        "criteria",
+        "shares",
+        "runtimes",
+        "least",
+    ],
 )
 def test_the_words_are_those_that_mean_something(words, meanings):
     assert words == meanings

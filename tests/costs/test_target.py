@@ -8,6 +8,7 @@ TEXT = """
 name = "mine"
 description = "a chip"
 accumulator_bits = 24
+opset = 21
 [weights]
 bits = [4, 8]
 signed = true
@@ -72,7 +73,7 @@ def test_a_file_of_ones_own(tmp_path):
     assert found.weight_scheme(None, 1).axis == 1
     assert found.weight_scheme(8, 0).grid == IntGrid(8)
     assert found.activation_scheme(None).power_of_two
-    assert found.accumulator_bits == 24
+    assert (found.accumulator_bits, found.opset) == (24, 21)
     assert dict(found.fixed)["softmax"] == Interval(0, 1, open_end=True)
     assert found.demanded == found.unrounded == frozenset()
 

@@ -106,7 +106,7 @@ def test_it_goes_on_where_it_stopped_and_compress_finds_its_share(network, label
 
 def test_a_share_that_cannot_be_kept_is_refused_before_anything_is_scored(network, labelled, monkeypatch):
     metric = mj.zoo.metric("top1")
-    monkeypatch.setattr(metric, "update", refuse)
+    monkeypatch.setattr("microjoule.recipes.compression_scores.evaluate", lambda *_, **__: pytest.fail("scored"))
     with pytest.raises(SettingError, match=r"of 0.001 of the cost cannot be kept in any way(.|\n)*pruned to"):
         mj.recipes.compression_front(network, labelled, metric, shares=(0.5, 0.001), methods=(), ways=(1.0,))
 

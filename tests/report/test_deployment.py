@@ -18,7 +18,9 @@ from tests.report.samples import integer_share, records
 
 INF = math.inf
 LAYERS = (LayerAgreement("conv", 1, 0.9, 0.9999, 40.0), LayerAgreement("head", 0, 1.0, 1.0, INF))
-RECORD = Verified("runtime", "x.onnx", 64, LAYERS, None, 0.5, 3, "x.onnx in a runtime against the simulation", "FP32 weights")
+RECORD = Verified(
+    "runtime", "x.onnx", 64, LAYERS, None, 0.5, 3, "x.onnx in a runtime against the simulation", "FP32 weights"
+)
 
 
 def of(*outputs, **fields):
@@ -49,7 +51,10 @@ CLASSES = OutputAgreement("classes", None, None, None, 0.9, 0.8, 3, 0.5, 3, 0.5)
             "runtime: no layer departs, and end to end the output is equal to the simulation and to 30.0 dB with FP32; "
             "worst sample 4: 20.0 dB to FP32.",
         ),
-        (of(EXACT), "runtime: no layer departs, and end to end the output is equal to the simulation and equal to FP32."),
+        (
+            of(EXACT),
+            "runtime: no layer departs, and end to end the output is equal to the simulation and equal to FP32.",
+        ),
         (
             of(NEAR, CLASSES),
             "runtime: no layer departs, and end to end output classes, the furthest of 2, has 90.00 % of the entries of "
@@ -115,7 +120,10 @@ def test_what_stays_in_floating_point_is_told_with_the_reason():
 
 def test_a_network_without_products_is_all_in_integers():
     empty = IntegerShare("", "r", (), 3, 0, 0)
-    assert share_text(empty) == "100 % of the multiply-accumulates run in integers in r; 0 DequantizeLinears left in 3 nodes."
+    assert (
+        share_text(empty)
+        == "100 % of the multiply-accumulates run in integers in r; 0 DequantizeLinears left in 3 nodes."
+    )
     assert share_table(empty).rows == ()
 
 

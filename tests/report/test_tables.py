@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from microjoule.records.measured import Evaluated
@@ -92,5 +94,11 @@ def test_files_and_measurements_of_the_sample_run():
 
 def test_every_row_has_a_cell_for_every_column():
     history = records()
-    for table in (agreements(history), outputs_table(history), files(history), measurements(history), *map(evaluations, metrics(history))):
+    for table in (
+        agreements(history),
+        outputs_table(history),
+        files(history),
+        measurements(history),
+        *map(evaluations, metrics(history)),
+    ):
         assert all(len(row) == len(table.columns) for row in table.rows)

@@ -16,8 +16,8 @@ from microjoule.recipes.compress_model import SCHEMES
 from microjoule.recipes.schedule_file import schedule_file
 from microjoule.records.compressed import Compressed
 from microjoule.records.facts import Captured
-from microjoule.records.measured import Evaluated
 from microjoule.records.json_io import records_from_json
+from microjoule.records.measured import Evaluated
 from microjoule.records.stages import stage_name
 from microjoule.report import units
 from microjoule.report.attempts import attempts_table, outcome

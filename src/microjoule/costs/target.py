@@ -47,6 +47,7 @@ class Target:
         passing: operators that pass their input's scale through.
         sharing: operators whose inputs and output must have one scale.
         accumulator_bits: the width of sums.
+        opset: of ONNX files written for it.
         fixed: operators whose outputs have a grid that no data changes, with what it is laid over.
         demanded: those among them whose grid the target's kernels demand.
         unrounded: operators whose integer sums it can hand on in floating point, where what reads them wants that.
@@ -64,6 +65,7 @@ class Target:
     passing: frozenset[str]
     sharing: frozenset[str]
     accumulator_bits: int
+    opset: int
     fixed: tuple[tuple[str, Interval], ...] = tuple(FIXED.items())
     demanded: frozenset[str] = frozenset()
     unrounded: frozenset[str] = frozenset()
@@ -149,6 +151,7 @@ def parse(text: str, place: str) -> Target:
             passing=_words(entries, "passing", place),
             sharing=_words(entries, "sharing", place),
             accumulator_bits=int(entries["accumulator_bits"]),
+            opset=int(entries["opset"]),
             fixed=_fixed(entries),
             demanded=frozenset(entries.get("fixed", {})),
             unrounded=_words(entries, "unrounded", place) if "unrounded" in entries["operators"] else frozenset(),

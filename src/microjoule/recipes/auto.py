@@ -73,7 +73,13 @@ def auto(
         MicrojouleError: as `reach` and `deliver`; a place that cannot be written to before any work is done.
     """
     check_places([f"{out}.mj", onnx or f"{out}.onnx", report or f"{out}.html"])
-    settings: dict[str, Any] = {"calibration": calibration, "confirm": confirm, "drop": drop, "target": target, "cost": cost}
+    settings: dict[str, Any] = {
+        "calibration": calibration,
+        "confirm": confirm,
+        "drop": drop,
+        "target": target,
+        "cost": cost,
+    }
     settings |= {"weights": weights, "activations": activations, "layers": layers, "input_range": input_range}
     settings |= {"samples": samples, "iterations": iterations, "attempts": attempts, "folder": folder, "seed": seed}
     result = reach(network, data, metric, **settings)

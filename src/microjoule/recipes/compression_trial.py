@@ -300,9 +300,7 @@ def open_trial(
         yield Trial(found.menu, inputs, score, confirm, how, kept, found)
 
 
-def _identity(
-    network: Network, inputs: Batches, score: Score, confirm: Score | None, cost: str, how: How
-) -> Identity:
+def _identity(network: Network, inputs: Batches, score: Score, confirm: Score | None, cost: str, how: How) -> Identity:
     """What tells results from others'; times are of one machine."""
     here = this_machine()
     options = {

@@ -14,7 +14,6 @@ from microjoule.numerics.ranges import RangeRule, min_max
 from microjoule.numerics.ranks import rank_correlation
 from microjoule.quantization.alone import KINDS, Site, at_width, sites
 from microjoule.quantization.fisher import estimates
-from microjoule.quantization.range_setting import rule_name
 from microjoule.quantization.sensitivity import Effect, Grid, reference, sweep
 from microjoule.records.analysed import Sensitivities, Sensitivity
 
