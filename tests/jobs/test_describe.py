@@ -120,7 +120,6 @@ def test_what_differs_is_told_apart_in_a_line_without_an_address(values):
         (network(), network().copy()),
         (nn.Linear(2, 2).register_forward_hook(scaled), nn.Linear(2, 2).register_forward_hook(scaled)),
     ],
-    ids=str,
 )
 def test_what_is_the_same_is_told_the_same(one, other):
     assert describe(one) == describe(other)

@@ -63,7 +63,6 @@ def differing(other, label="the network"):
         ({"relu": 0.1}, "leaky_relu"),
         ({"size": (1, 1)}, "adaptive_avg_pool2d"),
     ],
-    ids=str,
 )
 def test_every_setting_of_a_network_is_told(how, told):
     assert told in in_words(differing(network(**how)))

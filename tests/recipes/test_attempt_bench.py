@@ -103,7 +103,6 @@ class Stricter(type(mj.zoo.metric("top1"))):
         ({"settings": replace(SETTINGS, target=replace(SETTINGS.target, accumulator_bits=16))}, "target"),
         ({"network": mj.capture(nn.Sequential(nn.Linear(4, 3)), X[:2])}, "the network: 0.weight"),
     ],
-    ids=str,
 )
 def test_all_that_scores_depend_on_is_what_a_folder_belongs_to(tmp_path, changes, told):
     with RunFolder(tmp_path, bench().identity):
