@@ -10,8 +10,8 @@ from microjoule.costs.target import parse
 from microjoule.deploy.integer import IntegerRunner
 from microjoule.deploy.integer_support import unsupported
 from microjoule.errors import DataError, ExportError
+from microjoule.graph.activation import Activation
 from microjoule.graph.edit import clamp_channels
-from microjoule.graph.ops import Activation
 from microjoule.numerics.affine import dequantize
 from microjoule.quantization.calibrate import calibrate
 from microjoule.quantization.simulate import quantize

@@ -6,8 +6,8 @@ from torch import nn, tensor
 
 from microjoule.capture.export import capture
 from microjoule.deploy.onnx_file import onnx_model
+from microjoule.graph.activation import Activation
 from microjoule.graph.edit import clamp_channels
-from microjoule.graph.ops import Activation
 from microjoule.quantization.calibrate import calibrate
 from microjoule.quantization.simulate import quantize
 from tests.deploy.networks import CASES, images, quantized, small

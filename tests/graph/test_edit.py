@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from microjoule.capture.export import capture
+from microjoule.graph.activation import Activation
 from microjoule.graph.edit import (
     bias_of,
     bounds_of,
@@ -17,7 +18,6 @@ from microjoule.graph.edit import (
     set_bias,
     set_weight,
 )
-from microjoule.graph.ops import Activation
 from microjoule.graph.quantizer import Quantizer
 from microjoule.numerics.gaussian import Gaussian
 from microjoule.numerics.grid import IntGrid, Scheme

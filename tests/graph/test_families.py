@@ -7,9 +7,9 @@ from torch import nn
 from torch.testing import assert_close
 
 from microjoule.capture.export import capture
+from microjoule.graph.activation import Activation
 from microjoule.graph.families import Reader, _Scaling, find_families, is_capped
 from microjoule.graph.fold import fold_batch_norms
-from microjoule.graph.ops import Activation
 from microjoule.graph.rescale import rescale
 from tests.capture.models import Function, images
 from tests.graph.channel_networks import NETWORKS

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
+from microjoule.graph.activation import Activation
 from microjoule.graph.families import find_families
-from microjoule.graph.ops import Activation
 from microjoule.graph.rescale import rescale
 from tests.quantization.networks import MODULES, conv, network_of, outputs
 

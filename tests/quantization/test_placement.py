@@ -239,7 +239,7 @@ def test_one_of_several_outputs_can_be_quantized():
     assert [name for name in found if name.startswith("getitem")] == ["getitem", "getitem_2"], found
     module = Fn(lambda m, x: m.b(m.cell(x)[0]), cell=nn.LSTM(4, 4, batch_first=True), **layers("b"))
     found = places(mj.capture(module.eval(), TOKENS), "onnxruntime")
-    assert [place.node.target for place in found.values()][0] is operator.getitem
+    assert next(place.node.target for place in found.values()) is operator.getitem
 
 
 def test_a_border_that_is_not_0_is_a_value_of_its_own():

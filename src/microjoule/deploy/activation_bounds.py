@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.fx import Node
 
+from microjoule.graph.activation import Activation
 from microjoule.graph.network import Network
-from microjoule.graph.ops import Activation
 from microjoule.numerics.affine import Affine, quantize
 
 

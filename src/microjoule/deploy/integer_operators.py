@@ -15,9 +15,10 @@ from microjoule.deploy.activation_bounds import integer_bounds
 from microjoule.deploy.integer_layer import integer_layer
 from microjoule.deploy.integer_sums import convolve, convolve_transposed, multiply
 from microjoule.deploy.integer_values import VALUES, Added, Filled, Integers, Joined, Sums, Term, Value, on_grid
+from microjoule.graph.activation import Activation
 from microjoule.graph.geometry import geometry, window_sizes
 from microjoule.graph.network import Network
-from microjoule.graph.ops import Activation, Layer, arguments, fill_value, kind, tensor_inputs
+from microjoule.graph.ops import Layer, arguments, fill_value, kind, tensor_inputs
 from microjoule.graph.quantizer import Quantizer
 from microjoule.graph.walk import PASSING
 from microjoule.numerics.affine import Affine, fake_quantize, quantize

@@ -3,9 +3,10 @@
 from torch.fx import Node
 
 from microjoule.deploy.integer_operators import FUNCTIONS, OPERATORS, is_on_grid
+from microjoule.graph.activation import Activation
 from microjoule.graph.geometry import pads_with_zeros
 from microjoule.graph.network import Network
-from microjoule.graph.ops import WEIGHTED, Activation, Layer, arguments, aten, fill_value, kind, tensor_inputs
+from microjoule.graph.ops import WEIGHTED, Layer, arguments, aten, fill_value, kind, tensor_inputs
 from microjoule.graph.quantizer import Quantizer
 from microjoule.graph.walk import PASSING, grid_under
 

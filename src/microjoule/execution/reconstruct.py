@@ -29,10 +29,11 @@ from microjoule.execution.progress import Progress, track
 from microjoule.execution.run import unquantized, visit
 from microjoule.execution.stages import Stages
 from microjoule.execution.store import KeptInputs, Store
+from microjoule.graph.activation import Activation
 from microjoule.graph.edit import set_bias, set_weight
 from microjoule.graph.modes import in_evaluation
 from microjoule.graph.network import Network
-from microjoule.graph.ops import Activation, Layer
+from microjoule.graph.ops import Layer
 from microjoule.graph.patches import input_rows, output_rows, output_sizes, sample_positions
 from microjoule.graph.walk import only_user
 from microjoule.jobs.identity import DataFacts, Identity, network_facts, option_facts

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.fx import Node
 from torch.nn.utils import parametrize
 
+from microjoule.graph.activation import Activation
 from microjoule.graph.network import Network, set_submodule
-from microjoule.graph.ops import Activation, Layer, aten
+from microjoule.graph.ops import Layer, aten
 from microjoule.graph.quantizer import Quantizer
 from microjoule.graph.shapes import Shape
 from microjoule.numerics.gaussian import Gaussian

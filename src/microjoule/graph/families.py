@@ -13,10 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.fx import Node
 
+from microjoule.graph.activation import Activation
 from microjoule.graph.label_walk import LabelWalk
 from microjoule.graph.labels import Value
 from microjoule.graph.network import Network
-from microjoule.graph.ops import Activation, Layer, arguments, module_at, tensor_inputs
+from microjoule.graph.ops import Layer, arguments, module_at, tensor_inputs
 from microjoule.graph.shapes import Shape
 from microjoule.graph.walk import is_private, uses
 from microjoule.records.facts import Skipped

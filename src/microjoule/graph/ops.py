@@ -5,7 +5,6 @@ functional ATen operator. `kind` names either by the field's word for it, and ta
 """
 
 import operator
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -206,8 +205,8 @@ class Layer:
         weight, bias_node = args["weight"], args["bias"]
         if any(not isinstance(n, Node) or n.op != "get_attr" for n in (weight, bias_node or weight)):
             return None
-        owner, weight_name = _stored(module, weight)
-        bias_owner, bias_name = (owner, None) if bias_node is None else _stored(module, bias_node)
+        owner, weight_name = stored_at(module, weight)
+        bias_owner, bias_name = (owner, None) if bias_node is None else stored_at(module, bias_node)
         if bias_owner is not owner:
             return None
         return cls(node, str(weight.target), name, owner, weight_name, bias_name, int(args.get("groups", 1)))
@@ -295,7 +294,7 @@ def _swapped(weight: Tensor, groups: int) -> Tensor:
     return grouped.transpose(1, 2).flatten(0, 1)
 
 
-def _stored(module: GraphModule, node: Node) -> tuple[nn.Module, str]:
+def stored_at(module: GraphModule, node: Node) -> tuple[nn.Module, str]:
     """The module that holds a stored tensor, and its name there."""
     path, _, name = str(node.target).rpartition(".")
     return module.get_submodule(path), name
@@ -309,46 +308,3 @@ def layers(module: GraphModule) -> list[Layer]:
         if layer is not None:
             found.setdefault(layer.path, layer)
     return list(found.values())
-
-
-@dataclass(frozen=True, slots=True)
-class Activation:
-    """An elementwise clamp: max(low, min(high, x)), with slope `slope` below 0 if it has no lower bound.
-
-    low and high are numbers, infinite where there is no bound, or a stored tensor of one number a channel.
-    """
-
-    low: float | Tensor
-    high: float | Tensor
-
-    @classmethod
-    def at(cls, module: GraphModule, node: Node) -> "Activation | None":
-        """The clamp at a node (ReLU, ReLU6, hardtanh, clamp), or None if something else is there."""
-        reader = CLAMPS.get(node.target) if node.op == "call_function" else None
-        if reader is None:
-            return None
-        low, high = reader(arguments(node))
-        bounds = [_bound(module, low, -float("inf")), _bound(module, high, float("inf"))]
-        if any(bound is None for bound in bounds):
-            return None
-        return cls(bounds[0], bounds[1])  # type: ignore[arg-type]
-
-
-CLAMPS: dict[Any, Callable[[dict[str, Any]], tuple[Any, Any]]] = {
-    aten.relu.default: lambda _: (0.0, None),
-    aten.relu6.default: lambda _: (0.0, 6.0),
-    aten.hardtanh.default: lambda a: (a["min_val"], a["max_val"]),
-    aten.clamp.default: lambda a: (a["min"], a["max"]),
-    aten.clamp.Tensor: lambda a: (a["min"], a["max"]),
-    aten.clamp_min.default: lambda a: (a["min"], None),
-    aten.clamp_max.default: lambda a: (None, a["max"]),
-}
-
-
-def _bound(module: GraphModule, value: Any, missing: float) -> float | Tensor | None:
-    """A clamp's bound: a number, a stored tensor, or None if it is computed."""
-    if value is None:
-        return missing
-    if isinstance(value, Node):
-        return getattr(*_stored(module, value)) if value.op == "get_attr" else None
-    return float(value)

@@ -3,10 +3,10 @@
 from torch import Tensor
 from torch.fx import Node
 
+from microjoule.graph.activation import Activation
 from microjoule.graph.edit import bounds_of, clamp_channels, scale_inputs, scale_outputs
 from microjoule.graph.families import Family, is_capped
 from microjoule.graph.network import Network
-from microjoule.graph.ops import Activation
 
 
 def rescale(

@@ -100,7 +100,14 @@ def _check_range(low: Tensor, high: Tensor) -> None:
 
 
 def power_of_two_above(scale: Tensor) -> Tensor:
-    """The smallest power of two that is not below a scale; by the bits, as log2 is not exact everywhere."""
+    """The smallest power of two that is not below a scale; by the bits, as log2 is not exact everywhere.
+
+    Args:
+        scale: any shape, above 0.
+
+    Returns:
+        The shape of `scale`.
+    """
     mantissa, exponent = torch.frexp(scale)
     return torch.ldexp(torch.ones_like(scale), torch.where(mantissa == 0.5, exponent - 1, exponent))
 

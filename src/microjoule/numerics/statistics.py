@@ -312,11 +312,8 @@ class RunningRange:
 
     def _append(self, sums: Tensor, batches: int) -> None:
         if self._sums is not None and self._sums.shape != sums.shape:
-            raise DataError(
-                "statistics",
-                f"a batch has {sums.shape[1]} channels, expected {self._sums.shape[1]}",
-                remedy="give batches of one kind",
-            )
+            fact = f"a batch has {sums.shape[1]} channels, expected {self._sums.shape[1]}"
+            raise DataError("statistics", fact, remedy="give batches of one kind")
         self._sums = sums if self._sums is None else self._sums * self.momentum**batches + sums
         self.batches += batches
 

@@ -79,7 +79,7 @@ def with_room(layer: Layer, integers: Tensor, affine: Affine, input_scale: float
 
     Args:
         layer: the layer.
-        integers: of its weight, in its own layout.
+        integers: (out_channels, in_channels / groups, *kernel), or as the layer's own layout has it.
         affine: of its weight.
         input_scale: of what it reads; the smallest where it is called more than once.
     """

@@ -87,7 +87,11 @@ class Scale:
         return scale
 
     def restore(self, scale: Tensor) -> None:
-        """Take what was learned before."""
+        """Take what was learned before.
+
+        Args:
+            scale: ().
+        """
         self.quantizer.set_affine(Affine(self.affine.scheme, scale.to(self.logarithm.device), self.affine.zero_point))
 
 

@@ -14,9 +14,10 @@ from torch import Tensor
 from torch.fx import Node
 
 from microjoule.errors import DataError
+from microjoule.graph.activation import Activation
 from microjoule.graph.edit import bias_of, bounds_of, per_input
 from microjoule.graph.network import Network
-from microjoule.graph.ops import Activation, Layer, arguments, kind, tensor_inputs
+from microjoule.graph.ops import Layer, arguments, kind, tensor_inputs
 from microjoule.graph.shapes import Shape, shapes
 from microjoule.numerics.gaussian import Gaussian
 

@@ -21,9 +21,10 @@ import torch
 from torch import Tensor
 from torch.fx import Node
 
+from microjoule.graph.activation import Activation
 from microjoule.graph.geometry import window_sizes
 from microjoule.graph.network import Network
-from microjoule.graph.ops import Activation, Layer, arguments, kind, tensor_inputs
+from microjoule.graph.ops import Layer, arguments, kind, tensor_inputs
 from microjoule.graph.quantizer import Quantizer
 from microjoule.graph.shapes import Shape, shapes
 from microjoule.graph.walk import calls, grid_under, quantized

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.testing import assert_close
 
+from microjoule.graph.activation import Activation
 from microjoule.graph.edit import by_input
 from microjoule.graph.fold import fold_batch_norms
-from microjoule.graph.ops import Activation
 from microjoule.quantization.ptq.equalization import equalize, equalizing_scale, settled_scale
 from tests.capture.models import Function
 from tests.graph.channel_networks import NETWORKS

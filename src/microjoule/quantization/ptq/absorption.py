@@ -15,11 +15,12 @@ import torch
 from torch import Tensor
 from torch.fx import Node
 
+from microjoule.graph.activation import Activation
 from microjoule.graph.edit import bias_of, bounds_of, clamp_channels, per_input, set_bias
 from microjoule.graph.families import Family, find_families
 from microjoule.graph.geometry import meets_zeros
 from microjoule.graph.network import Network
-from microjoule.graph.ops import Activation, kind
+from microjoule.graph.ops import kind
 from microjoule.graph.walk import only_user
 from microjoule.numerics.gaussian import Gaussian
 from microjoule.records.facts import HighBiasesAbsorbed, Skipped

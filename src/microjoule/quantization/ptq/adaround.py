@@ -28,8 +28,8 @@ from torch import Tensor
 from microjoule.errors import SettingError
 from microjoule.execution.fitted import Fitted
 from microjoule.execution.reconstruct import ROWS, Look
+from microjoule.graph.activation import Activation
 from microjoule.graph.network import Network
-from microjoule.graph.ops import Activation
 from microjoule.numerics.least_squares import best_bias
 from microjoule.quantization.layer_fit import Method, Problem, fit_layers
 from microjoule.quantization.soft_rounding import (

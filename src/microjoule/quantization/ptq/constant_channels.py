@@ -23,10 +23,11 @@ import torch
 from torch import Tensor
 from torch.fx import Node
 
+from microjoule.graph.activation import Activation
 from microjoule.graph.edit import bias_of, per_input, set_bias, set_weight
 from microjoule.graph.geometry import meets_zeros
 from microjoule.graph.network import Network
-from microjoule.graph.ops import Activation, Layer, arguments, kind
+from microjoule.graph.ops import Layer, arguments, kind
 from microjoule.graph.shapes import Shape, shapes
 from microjoule.graph.walk import is_private
 from microjoule.numerics.gaussian import Gaussian
