@@ -5,7 +5,7 @@ from torch import nn
 
 from microjoule.capture.export import capture
 from microjoule.graph.edit import insert_quantizer, quantize_weight
-from microjoule.graph.ops import Layer, arguments, aten, kind, layers, tensor_inputs
+from microjoule.graph.ops import Layer, arguments, kind, layers, tensor_inputs
 from microjoule.graph.quantizer import Quantizer
 from microjoule.numerics.grid import IntGrid, Scheme
 from tests.capture.models import Function, images

@@ -57,8 +57,8 @@ CLASSES = OutputAgreement("classes", None, None, None, 0.9, 0.8, 3, 0.5, 3, 0.5)
         ),
         (
             of(NEAR, CLASSES),
-            "runtime: no layer departs, and end to end output classes, the furthest of 2, has 90.00 % of the entries of "
-            "the simulation and 80.00 % of those of FP32; worst sample 3: 50.00 % to the simulation.",
+            "runtime: no layer departs, and end to end output classes, the furthest of 2, has 90.00 % of the entries "
+            "of the simulation and 80.00 % of those of FP32; worst sample 3: 50.00 % to the simulation.",
         ),
         (
             of(first_departure="conv", problems=("output y is wrong", "so is z")),
@@ -110,8 +110,8 @@ def test_what_fp32_means_is_told():
 def test_what_stays_in_floating_point_is_told_with_the_reason():
     assert share_text(integer_share()) == (
         "97.78 % of the multiply-accumulates run in integers in onnxruntime 1.31.1. In floating point: 2.00 % as ONNX "
-        "Runtime has no integer kernel for ConvTranspose; 0.22 % as its weight is not quantized. 1 DequantizeLinear left "
-        "in 40 nodes."
+        "Runtime has no integer kernel for ConvTranspose; 0.22 % as its weight is not quantized. 1 DequantizeLinear "
+        "left in 40 nodes."
     )
     assert texts(share_table(integer_share()))[0] == [
         "up", "ConvTranspose", "900", "2.00 %", "ONNX Runtime has no integer kernel for ConvTranspose",

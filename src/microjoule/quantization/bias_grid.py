@@ -181,7 +181,7 @@ def largest_sum(layer: Layer, integers: Tensor, bias: Tensor | None, ends: tuple
 
     Args:
         layer: the layer.
-        integers: of its weight less the zero point, in its own layout.
+        integers: of its weight less the zero point, (out_channels, in_channels / groups, *kernel) or in its own layout.
         bias: (out_channels,), in steps of the sum, or None.
         ends: the smallest and the largest integer that it reads, less the zero point.
     """

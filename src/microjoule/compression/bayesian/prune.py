@@ -112,11 +112,7 @@ def bayesian_prune(
     """
     started, original = time.perf_counter(), network.copy() if teacher is None else teacher
     samples = _check(method, batches(data), strength, compression, guard_bits)
-    if any(isinstance(module, Quantizer) for module in network.module.modules()):
-        raise GraphError("network", "has quantizers", remedy="prune it in floating point, and quantize it after")
-    if compression is not None:
-        _check_reachable(network, method, compression)
-    before = network.parameter_count
+    before = _checked_parameters(network, method, compression)
     settings: dict[str, Any] = {"data": data, "batch_size": batch_size, "augment": augment, "seed": seed}
     settings |= {"optimizer": "adamw", "weight_decay": 0.0}
     asked = {"method": method, "strength": strength, "compression": compression, "epochs": epochs, "seed": seed}
@@ -125,19 +121,15 @@ def bayesian_prune(
     with RunFolder(folder, lambda: Identity.of(option_facts(asked))) as kept:
         first = settings | {"epochs": epochs, "learning_rate": learning_rate, "folder": kept.inner("learning")}
         posterior = _learned(network, method, strength / samples, first)
-        choice = choose(posterior, 0.0) if compression is None else choose_within(posterior, compression)
-        picks = _picks(posterior, choice)
-        variances = _remove(network, posterior, choice, picks)
+        choice, picks, variances = _removed(network, posterior, compression)
         if finetune_epochs:
             settings |= {"epochs": finetune_epochs, "learning_rate": finetune_learning_rate}
-            place = kept.inner("fine-tuning")
-            train(network, warmup=1, teacher=original, ema=finetune_ema, folder=place, **settings)
+            train(network, warmup=1, teacher=original, ema=finetune_ema, folder=kept.inner("fine-tuning"), **settings)
     bits = _round(network, variances, guard_bits) if round_weights else {}
     told: dict[str, Any] = {"method": method, "epochs": epochs, "strength": strength, "seed": seed}
     told |= {"parameters_before": before, "data": batches(data).name, "seconds": time.perf_counter() - started}
     told |= {"bits": bits, "size_bits": _size_bits(network, bits, picks)}
-    record = _record(network, choice, told)
-    network.history.append(record)
+    network.history.append(record := _record(network, choice, told))
     return record
 
 
@@ -154,6 +146,15 @@ def _check(method: str, data: Batches, strength: float, compression: float | Non
     if data.samples is None:
         raise SettingError("data", "does not tell its number of samples", remedy="give (inputs, targets) or a dataset")
     return data.samples
+
+
+def _checked_parameters(network: Network, method: str, compression: float | None) -> int:
+    """How many parameters there are before, if the network can be pruned."""
+    if any(isinstance(module, Quantizer) for module in network.module.modules()):
+        raise GraphError("network", "has quantizers", remedy="prune it in floating point, and quantize it after")
+    if compression is not None:
+        _check_reachable(network, method, compression)
+    return network.parameter_count
 
 
 def _check_reachable(network: Network, method: str, compression: float) -> None:
@@ -218,6 +219,16 @@ class _Penalty:
 
 
 # What is left ---------------------------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def _removed(
+    network: Network, posterior: Posterior, compression: float | None
+) -> tuple[Choice, dict[str, Tensor], dict[str, float]]:
+    """What stays, after the removal of all else: chosen, where it is, and the variances of its weights."""
+    choice = choose(posterior, 0.0) if compression is None else choose_within(posterior, compression)
+    picks = _picks(posterior, choice)
+    return choice, picks, _remove(network, posterior, choice, picks)
 
 
 @torch.no_grad()

@@ -16,7 +16,7 @@ al. 2021, BRECQ, https://arxiv.org/abs/2102.05426, equation 10.
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from microjoule.errors import GraphError, SettingError
-from microjoule.execution.batches import batches, first
+from microjoule.execution.batches import Batches, batches, first
 from microjoule.execution.reconstruct_blocks import BlockData, reconstruct_blocks
 from microjoule.execution.store import KeptInputs
 from microjoule.graph.blocks import Block, blocks
@@ -149,10 +149,7 @@ def qdrop(
     inputs = KeptInputs(named if samples is None else first(named, samples), facts)
     found = inputs.batches(named.name)
     ideal = network.copy() if exact is None else exact
-    information = channel_information(ideal, found, [block.exit for block in blocks(ideal)], seed=seed)
-    weights = dict(zip(chain, (information.get(block.exit) for block in blocks(ideal)), strict=True))
-    reached = {path for block in chain for path in block.layers}
-    chosen = {layer.path: layer for layer in network.layers if layer.path in reached and _can_learn(network, layer)}
+    weights, chosen = _informed(ideal, chain, found, seed), _chosen(network, chain)
 
     def identity() -> Identity:
         options = option_facts({"iterations": iterations, "drop": drop, "seed": seed})
@@ -172,11 +169,27 @@ def qdrop(
 
     with RunFolder(folder, identity) as run:
         done, count = reconstruct_blocks(network, ideal, found, train)
+    skipped = _skipped(layer.path for layer in network.layers if layer.path not in chosen)
     layers = tuple(LayerReconstructed(one.layer, one.error_before, one.error_after, one.seconds) for one in done)
-    left = [layer.path for layer in network.layers if layer.path not in chosen]
-    skipped = tuple(Skipped(path, "not quantized, used more than once, or in no block") for path in left)
     network.history.append(record := Reconstructed("QDrop", found.name, count, seed, layers, skipped))
     return record
+
+
+def _skipped(paths: Iterable[str]) -> tuple[Skipped, ...]:
+    return tuple(Skipped(path, "not quantized, used more than once, or in no block") for path in paths)
+
+
+def _chosen(network: Network, chain: Sequence[Block]) -> dict[str, Layer]:
+    """The layers of some blocks that can learn, by path."""
+    reached = {path for block in chain for path in block.layers}
+    return {layer.path: layer for layer in network.layers if layer.path in reached and _can_learn(network, layer)}
+
+
+def _informed(ideal: Network, chain: Sequence[Block], found: Batches, seed: int) -> dict[Block, Tensor | None]:
+    """What each block's outputs weigh."""
+    same = blocks(ideal)
+    information = channel_information(ideal, found, [block.exit for block in same], seed=seed)
+    return dict(zip(chain, (information.get(block.exit) for block in same), strict=True))
 
 
 def _chain(network: Network, iterations: int, drop: float) -> list[Block]:
