@@ -221,7 +221,6 @@ class _Penalty:
 # What is left ---------------------------------------------------------------------------------------------------------
 
 
-@torch.no_grad()
 def _removed(
     network: Network, posterior: Posterior, compression: float | None
 ) -> tuple[Choice, dict[str, Tensor], dict[str, float]]:
