@@ -5,14 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from microjoule.capture.export import (
-    LARGEST_RELATIVE_DIFFERENCE,
-    capture,
-    first_line,
-    relative_difference,
-    unknown_operators,
-    users_line,
-)
+from microjoule.capture.compare import LARGEST_RELATIVE_DIFFERENCE, relative_difference
+from microjoule.capture.export import capture, unknown_operators
+from microjoule.capture.source import first_line, users_line
 from microjoule.errors import CaptureError
 from tests.capture.models import Function, images, nested
 

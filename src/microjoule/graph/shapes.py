@@ -8,6 +8,7 @@ from torch._subclasses import FakeTensorMode
 from torch.fx import Interpreter, Node
 from torch.utils import _pytree as pytree
 
+from microjoule.graph.contract import BATCH
 from microjoule.graph.network import Network
 
 Shape = tuple[int, ...]
@@ -48,17 +49,14 @@ def aliases(network: Network) -> set[Node]:
 
 
 def _recorded(network: Network) -> _Recorder:
-    batch = next((tensor.shape[:1] for tensor in network.example.tensors if tensor.dim() > 0), None)
-
-    def narrow(tensor: Tensor) -> Tensor:
-        return tensor[:1] if network.dynamic_batch and tensor.shape[:1] == batch else tensor
-
-    inputs = pytree.tree_map_only(Tensor, narrow, (network.example.args, network.example.kwargs))
+    contract, row = network.contract, network.example.tensors
+    sizes = contract.sizes_of(row)
+    if network.dynamic_batch:
+        sizes[BATCH] = max(1, contract.sizes[BATCH][0])
     with FakeTensorMode(allow_non_fake_inputs=True) as mode, torch.no_grad():
-        args, kwargs = pytree.tree_map_only(Tensor, mode.from_tensor, inputs)
-        flat = network.graph._codegen.process_inputs(*args) if not kwargs else pytree.tree_leaves((args, kwargs))
+        fakes = [mode.from_tensor(tensor) for tensor in row]
         recorder = _Recorder(network.module)
-        recorder.run(*flat, enable_io_processing=False)
+        recorder.run(*(fake.new_empty(contract.shape(index, sizes)) for index, fake in enumerate(fakes)))
     return recorder
 
 

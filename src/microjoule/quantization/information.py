@@ -37,7 +37,7 @@ def channel_information(
     with unquantized(network):
         for inputs, _ in track(data, "gradients", total=data.samples):
             seen = _Watching(network, nodes)
-            outputs = output_tensors(seen.run(*to_device(inputs, network.device)))
+            outputs = output_tensors(seen.run(*network.bind(*to_device(inputs, network.device))))
             _loss(outputs, generator).backward()
             for node, value in seen.values.items():
                 if value.grad is not None:
