@@ -97,6 +97,9 @@ def _at_other_sizes(
     network: Network, reference: Reference, sizes: Mapping[str, int], found: Found, allowed: float
 ) -> Found:
     """Compare at other sizes; that a size may be 1 is known only then."""
+    said = _disagreement(network, reference, network.contract.sizes_of(reference.row), allowed)
+    if said and not said.startswith(REFUSED):
+        raise changing(reference.name, f"with other values of the example's shapes {said}")
     samples = network.contract.samples(reference.row)
     batches = [] if samples is None else [samples]
     for other in other_sizes(network.contract, sizes):

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.export import ExportedProgram
 from torch.export.graph_signature import OutputKind
 from torch.fx import GraphModule
@@ -67,10 +67,12 @@ def built(program: ExportedProgram, nest: Nest, contract: Contract, example: Exa
     write_linear_maps(module)
     folding = fold_constants(module)
     stored = stored_tensors(program, wrapped=wrapped)
-    gone = take_over(module, folding, stored)
+    gone = drop_sources(module, folding)
     moved = house(module, folding.stored)
     kept = {moved.get(name, name): tensor for name, tensor in stored.items() if name not in gone}
-    module, functional = lift(module, {name: _current(module, name, tensor) for name, tensor in kept.items()})
+    new = [moved.get(path, path) for path, sources in folding.stored.items() if not sources.isdisjoint(stored)]
+    kept = {name: _current(module, name, tensor) for name, tensor in kept.items()}
+    module, functional = lift(module, kept | {name: stored_at(module, name) for name in new})
     # A copy, because the program's tensors are those of the user's model.
     network = Network(copied(module), example, contract=contract).eval()
     network.recompile()
@@ -78,7 +80,7 @@ def built(program: ExportedProgram, nest: Nest, contract: Contract, example: Exa
         network,
         tuple(functional),
         replaced_operators(program, network.module),
-        tuple(sorted(gone)),
+        tuple(sorted(gone & set(stored))),
         tuple(folding.skipped),
         {old: new for old, new in moved.items() if old in stored},
         types_of(program),
@@ -95,41 +97,14 @@ def _current(module: GraphModule, path: str, tensor: Tensor) -> Tensor:
     return found
 
 
-def take_over(module: GraphModule, folding: Folding, stored: Mapping[str, Tensor]) -> set[str]:
-    """Drop the tensors that only constants were made of; a constant made of one alone takes its path.
-
-    Returns:
-        The paths of the model's own tensors that are gone.
-    """
+def drop_sources(module: GraphModule, folding: Folding) -> set[str]:
+    """Drop the stored tensors that nothing but constants was made of; returns their paths."""
     read = {str(node.target) for node in module.graph.nodes if node.op == "get_attr"}
     gone = folding.sources - read
-    for path in sorted(folding.stored):
-        source = path.removesuffix("_folded")
-        if source in gone and source != path:
-            rename_tensor(module, path, source)
-            folding.stored[source] = folding.stored.pop(path)
-            gone.discard(source)
     for path in gone:
         above, _, name = path.rpartition(".")
         delattr(module.get_submodule(above), name)
-    return {path for path in gone if path in stored}
-
-
-def rename_tensor(module: GraphModule, path: str, new: str) -> None:
-    """Store a tensor under another name of the same module, in place of what is there."""
-    above, _, name = path.rpartition(".")
-    owner, last = module.get_submodule(above), new.rpartition(".")[2]
-    tensor = getattr(owner, name)
-    delattr(owner, name)
-    for held in (owner._parameters, owner._buffers):
-        held.pop(last, None)
-    if isinstance(tensor, nn.Parameter):
-        owner.register_parameter(last, tensor)
-    else:
-        owner.register_buffer(last, tensor)
-    for node in module.graph.nodes:
-        if node.op == "get_attr" and node.target == path:
-            node.target = new
+    return gone
 
 
 def stored_tensors(program: ExportedProgram, *, wrapped: bool) -> dict[str, Tensor]:

@@ -62,6 +62,9 @@ VIEWS = frozenset(
 )
 """Operators that give the same numbers in another shape."""
 
+PARTS = frozenset(("aten::slice", "aten::select", "aten::narrow"))
+"""Operators that give some of the numbers."""
+
 CHANGING = frozenset(
     f"aten::{name}"
     for name in (
@@ -81,14 +84,17 @@ class Folding:
     """What became of a graph's constants.
 
     Args:
-        stored: the paths of the tensors that are new.
-        sources: the stored tensors that they were made of.
+        stored: the path of each tensor that is new -> those of the stored ones that it was made of.
         skipped: constants that are computed each time, with the reason.
     """
 
-    stored: dict[str, Tensor] = field(default_factory=dict)
-    sources: set[str] = field(default_factory=set)
+    stored: dict[str, frozenset[str]] = field(default_factory=dict)
     skipped: list[Skipped] = field(default_factory=list)
+
+    @property
+    def sources(self) -> set[str]:
+        """The stored tensors that any constant was made of."""
+        return {path for sources in self.stored.values() for path in sources}
 
 
 def name_of(node: Node) -> str:
@@ -240,7 +246,7 @@ def _not_worth(module: GraphModule, node: Node, values: _Values) -> str:
 
 def _repeats(node: Node) -> bool:
     """Whether a constant is only a few numbers, repeated."""
-    while name_of(node) in VIEWS and node.all_input_nodes:
+    while name_of(node) in VIEWS | PARTS and node.all_input_nodes:
         node = node.all_input_nodes[0]
     return name_of(node) in SPREADING
 
@@ -263,8 +269,7 @@ def _store(module: GraphModule, node: Node, value: Tensor, values: _Values, fold
         read = module.graph.get_attr(path)
     read.meta = dict(node.meta)
     node.replace_all_uses_with(read)
-    folding.stored[path] = getattr(owner, name)
-    folding.sources |= sources
+    folding.stored[path] = sources
 
 
 def _is_view(node: Node) -> bool:

@@ -32,7 +32,7 @@ def capture(
     example_kwargs: Mapping[str, Any] | None = None,
     *,
     batch_axis: int = 0,
-    dynamic: Dims | None = None,
+    dynamic: Dims | Sequence[int] | None = None,
 ) -> Network:
     """Capture a module, as it is, in evaluation mode; the module itself is left alone.
 
@@ -46,8 +46,8 @@ def capture(
             dataclasses.
         example_kwargs: inputs by keyword.
         batch_axis: the dimension of the inputs that counts samples.
-        dynamic: further dimensions that are free, by the input's name: {"x": (2, 3)} for images of any size. A nested
-            tensor's name is the path to it, "pair.rest.0".
+        dynamic: further dimensions that are free, by the input's name: {"x": (2, 3)} for images of any size, or (2, 3)
+            where there is one input. A nested tensor's name is the path to it, "pair.rest.0".
 
     Returns:
         The network. It shares the module's parameters' values, not their storage.
@@ -60,7 +60,7 @@ def capture(
     model = accepted(module)
     args = example_inputs if isinstance(example_inputs, tuple) else (example_inputs,)
     call = call_of(model, args, example_kwargs or {}, device=device_of(model))
-    asked = _asked(call, dynamic or {})
+    asked = _asked(call, dynamic if isinstance(dynamic, Mapping) else dict.fromkeys(call.names[:1], dynamic or ()))
     with as_it_was(model):
         source = Source(model, call)
         reference = Reference(type(model).__name__, source, _expected(source, call.row), call.row)

@@ -8,9 +8,9 @@ the whole model: each gets a module of its own, so that it is a layer like any o
 - for a model that is itself a layer, what the layer is: "conv", "linear", "lstm".
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 
-from torch import Tensor, nn
+from torch import nn
 from torch.fx import GraphModule, Node
 
 from microjoule.capture.constants import stored_at
@@ -23,12 +23,12 @@ CALLERS = ("Conv", "Linear", "Embedding", "Norm", "PReLU")
 """Parts of the names of classes of modules that are one layer."""
 
 
-def house(module: GraphModule, folded: Mapping[str, Tensor]) -> dict[str, str]:
+def house(module: GraphModule, folded: Container[str]) -> dict[str, str]:
     """Give every such layer a home, in place.
 
     Args:
         module: the canonical graph, with its constants folded.
-        folded: the constants by path.
+        folded: the paths of constants.
 
     Returns:
         The old path of each tensor that has moved -> the new one.
@@ -38,18 +38,41 @@ def house(module: GraphModule, folded: Mapping[str, Tensor]) -> dict[str, str]:
     for node in list(module.graph.nodes):
         tensors = dict(_tensors(node))
         old = {name: str(read.target) for name, read in tensors.items()}
+        for name, path in old.items():
+            if path in folded and name not in STATISTICS:
+                _let_learn(module, path)
         if not old or not _is_homeless(old, folded):
             continue
         key = tuple(id(stored_at(module, path)) for path in old.values())
         if key not in homes:
             homes[key] = _home(module, node, old)
-            for name, path in old.items():
-                _move(module, path, homes[key], name, folded)
+            for name, path in (old | _beside(module, old)).items():
+                _move(module, path, homes[key], name)
+                moved[path] = f"{homes[key]}.{name}"
         for name, read in tensors.items():
-            moved[old[name]] = f"{homes[key]}.{name}"
-            _reread(module, node, read, moved[old[name]])
+            _reread(module, node, read, f"{homes[key]}.{name}")
     _forget(module, moved)
     return moved
+
+
+STATISTICS = ("running_mean", "running_var")
+COUNTER = "num_batches_tracked"
+
+
+def _let_learn(module: GraphModule, path: str) -> None:
+    """A layer's folded weight is a parameter, like any layer's."""
+    above, _, name = path.rpartition(".")
+    owner, tensor = module.get_submodule(above), stored_at(module, path)
+    if tensor.is_floating_point() and not isinstance(tensor, nn.Parameter):
+        delattr(owner, name)
+        owner.register_parameter(name, nn.Parameter(tensor))
+
+
+def _beside(module: GraphModule, old: Mapping[str, str]) -> dict[str, str]:
+    """The counter of a batch norm, which it stores beside its statistics and does not read."""
+    above = old.get("running_mean", "-").rpartition(".")[0]
+    path = f"{above}.{COUNTER}".lstrip(".")
+    return {COUNTER: path} if "running_mean" in old and hasattr(module.get_submodule(above), COUNTER) else {}
 
 
 def _tensors(node: Node) -> Iterator[tuple[str, Node]]:
@@ -72,7 +95,7 @@ def _operator(node: Node) -> str:
     return name
 
 
-def _is_homeless(old: Mapping[str, str], folded: Mapping[str, Tensor]) -> bool:
+def _is_homeless(old: Mapping[str, str], folded: Container[str]) -> bool:
     """Whether tensors are not one module's own, and one of them was folded or lies at the root."""
     owners = {path.rpartition(".")[0] for path in old.values()}
     if len(owners) == 1 and "" not in owners and all(path.endswith(f".{name}") for name, path in old.items()):
@@ -82,23 +105,28 @@ def _is_homeless(old: Mapping[str, str], folded: Mapping[str, Tensor]) -> bool:
 
 def _home(module: GraphModule, node: Node, old: Mapping[str, str]) -> str:
     """The first path at which nothing is in the way."""
-    candidates = [path.rpartition(".")[0] for name, path in old.items() if path.rpartition(".")[2] == name]
+    plain = {name: path.removesuffix("_folded") for name, path in old.items()}
+    candidates = [path.rpartition(".")[0] for name, path in plain.items() if path.rpartition(".")[2] == name]
     stack = list((node.meta.get("nn_module_stack") or {}).values())
     candidates += [path for path, kind in stack[-1:] if any(word in str(kind).rpartition(".")[2] for word in CALLERS)]
-    weight = old.get("weight") or next(iter(old.values()))
     for path in dict.fromkeys(candidates):
         if path and _is_free(module, path, old):
             return path
-    above, _, name = weight.rpartition(".")
-    if name in old or not name:  # "weight" of a module that has another one, or of the root
+    weight = "weight" if "weight" in old else next(iter(old))
+    above, _, name = plain[weight].rpartition(".")
+    if name in old or name.startswith("constant"):  # "weight" of a module that has another one, or of the root
         name = RECURRENT[_operator(node)][0].__name__.lower() if node.target in RECURRENT_TARGETS else _kind(node)
-    owner = module.get_submodule(above)
-    readers = [read for read in module.graph.nodes if read.op == "get_attr" and read.target == weight and read.users]
-    alone = len(readers) == 1 and set(readers[0].users) == {node}
-    name = name.removesuffix("_folded")
-    if not (alone and f"{above}.{name}".lstrip(".") == weight):
-        name = free_name(owner, name)
+    path = f"{above}.{name}".lstrip(".")
+    if path != old[weight] or not _is_only_reader(module, node, old):
+        name = free_name(module.get_submodule(above), name)
     return f"{above}.{name}".lstrip(".")
+
+
+def _is_only_reader(module: GraphModule, node: Node, old: Mapping[str, str]) -> bool:
+    """Whether nobody but calls of one layer reads its weight, so that the layer may take the weight's path."""
+    weight = old.get("weight") or next(iter(old.values()))
+    users = {user for one in module.graph.nodes if one.op == "get_attr" and one.target == weight for user in one.users}
+    return all({name: str(read.target) for name, read in _tensors(user)} == old for user in users | {node})
 
 
 def _kind(node: Node) -> str:
@@ -116,16 +144,9 @@ def _is_free(module: GraphModule, path: str, old: Mapping[str, str]) -> bool:
     return all(here[name] in ours for name in here if name in old or name in ("weight", "bias"))
 
 
-def _move(module: GraphModule, path: str, home: str, name: str, folded: Mapping[str, Tensor]) -> None:
-    """Store a tensor in its layer's home: the same object, so that what is tied stays tied; a folded weight learns."""
+def _move(module: GraphModule, path: str, home: str, name: str) -> None:
+    """Store a tensor in its layer's home: the same object, so that what is tied stays tied."""
     tensor = stored_at(module, path)
-    if (
-        path in folded
-        and tensor.is_floating_point()
-        and name in ("weight", "bias")
-        and not isinstance(tensor, nn.Parameter)
-    ):
-        tensor = nn.Parameter(tensor)
     above, _, last = path.rpartition(".")
     if path == home:  # the module takes the tensor's own name
         delattr(module.get_submodule(above), last)

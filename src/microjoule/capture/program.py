@@ -9,6 +9,7 @@ import keyword
 import operator
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -138,7 +139,9 @@ def _refuse_graphs(module: GraphModule) -> None:
 def line_of(node: Node) -> str:
     """File and line of the user's code that a node comes from."""
     trace = re.findall(r'File "([^"]+)", line (\d+), in \S+\n\s*(.*)', node.meta.get("stack_trace") or "")
-    return f"{trace[-1][0]}:{trace[-1][1]} ({trace[-1][2].strip()})" if trace else node.name
+    inside = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]), "<")
+    own = [one for one in trace if not one[0].startswith(inside)]
+    return f"{own[-1][0]}:{own[-1][1]} ({own[-1][2].strip()})" if own else node.name
 
 
 def _unwrapped(module: GraphModule) -> GraphModule:

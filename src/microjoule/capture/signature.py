@@ -100,8 +100,12 @@ def call_of(
         ) from error
     if not row:
         raise CaptureError("example_inputs", "hold no tensor", remedy="pass inputs as the model takes them")
-    moved = tuple(tensor if device is None else tensor.to(device) for tensor in row)
-    return Call(bound.args, bound.kwargs, tuple(parameters), moved, tuple(names_of(parameters)))
+    with torch.inference_mode(mode=False):
+        moved = [tensor if device is None else tensor.to(device) for tensor in row]
+        for index, tensor in enumerate(moved):  # the same tensor twice is two inputs, which may differ the next time
+            if tensor.is_inference() or any(tensor is other for other in moved[:index]):
+                moved[index] = tensor.clone()
+    return Call(bound.args, bound.kwargs, tuple(parameters), tuple(moved), tuple(names_of(parameters)))
 
 
 def program_call(program: ExportedProgram, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Call:

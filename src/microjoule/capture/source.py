@@ -1,5 +1,6 @@
 """The model that is captured: what can be one, and how it is run and left as it was."""
 
+import copy
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -42,9 +43,33 @@ def accepted(module: Any) -> nn.Module:
             "is scripted or traced by TorchScript, which torch.export cannot read",
             remedy="pass the model from which it was made",
         )
+    for name, one in module.named_modules():
+        if ".quantized" in type(one).__module__:
+            fact = f"is a {type(one).__name__}, which computes with integers already"
+            raise CaptureError(name or type(module).__name__, fact, remedy="capture the model in floating point")
     for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
         _check_stored(name, tensor)
-    return module
+    return _ordinary(module)
+
+
+def _ordinary(module: nn.Module) -> nn.Module:
+    """The model itself; a copy without what only torch.inference_mode reads, if it was made there."""
+    if not any(tensor.is_inference() for tensor in (*module.parameters(), *module.buffers())):
+        return module
+    with torch.inference_mode(mode=False):
+        made = copy.deepcopy(module)
+        known: dict[int, Tensor] = {}
+        for one in made.modules():
+            for held in (one._parameters, one._buffers):
+                for name, tensor in held.items():
+                    if tensor is not None:
+                        held[name] = known.setdefault(id(tensor), _plain(tensor))  # type: ignore[assignment]
+        return made
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    plain = tensor.clone()
+    return nn.Parameter(plain, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else plain
 
 
 def _check_stored(name: str, tensor: Tensor) -> None:

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -115,7 +116,8 @@ def _place(flat: Flat) -> str:
     """The line of the user's code that fixes a size, where torch knows it."""
     guards = getattr(flat.seen.shape_env, "guards", [])
     frames = [getattr(getattr(guard, "sloc", None), "framework_loc", None) for guard in guards]
-    found = [frame for frame in frames if hasattr(frame, "filename") and hasattr(frame, "lineno")]
+    inside = str(Path(torch.__file__).parent)
+    found = [one for one in frames if hasattr(one, "lineno") and not str(one.filename).startswith((inside, "<"))]
     return f", at {found[0].filename}:{found[0].lineno} ({(found[0].line or '').strip()})" if found else ""
 
 

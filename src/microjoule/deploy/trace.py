@@ -4,21 +4,19 @@ The marks are operators of a domain of our own. torch's exporter carries them al
 so that they can be replaced by integers afterwards, when everything around them is known.
 """
 
-import inspect
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import onnx_ir as ir
 import torch
 from torch import Tensor, nn
 from torch.export import Dim
-from torch.utils import _pytree as pytree
 
 from microjoule.deploy.activation_bounds import Bounds, clamp_before, integer_bounds
 from microjoule.errors import ExportError
+from microjoule.graph.contract import Input
 from microjoule.graph.network import Network, set_submodule
 from microjoule.graph.ops import kind
 from microjoule.graph.quantizer import Quantizer
@@ -106,19 +104,15 @@ def _absorb_clamps(network: Network) -> dict[str, Bounds | None]:
 
 
 def _export(network: Network) -> ir.Model:
-    args, kwargs = network.example.args, network.example.kwargs
-    shapes = None
-    if network.dynamic_batch:
-        args, kwargs = pytree.tree_map_only(Tensor, _widened, (args, kwargs))
-        shapes = _dynamic_shapes(network.module, args, kwargs)
+    free = [_free(one) for one in network.contract.inputs]
+    row = tuple(_widened(tensor, axes) for tensor, axes in zip(network.example.tensors, free, strict=True))
     try:
         with _quiet(), torch.no_grad():
             program = torch.onnx.export(
                 network.module,
-                args,
-                kwargs=kwargs,
+                row,
                 dynamo=True,
-                dynamic_shapes=shapes,
+                dynamic_shapes=tuple(dict.fromkeys(axes, Dim.AUTO) for axes in free) if any(free) else None,
                 opset_version=OPSET,
                 verbose=False,
             )
@@ -133,20 +127,17 @@ def _export(network: Network) -> ir.Model:
     return program.model
 
 
-def _widened(tensor: Tensor) -> Tensor:
-    """Two samples where there is one: torch takes a size of 1 for a constant."""
-    one = tensor.dim() > 0 and tensor.shape[0] == 1
-    return tensor.repeat(2, *[1] * (tensor.dim() - 1)) if one else tensor
+def _free(taken: Input) -> list[int]:
+    """The dimensions of an input that are free."""
+    return [axis for axis, dim in enumerate(taken.dims) if not isinstance(dim, int)]
 
 
-def _dynamic_shapes(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    size = next(leaf.shape[0] for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Tensor) and leaf.dim())
-
-    def spec(leaf: Any) -> dict[int, Any] | None:
-        return {0: Dim.AUTO} if isinstance(leaf, Tensor) and leaf.dim() > 0 and leaf.shape[0] == size else None
-
-    bound = inspect.signature(module.forward).bind(*args, **kwargs).arguments
-    return {name: pytree.tree_map(spec, value) for name, value in bound.items()}
+def _widened(tensor: Tensor, axes: Sequence[int]) -> Tensor:
+    """Two entries along a free dimension that has one: torch takes a size of 1 for a constant."""
+    for axis in axes:
+        if tensor.shape[axis] == 1:
+            tensor = torch.cat([tensor, tensor], axis)
+    return tensor
 
 
 @contextmanager

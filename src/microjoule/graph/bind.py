@@ -13,7 +13,7 @@ from torch import Tensor
 
 from microjoule.errors import DataError
 from microjoule.graph.contract import Contract, Input, Parameter, dtype_of
-from microjoule.graph.nest import Constant, Items, Leaf, Nest, opened
+from microjoule.graph.nest import Constant, Items, Leaf, Nest, leaves, opened
 from microjoule.graph.sizes import evaluate, text
 
 REMEMBERED = 1000
@@ -86,10 +86,9 @@ class Binder:
             raise self._refused(f"{name!r}", f"is no input that it takes: {self._wanted()}{guess}")
         assigned = [(self._named[name], value) for name, value in given.items()]
         assigned += [(one, more if kind == "args" else others) for kind, one in self._rest.items()]
-        missing = [one for name, one in self._named.items() if name not in given and one.given is not None]
-        for one in missing:
-            if one.given != one.default:
-                raise self._refused(one.name, f"is missing; it takes {self._wanted()}")
+        for name, one in self._named.items():  # a Python argument is what it was at capture, given or not
+            if name not in given and one.given is not None and any(leaves(one.given, name)):
+                raise self._refused(name, f"is missing; it takes {self._wanted()}")
         return [
             (one, value)
             for one, value in assigned
