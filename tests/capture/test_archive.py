@@ -1,3 +1,4 @@
+import inspect
 import json
 import os
 import pickle
@@ -7,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 from torch.export import Dim
+from torch.utils import _pytree as pytree
 
 from microjoule.capture.archive import check_archive, is_arithmetic
 from microjoule.capture.load import load

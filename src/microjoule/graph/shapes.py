@@ -33,26 +33,31 @@ class _Recorder(Interpreter):
         return result
 
 
-def shapes(network: Network) -> dict[Node, Shape]:
-    """The shape of each node that gives one tensor, for a batch of one (or the example's, if the batch is fixed)."""
-    return {node: shape for node, (shape, _) in typed_shapes(network).items()}
+def shapes(network: Network, *, samples: int = 1) -> dict[Node, Shape]:
+    """The shape of each node that gives one tensor.
+
+    Args:
+        network: the network.
+        samples: of the batch; that of the example it is where the batch is fixed.
+    """
+    return {node: shape for node, (shape, _) in _recorded(network, samples).found.items()}
 
 
 def typed_shapes(network: Network) -> dict[Node, tuple[Shape, torch.dtype]]:
-    """Shape and dtype of each node that gives one tensor, as `shapes`."""
-    return _recorded(network).found
+    """Shape and dtype of each node that gives one tensor, for one sample (or the example's, if the batch is fixed)."""
+    return _recorded(network, 1).found
 
 
 def aliases(network: Network) -> set[Node]:
     """The nodes that give, in PyTorch, memory of what they read and no memory of their own."""
-    return _recorded(network).aliases
+    return _recorded(network, 1).aliases
 
 
-def _recorded(network: Network) -> _Recorder:
+def _recorded(network: Network, samples: int) -> _Recorder:
     contract, row = network.contract, network.example.tensors
     sizes = contract.sizes_of(row)
     if network.dynamic_batch:
-        sizes[BATCH] = max(1, contract.sizes[BATCH][0])
+        sizes[BATCH] = max(samples, contract.sizes[BATCH][0])
     with FakeTensorMode(allow_non_fake_inputs=True) as mode, torch.no_grad():
         fakes = [mode.from_tensor(tensor) for tensor in row]
         recorder = _Recorder(network.module)

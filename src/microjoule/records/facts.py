@@ -68,10 +68,16 @@ class WeightRanges:
 
 @dataclass(frozen=True, slots=True)
 class BatchNormsFolded:
-    """Which batch norms went into which layer: (batch norm, layer) by path."""
+    """Which batch norms went into which layer: (batch norm, layer) by path.
+
+    Args:
+        skipped: batch norms that stayed, with the reason.
+        layers: those that are a layer by themselves now, with the reason why no other took them.
+    """
 
     folded: tuple[tuple[str, str], ...]
     skipped: tuple[Skipped, ...]
+    layers: tuple[Skipped, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

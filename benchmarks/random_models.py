@@ -1,0 +1,446 @@
+"""Small random models: layers with odd attributes, functional and module forms, branches, shared layers, constants."""
+
+import random
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm, weight_norm
+
+Shape = tuple[int, ...]
+"""Of one sample: (channels, *size) of an image, a series or a volume; (tokens, features); (features,)."""
+
+
+class Step(nn.Module):
+    """A function of itself and its inputs, with the modules and tensors that it uses."""
+
+    def __init__(self, function: Callable[..., Tensor], **parts: Any) -> None:
+        super().__init__()
+        self.function = function
+        for name, part in parts.items():
+            if isinstance(part, Tensor) and not isinstance(part, nn.Parameter):
+                self.register_buffer(name, part)
+            else:
+                setattr(self, name, part)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """What the function gives.
+
+        Args:
+            inputs: of any shape.
+        """
+        return self.function(self, *inputs)
+
+
+class RandomModel(nn.Module):
+    """Steps one after another, each of which reads some values before it."""
+
+    def __init__(self, steps: list[tuple[nn.Module, tuple[int, ...]]], outputs: tuple[int, ...], form: str) -> None:
+        super().__init__()
+        self.steps = nn.ModuleList(step for step, _ in steps)
+        self.reads = [reads for _, reads in steps]
+        self.outputs = outputs
+        self.form = form
+
+    def forward(self, x: Tensor) -> Any:
+        """One or several values.
+
+        Args:
+            x: (n, *shape).
+        """
+        values = [x]
+        for step, reads in zip(self.steps, self.reads, strict=True):
+            values.append(step(*(values[index] for index in reads)))
+        found = [values[index] for index in self.outputs]
+        if self.form == "dict":
+            return {f"out{index}": value for index, value in enumerate(found)}
+        return tuple(found) if self.form == "tuple" else found[0]
+
+
+class Drawn(NamedTuple):
+    """A model in evaluation mode, and the shape of one sample."""
+
+    model: RandomModel
+    shape: Shape
+
+
+def random_model(seed: int, *, steps: int = 7) -> Drawn:
+    """A model of some steps, the same for the same seed.
+
+    Args:
+        seed: of every draw.
+        steps: at most.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return _Draft(seed).drawn(steps)
+
+
+Made = tuple[nn.Module, Shape]
+"""A step, and the shape of what it gives."""
+
+
+class _Draft:
+    """A model that grows."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.shapes: list[Shape] = []
+        self.steps: list[tuple[nn.Module, tuple[int, ...]]] = []
+
+    def drawn(self, most: int) -> Drawn:
+        pick = self.random.choice
+        first = pick([(3, 8, 8), (4, 9, 7), (6, 12), (4, 10), (8,), (12,), (2, 4, 5, 6), (3, 12, 12)])
+        self.shapes.append(first)
+        wanted = self.random.randint(2, most)
+        while len(self.steps) < wanted:
+            index = len(self.shapes) - 1 if self.random.random() < 0.8 else self.random.randrange(len(self.shapes))
+            self._grow(index)
+        if len(self.shapes[-1]) > 1 and self.random.random() < 0.5:
+            self._add(self._head(self.shapes[-1]), len(self.shapes) - 1)
+        form = pick(["tensor", "tensor", "tuple", "dict"])
+        last = len(self.shapes) - 1
+        outputs = (last,) if form == "tensor" else (last, self.random.randrange(1, last + 1))
+        model = RandomModel(self.steps, outputs, form).eval()
+        _settle(model)
+        return Drawn(model, first)
+
+    def _add(self, made: Made | None, *reads: int) -> None:
+        if made is not None:
+            step, shape = made
+            self.steps.append((step, reads))
+            self.shapes.append(shape)
+
+    def _grow(self, index: int) -> None:
+        shape = self.shapes[index]
+        same = [at for at, other in enumerate(self.shapes) if other == shape and at != index]
+        if same and self.random.random() < 0.2:
+            self._add(self._merge(shape), index, self.random.choice(same))
+            return
+        again = [
+            step
+            for (step, reads), made in zip(self.steps, self.shapes[1:], strict=True)
+            if self.shapes[reads[0]] == shape == made
+        ]
+        if again and self.random.random() < 0.05:  # a layer that is called twice
+            step = self.random.choice(again)
+            if next(len(reads) for one, reads in self.steps if one is step) == 1:
+                self._add((step, shape), index)
+                return
+        kinds: list[Callable[[Shape], Made | None]] = [
+            self._activation,
+            self._arithmetic,
+            self._layer,
+            self._layer,
+            self._norm,
+        ]
+        kinds += [self._pool, self._move, self._move] if len(shape) > 1 else [self._batch_trick]
+        kinds += [self._attention, self._recurrent] if len(shape) == 2 else []
+        self._add(self.random.choice(kinds)(shape), index)
+
+    # Layers -----------------------------------------------------------------------------------------------------------
+
+    def _layer(self, shape: Shape) -> Made | None:
+        if len(shape) == 1 or (len(shape) == 2 and self.random.random() < 0.5):
+            return self._linear(shape)
+        return self._transposed(shape) if self.random.random() < 0.15 else self._convolution(shape)
+
+    def _linear(self, shape: Shape) -> Made:
+        ins, outs, pick = shape[-1], self.random.choice([4, 6, 8]), self.random.choice
+        made, bias = (*shape[:-1], outs), self.random.random() < 0.7
+        layer = nn.Linear(ins, outs, bias=bias)
+        weight, added = nn.Parameter(torch.randn(ins, outs) / ins**0.5), nn.Parameter(torch.randn(outs) / 2)
+        form = pick(["module", "module", "functional", "matmul", "transposed", "einsum", "norm", "computed", "addmm"])
+        if form == "module":
+            return layer, made
+        if form == "norm":
+            return pick([weight_norm, spectral_norm])(layer), made
+        if form == "functional":
+            return Step(
+                lambda m, x: F.linear(x, m.w, m.b), w=nn.Parameter(layer.weight.detach().clone()), b=added
+            ), made
+        if form == "matmul":
+            return Step(lambda m, x: x @ m.w + m.b, w=weight, b=added), made
+        if form == "transposed":
+            return Step(lambda m, x: x @ m.w.T, w=nn.Parameter(layer.weight.detach().clone())), made
+        if form == "einsum":
+            return Step(lambda m, x: torch.einsum("...i,ij->...j", x, m.w), w=weight), made
+        if form == "computed":
+            return Step(
+                lambda m, x: F.linear(x, m.w * m.mask, m.b), w=layer.weight, b=added, mask=(layer.weight > 0).float()
+            ), made
+        flat = len(shape) == 1
+        return (Step(lambda m, x: torch.addmm(m.b, x, m.w), w=weight, b=added), made) if flat else (layer, made)
+
+    def _convolution(self, shape: Shape) -> Made | None:
+        rank, channels, pick = len(shape) - 1, shape[0], self.random.choice
+        groups = pick([1, 1, 1, channels, 2])
+        groups = groups if channels % groups == 0 else 1
+        outs = groups * pick([1, 2, 3])
+        settings: dict[str, Any] = {
+            "kernel_size": pick([1, 2, 3, 3]),
+            "stride": pick([1, 1, 1, 2]),
+            "dilation": pick([1, 1, 1, 2]),
+            "groups": groups,
+            "bias": self.random.random() < 0.7,
+        }
+        settings["padding"] = pick([0, 0, 1, 1, "same", "valid"]) if settings["stride"] == 1 else pick([0, 1])
+        settings["padding_mode"] = pick(["zeros"] * 5 + ["reflect", "replicate", "circular"])
+        if rank == 3 and settings["padding_mode"] == "reflect":
+            settings["padding_mode"] = "zeros"
+        layer = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[rank - 1](channels, outs, **settings)
+        made = _shape_after(layer, shape)
+        if made is None:
+            return None
+        form = pick(["module"] * 5 + ["norm", "standardized", "functional"])
+        if form == "norm":
+            return pick([weight_norm, nn.utils.weight_norm])(layer), made
+        if settings["padding_mode"] != "zeros" or form == "module":
+            return layer, made
+        call = (F.conv1d, F.conv2d, F.conv3d)[rank - 1]
+        numbers = (settings["stride"], settings["padding"], settings["dilation"], groups)
+        if form == "functional":
+            return Step(lambda m, x: call(x, m.w, m.b, *numbers), w=layer.weight, b=layer.bias), made
+        dims = tuple(range(1, rank + 2))
+        return (
+            (
+                Step(
+                    lambda m, x: call(
+                        x,
+                        (m.c.weight - m.c.weight.mean(dims, True)) / (m.c.weight.std(dims, keepdim=True) + 1e-3),
+                        m.c.bias,
+                        *numbers,
+                    ),
+                    c=layer,
+                ),
+                made,
+            )
+            if layer.weight[0].numel() > 1
+            else (layer, made)
+        )
+
+    def _transposed(self, shape: Shape) -> Made | None:
+        rank, channels, pick = len(shape) - 1, shape[0], self.random.choice
+        groups = pick([1, 1, channels])
+        stride = pick([1, 2])
+        layer = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)[rank - 1](
+            channels,
+            groups * pick([1, 2]),
+            pick([1, 2, 3]),
+            stride=stride,
+            padding=pick([0, 0, 1]),
+            output_padding=pick([0, 1]) if stride == 2 else 0,
+            groups=groups,
+            bias=self.random.random() < 0.7,
+        )
+        made = _shape_after(layer, shape)
+        return None if made is None or max(made[1:]) > 20 else (layer, made)
+
+    def _norm(self, shape: Shape) -> Made:
+        rank, channels, pick = len(shape) - 1, shape[0], self.random.choice
+        kind = pick(["batch", "batch", "layer", "group", "instance", "functional"])
+        if kind == "layer" or (rank == 0 and kind in ("group", "instance", "functional")):
+            size = shape if self.random.random() < 0.3 else shape[-1:]
+            return nn.LayerNorm(
+                size, elementwise_affine=self.random.random() < 0.8, bias=self.random.random() < 0.8
+            ), shape
+        affine = self.random.random() < 0.8
+        if kind == "group":
+            return nn.GroupNorm(pick([1, channels]), channels, affine=affine), shape
+        if kind == "instance" and rank and min(shape[1:]) > 1:
+            return (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)[rank - 1](channels, affine=affine), shape
+        if kind == "functional":
+            scale = nn.Parameter(torch.rand(channels, *[1] * rank) + 0.5)
+            return Step(lambda m, x: x * (x.square().mean(1, keepdim=True) + 1e-5).rsqrt() * m.g, g=scale), shape
+        return (nn.BatchNorm1d, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)[rank](
+            channels, eps=pick([1e-5, 1e-3]), affine=affine
+        ), shape
+
+    def _attention(self, shape: Shape) -> Made:
+        tokens, features, pick = *shape, self.random.choice
+        heads = pick([1, 2]) if features % 2 == 0 else 1
+        form = pick(["module", "dot product", "by hand", "by hand"])
+        if form == "module":
+            layer = nn.MultiheadAttention(features, heads, batch_first=True)
+            return Step(lambda m, x: m.mha(x, x, x, need_weights=False)[0], mha=layer), shape
+        qkv, mask = nn.Linear(features, 3 * features), torch.ones(tokens, tokens, dtype=torch.bool).triu(1)
+        if form == "dot product":
+
+            def dot(m: Any, x: Tensor) -> Tensor:
+                q, k, v = m.qkv(x).reshape(x.shape[0], tokens, 3, heads, -1).permute(2, 0, 3, 1, 4)
+                out: Tensor = F.scaled_dot_product_attention(q, k, v, is_causal=m.causal)
+                return out.transpose(1, 2).flatten(2)
+
+            return Step(dot, qkv=qkv, causal=pick([True, False])), shape
+        bias = nn.Parameter(torch.randn(2 * tokens - 1) / 2)
+
+        def by_hand(m: Any, x: Tensor) -> Tensor:
+            q, k, v = m.qkv(x).chunk(3, -1)
+            places = torch.arange(tokens)
+            scores = q @ k.transpose(1, 2) * features**-0.5 + m.bias[places[:, None] - places + tokens - 1]
+            if m.causal:
+                scores = scores.masked_fill(m.mask, torch.finfo(scores.dtype).min)
+            return scores.softmax(-1) @ v
+
+        return Step(by_hand, qkv=qkv, bias=bias, mask=mask, causal=pick([True, False])), shape
+
+    def _recurrent(self, shape: Shape) -> Made:
+        cell, pick = self.random.choice([nn.LSTM, nn.GRU, nn.RNN]), self.random.choice
+        both = pick([False, False, True])
+        layer = cell(
+            shape[-1], 4, num_layers=pick([1, 2]), bias=pick([True, False]), bidirectional=both, batch_first=True
+        )
+        return Step(lambda m, x: m.rnn(x)[0], rnn=layer), (shape[0], 8 if both else 4)
+
+    # Everything else --------------------------------------------------------------------------------------------------
+
+    def _activation(self, shape: Shape) -> Made:
+        return self.random.choice(ACTIVATIONS)(), shape
+
+    def _arithmetic(self, shape: Shape) -> Made:
+        channel, pick = (shape[0], *[1] * (len(shape) - 1)), self.random.choice
+        gamma, scale = nn.Parameter(torch.rand(channel) + 0.5), torch.tensor([pick([0.5, 2.0, -1.5])])
+        return pick(
+            [
+                Step(lambda m, x: x * m.g, g=gamma),
+                Step(lambda m, x: x + m.g, g=nn.Parameter(torch.randn(shape) / 2)),
+                Step(lambda m, x: x * m.k.item() + 1, k=scale),
+                Step(lambda m, x: (x - m.k) / 2, k=scale),
+                Step(lambda m, x: x * torch.sigmoid(x * 1.7)),
+                Step(lambda m, x: 1 - x),
+                Step(lambda m, x: x * torch.linspace(0.5, 1, shape[-1])),
+            ]
+        ), shape
+
+    def _merge(self, shape: Shape) -> Made:
+        axis = self.random.randint(1, len(shape))
+        joined = (*shape[: axis - 1], 2 * shape[axis - 1], *shape[axis:])
+        return self.random.choice(
+            [
+                (Step(lambda m, x, y: x + y), shape),
+                (Step(lambda m, x, y: x * torch.sigmoid(y)), shape),
+                (Step(lambda m, x, y: x - 0.5 * y), shape),
+                (Step(lambda m, x, y: torch.cat([x, y], axis)), joined),
+                (Step(lambda m, x, y: torch.maximum(x, y)), shape),
+                (Step(lambda m, x, y: torch.stack([x, y], 1).mean(1)), shape),
+            ]
+        )
+
+    def _pool(self, shape: Shape) -> Made | None:
+        rank, pick = len(shape) - 1, self.random.choice
+        kernel, stride = pick([2, 3]), pick([1, 2, 2])
+        padding, ceil = pick([0, 0, 1]), pick([False, False, True])
+        most: Any = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[rank - 1]
+        mean: Any = (nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d)[rank - 1]
+        some: Any = (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d)[rank - 1]
+        counted = {"count_include_pad": pick([True, False])} | (
+            {"divisor_override": 3} if rank > 1 and pick([0, 0, 1]) else {}
+        )
+        step = pick(
+            [
+                Step(lambda m, x: most(x, kernel, stride, padding, ceil_mode=ceil)),
+                mean(kernel, stride, padding, ceil, **counted),
+                some(pick([1, 2])),
+                Step(lambda m, x: x.mean(tuple(range(2, rank + 2)), keepdim=True)),
+                Step(lambda m, x: x.amax(-1, keepdim=True)),
+            ]
+        )
+        made = _shape_after(step, shape)
+        return None if made is None else (step, made)
+
+    def _move(self, shape: Shape) -> Made | None:
+        rank, pick = len(shape) - 1, self.random.choice
+        order = [0, *(1 + place for place in self.random.sample(range(len(shape)), len(shape)))]
+        pad = [pick([0, 1, 2]) for _ in range(2 * rank)] if rank else [1, 0]
+        steps = [
+            Step(lambda m, x: x.permute(order)),
+            Step(lambda m, x: x.transpose(-1, -2)),
+            Step(lambda m, x: x.flip(-1)),
+            Step(lambda m, x: x.roll(1, -1)),
+            Step(lambda m, x: F.pad(x, pad, value=pick([0.0]))),
+            Step(lambda m, x: F.pad(x, [1, 1] * min(rank, 2), mode="replicate") if rank in (1, 2) else x),
+            Step(lambda m, x: x[:, :, 1:] if shape[1] > 1 else x),
+            Step(lambda m, x: torch.cat(x.chunk(2, 1)[::-1], 1)),
+            Step(lambda m, x: x.reshape(x.shape[0], -1)),
+            Step(lambda m, x: x.flatten(2) if rank > 1 else x.flatten(1)),
+            Step(lambda m, x: torch.stack(x.unbind(1), -1)),
+            Step(lambda m, x: F.interpolate(x, scale_factor=2) if max(shape[1:]) < 8 else x),
+            Step(lambda m, x: x.view(x.size(0), shape[0], -1).repeat_interleave(2, 2)[:, :, ::2]),
+        ]
+        if rank == 2:
+            steps += [
+                nn.PixelUnshuffle(2) if shape[1] % 2 == shape[2] % 2 == 0 else nn.Identity(),
+                nn.Upsample(scale_factor=2, mode="bilinear") if max(shape[1:]) < 8 else nn.Identity(),
+            ]
+        step = pick([*steps, self._batch_trick(shape)[0]])
+        made = _shape_after(step, shape)
+        return None if made is None or len(made) > 4 else (step, made)
+
+    def _batch_trick(self, shape: Shape) -> Made:
+        """Samples cut in parts that go through as samples of their own, and are put together again."""
+        if shape[-1] % 2:
+            return Step(lambda m, x: x.reshape(1, -1, *shape).squeeze(0)), shape
+        half = (*shape[:-1], shape[-1] // 2)
+
+        def parted(m: Any, x: Tensor) -> Tensor:
+            n = x.shape[0]
+            parts = torch.stack([x[..., : half[-1]], x[..., half[-1] :]], 1).reshape(n * 2, *half)
+            return (
+                (parts * 0.5 + 0.1).reshape(n, 2, *half).transpose(0, 1).reshape(2, n, *half).movedim(0, -2).flatten(-2)
+            )
+
+        return Step(parted), shape
+
+    def _head(self, shape: Shape) -> Made:
+        size = 1
+        for one in shape:
+            size *= one
+        if size > 2000:
+            return Step(lambda m, x: x.flatten(2).mean(2) if len(shape) > 1 else x), shape[:1]
+        return nn.Sequential(nn.Flatten(), nn.Linear(size, 5)), (5,)
+
+
+ACTIVATIONS: tuple[Callable[[], nn.Module], ...] = (
+    *(nn.ReLU, nn.ReLU6, nn.GELU, nn.SiLU, nn.Hardswish, nn.Sigmoid, nn.Tanh, nn.Hardsigmoid, nn.Mish, nn.Softplus),
+    lambda: nn.LeakyReLU(0.2),
+    lambda: nn.PReLU(),
+    lambda: nn.ELU(0.7),
+    lambda: nn.Hardtanh(-0.5, 2),
+    lambda: nn.GELU("tanh"),
+    lambda: nn.ReLU(inplace=True),
+    lambda: nn.Softmax(-1),
+    lambda: nn.Dropout(0.3),
+    lambda: Step(lambda m, x: F.relu_(x + 0)),
+    lambda: Step(lambda m, x: x.clamp(-0.3, 0.9)),
+    lambda: Step(lambda m, x: x.clamp_min(0.1)),
+    lambda: Step(lambda m, x: F.log_softmax(x, -1)),
+    lambda: Step(lambda m, x: torch.where(x > 0, x, 0.3 * x)),
+    lambda: Step(lambda m, x: (x.abs() + 1).sqrt()),
+)
+
+
+def _shape_after(step: nn.Module, shape: Shape) -> Shape | None:
+    """The shape of what a step gives for one sample, or None if it does not go through."""
+    try:
+        with torch.no_grad():
+            made = tuple(step.eval()(torch.zeros(2, *shape)).shape)
+    except (RuntimeError, ValueError, IndexError):
+        return None
+    return made[1:] if made[0] == 2 and 0 not in made and len(made) > 1 and max(made[1:]) < 200 else None
+
+
+def _settle(model: nn.Module) -> None:
+    """Statistics as after training."""
+    for one in model.modules():
+        if (
+            isinstance(one, nn.modules.batchnorm._BatchNorm)
+            and one.running_mean is not None
+            and one.running_var is not None
+        ):
+            one.running_mean.normal_()
+            one.running_var.uniform_(0.5, 2)
+            if one.affine:
+                nn.init.uniform_(one.weight, 0.5, 1.5)
+                nn.init.normal_(one.bias)
