@@ -76,6 +76,7 @@ def bound(module, args):
     return inspect.signature(module.forward).bind(*args).arguments
 
 
+@pytest.mark.filterwarnings("ignore:The tensor attributes self")
 @pytest.mark.parametrize("name", MODELS)
 def test_the_programs_of_all_models_pass(tmp_path, name):
     module, args = MODELS[name]

@@ -30,7 +30,7 @@ GROWTH = 4
 """A constant is stored if it has at most so many bytes, or at most so many times those of the tensors that it is made of."""
 
 FEW = 1024
-"""A constant of so few numbers is stored even if it only repeats others."""
+"""A constant that repeats one number is stored if it has so few."""
 
 SPREADING = frozenset(
     f"aten::{name}"
@@ -233,12 +233,8 @@ def _not_worth(module: GraphModule, node: Node, values: _Values) -> str:
         return ""
     sources = [stored_at(module, path) for path in sorted(values.sources(node))]
     count, held = value.numel(), sum(source.numel() for source in sources)
-    if _repeats(node) and count > max(FEW, held):
-        return (
-            f"it repeats {held or 'a few'} numbers {count} times"
-            if not held
-            else f"it spreads {held} numbers over {count}"
-        )
+    if _repeats(node) and count > (held or FEW):
+        return f"it spreads {held or 'a few'} numbers over {count}"
     if _bytes(value) > max(LARGEST_STORED_BYTES, GROWTH * sum(s.numel() * s.itemsize for s in sources)):
         return f"it would store {count} numbers, made of {held}"
     return ""

@@ -95,7 +95,7 @@ def verified(program: ExportedProgram, example: Example, expected: Any, *, sourc
             found = agreed(made, reference, contract.sizes_of(call.row))
             fixed = "" if contract.dynamic_batch else "the program was exported for it"
         except NotFreeError as error:
-            made = built(program, nest, contract.fixed(call.row), call.example(call.row), wrapped=False)
+            made = built(program, nest, contract.fixed_batch(call.row), call.example(call.row), wrapped=False)
             found, fixed = agreed(made, reference, {}), str(error)
     return _recorded(found, source, started, fixed)
 

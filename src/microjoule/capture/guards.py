@@ -58,7 +58,7 @@ def contract_of_program(
     used = {name for one in inputs for dim in one.dims for name in names(dim)}
     if not used <= {dim for one in inputs for dim in one.dims}:
         raise ValueError("a free size that no input has by itself")
-    conditions = tuple(one for one in conditions if names(one))
+    conditions = tuple(one for one in conditions if names(one) and not _is_plain(one))
     return Contract(
         tuple(parameters),
         tuple(inputs),
@@ -67,6 +67,11 @@ def contract_of_program(
         batch_axis,
         batched,
     )
+
+
+def _is_plain(condition: Expression) -> bool:
+    """Whether a condition compares a size with itself."""
+    return isinstance(condition, tuple) and len(condition) == 3 and condition[1] == condition[2]
 
 
 def restriction(contract: Contract, sizes: Mapping[str, int]) -> str:

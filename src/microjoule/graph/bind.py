@@ -67,8 +67,8 @@ class Binder:
 
     def _assigned(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[tuple[Parameter, Any]]:
         """Each parameter with its value, as Python assigns them; a dict by itself is taken by name."""
-        if len(args) == 1 and not kwargs and self._is_by_name(args[0]):
-            args, kwargs = (), dict(args[0])
+        by_name = len(args) == 1 and not kwargs and self._is_by_name(args[0])
+        args, kwargs = ((), dict(args[0])) if by_name else (args, kwargs)
         given: dict[str, Any] = {one.name: value for one, value in zip(self._positional, args, strict=False)}
         more = tuple(args[len(self._positional) :])
         if more and "args" not in self._rest:
@@ -83,7 +83,8 @@ class Binder:
             name = next(iter(others))
             near = difflib.get_close_matches(name, list(self._named), n=1)
             guess = f"; {near[0]!r} is" if near else ""
-            raise self._refused(f"{name!r}", f"is no input that it takes: {self._wanted()}{guess}")
+            what = "is a key of the dict that was given, and no input" if by_name else "is no input"
+            raise self._refused(f"{name!r}", f"{what} that it takes: {self._wanted()}{guess}")
         assigned = [(self._named[name], value) for name, value in given.items()]
         assigned += [(one, more if kind == "args" else others) for kind, one in self._rest.items()]
         for name, one in self._named.items():  # a Python argument is what it was at capture, given or not

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from microjoule.graph.nest import Nest, from_plain, leaves, nest_of, to_plain
-from microjoule.graph.sizes import Expression, checked, evaluate, holds, names, text
+from microjoule.graph.sizes import Expression, checked, evaluate, holds, names, put, text
 
 BATCH = "n"
 """The name of the number of samples, where it is free."""
@@ -99,6 +99,12 @@ class Contract:
         """Whether the number of samples is free."""
         return BATCH in self.sizes
 
+    @property
+    def batch_names(self) -> set[str]:
+        """The free sizes that count samples: inputs that are independent of each other may have one each."""
+        counting = (one.dims for one, counts in zip(self.inputs, self.batched, strict=True) if counts)
+        return {dims[self.batch_axis] for dims in counting if isinstance(dims[self.batch_axis], str)}  # type: ignore[misc]
+
     def accepts(self, sizes: Mapping[str, int]) -> bool:
         """Whether the network holds for some free sizes."""
         return not self.broken(sizes)
@@ -132,10 +138,17 @@ class Contract:
         """The same with another smallest value of a free size."""
         return replace(self, sizes={**self.sizes, name: (size, self.sizes[name][1])})
 
-    def fixed(self, row: Sequence[Tensor]) -> "Contract":
-        """The same with all sizes those of some tensors."""
-        inputs = tuple(replace(one, dims=tuple(t.shape)) for one, t in zip(self.inputs, row, strict=True))
-        return replace(self, inputs=inputs, sizes={}, conditions=())
+    def fixed_batch(self, row: Sequence[Tensor]) -> "Contract":
+        """The same with as many samples as some tensors hold."""
+        known = {name: size for name, size in self.sizes_of(row).items() if name in self.batch_names}
+        inputs = tuple(replace(one, dims=tuple(put(dim, known) for dim in one.dims)) for one in self.inputs)
+        conditions = (put(condition, known) for condition in self.conditions)
+        return replace(
+            self,
+            inputs=inputs,
+            sizes={name: bounds for name, bounds in self.sizes.items() if name not in known},
+            conditions=tuple(one for one in conditions if names(one)),
+        )
 
     def to_dtype(self, dtype: torch.dtype) -> "Contract":
         """The same for another floating-point type."""

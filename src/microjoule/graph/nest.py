@@ -162,7 +162,7 @@ def from_plain(value: Any, *, depth: int = 0) -> Nest:
     if kind == "like" and isinstance(held, str):
         return Constant(held, plain=False)
     keys, parts = held if kind == "dict" and isinstance(held, list) and len(held) == 2 else ([], held)
-    listed = isinstance(parts, list) and isinstance(keys, list)
+    listed = isinstance(parts, list) and isinstance(keys, list) and (kind != "dict" or parts is not held)
     if not listed or kind not in ("dict", "list", "tuple") or (kind == "dict" and len(keys) != len(parts)):
         raise ValueError("a nest of inputs that is none")
     if not all(isinstance(key, str | int) for key in keys):

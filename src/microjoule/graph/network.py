@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.fx import Graph, GraphModule, Node
 from torch.utils import _pytree as pytree
 
-from microjoule.errors import GraphError
+from microjoule.errors import GraphError, SettingError
 from microjoule.graph.bind import Binder
 from microjoule.graph.contract import Contract, contract_of
 from microjoule.graph.ops import Layer, layers
@@ -84,6 +84,15 @@ class Network:
         """Whether any number of samples goes through it."""
         return self.contract.dynamic_batch
 
+    @dynamic_batch.setter
+    def dynamic_batch(self, free: bool) -> None:
+        """Fix the batch to that of the example; it cannot be freed."""
+        if free and not self.dynamic_batch:
+            remedy = "capture the model again; what keeps its batch fixed, the record of the capture says"
+            raise SettingError("dynamic_batch", "cannot be set: the network holds for one batch", remedy=remedy)
+        if not free:
+            self.contract = self.contract.fixed_batch(self.example.tensors)
+
     @property
     def batch_axis(self) -> int:
         """The dimension of its inputs that counts samples."""
@@ -152,10 +161,16 @@ class Network:
         other.history = list(self.history)
         return other
 
-    def to(self, device: torch.device | str) -> "Network":
-        """Move it, in place."""
+    def to(self, device: torch.device | str | torch.dtype) -> "Network":
+        """Move it to a device, or let it compute in another floating-point type, in place."""
         self.module.to(device)
-        args, kwargs = pytree.tree_map_only(Tensor, lambda t: t.to(device), (self.example.args, self.example.kwargs))
+        if isinstance(device, torch.dtype):
+            self.contract = self.contract.to_dtype(device)
+
+        def moved(tensor: Tensor) -> Tensor:
+            return tensor.to(device) if tensor.is_floating_point() or not isinstance(device, torch.dtype) else tensor
+
+        args, kwargs = pytree.tree_map_only(Tensor, moved, (self.example.args, self.example.kwargs))
         self.example = Example(args, kwargs)
         known = self.preactivations.items()
         self.preactivations = {path: Gaussian(g.mean.to(device), g.std.to(device)) for path, g in known}

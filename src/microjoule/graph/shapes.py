@@ -8,7 +8,6 @@ from torch._subclasses import FakeTensorMode
 from torch.fx import Interpreter, Node
 from torch.utils import _pytree as pytree
 
-from microjoule.graph.contract import BATCH
 from microjoule.graph.network import Network
 
 Shape = tuple[int, ...]
@@ -56,8 +55,8 @@ def aliases(network: Network) -> set[Node]:
 def _recorded(network: Network, samples: int) -> _Recorder:
     contract, row = network.contract, network.example.tensors
     sizes = contract.sizes_of(row)
-    if network.dynamic_batch:
-        sizes[BATCH] = max(samples, contract.sizes[BATCH][0])
+    for name in contract.batch_names:
+        sizes[name] = max(samples, contract.sizes[name][0])
     with FakeTensorMode(allow_non_fake_inputs=True) as mode, torch.no_grad():
         fakes = [mode.from_tensor(tensor) for tensor in row]
         recorder = _Recorder(network.module)

@@ -139,6 +139,16 @@ def names(expression: Expression) -> set[str]:
     return {name for operand in expression[1:] for name in names(operand)} if isinstance(expression, tuple) else set()
 
 
+def put(expression: Expression, sizes: Mapping[str, int]) -> Expression:
+    """An expression with some sizes put in; computed, if that were all."""
+    if isinstance(expression, str):
+        return sizes.get(expression, expression)
+    if not isinstance(expression, tuple):
+        return expression
+    made = (expression[0], *(put(operand, sizes) for operand in expression[1:]))
+    return made if names(made) else evaluate(made, {})
+
+
 def text(expression: Expression) -> str:
     """An expression as a person writes it."""
     if not isinstance(expression, tuple):
