@@ -163,5 +163,5 @@ def test_without_nodes_only_the_outputs_are_computed(network):
 @pytest.mark.parametrize("nodes", [False, True], ids=["outputs", "values"])
 @pytest.mark.parametrize("inputs", [(images(5, 3),), (images(5, 4), images(5, 4))], ids=["shape", "count"])
 def test_inputs_that_do_not_fit_are_named(network, nodes, inputs):
-    with pytest.raises(DataError, match="input: has shape|inputs: are 2"):
+    with pytest.raises(DataError, match=r"input: has shape|inputs: are 2"):
         outputs_and_values(network, inputs, [network.layers[0].node] if nodes else [])

@@ -100,7 +100,7 @@ def test_what_does_not_fit_is_named(two, args, kwargs, said):
 
 
 def test_the_nearest_name_is_told(two):
-    with pytest.raises(DataError, match="'position': is no input .*; 'positions' is"):
+    with pytest.raises(DataError, match=r"'position': is no input .*; 'positions' is"):
         two((torch.randn(3, 4),), {"position": torch.arange(3)})
 
 

@@ -1,9 +1,9 @@
 """Constant folding: what no input reaches is computed at capture and stored.
 
-Normalized, standardized and transposed weights, position tables, masks, biases of relative positions, anchors: a value that
-depends on stored tensors alone is the same for every input, so that it is a stored tensor itself, and a layer whose weight
-it is becomes an ordinary layer. What is random, or another value in training, stays; so does what would only repeat a
-few numbers many times.
+Normalized, standardized and transposed weights, position tables, masks, biases of relative positions, anchors: a value
+that depends on stored tensors alone is the same for every input, so that it is a stored tensor itself, and a layer
+whose weight it is becomes an ordinary layer. What is random, or another value in training, stays; so does what would
+only repeat a few numbers many times.
 """
 
 from collections.abc import Iterable
@@ -27,7 +27,7 @@ LARGEST_COMPUTED_BYTES = 2**28
 
 LARGEST_STORED_BYTES = 2**24
 GROWTH = 4
-"""A constant is stored if it has at most so many bytes, or at most so many times those of the tensors that it is made of."""
+"""A constant is stored if it has at most so many bytes, or at most so many times those of what it is made of."""
 
 FEW = 1024
 """A constant that repeats one number is stored if it has so few."""

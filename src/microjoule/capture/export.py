@@ -36,9 +36,10 @@ def capture(
 ) -> Network:
     """Capture a module, as it is, in evaluation mode; the module itself is left alone.
 
-    The network takes what the example is: its inputs by place or name, of the example's shapes but for the batch, which is
-    free where the module allows it, and for what `dynamic` names; and it refuses the rest. Model and network are
-    compared on the example and on batches of other sizes.
+    The network takes what the example is: its inputs by place or name, of the example's shapes but for the batch,
+    which is free where the module allows it, and for what `dynamic` names; and it refuses the rest. Model and network
+    are compared on the example and on batches of other sizes. It computes in float32, whatever the module does; what no
+    input reaches is computed once and stored. The record, `network.history[0]`, says what was done.
 
     Args:
         module: any module that torch.export can trace.
@@ -181,12 +182,12 @@ def _captured(model: nn.Module, call: Call, reference: Reference, asked: Axes, a
     except NotFreeError as error:
         raise CaptureError("dynamic", str(error), remedy="capture without that dimension") from error
     except NotTracedError as error:
-        assert error.__cause__ is not None
+        reason = error.__cause__ or error
         raise CaptureError(
-            users_line(error.__cause__),
-            f"torch.export cannot trace it: {cause(error.__cause__)}",
+            users_line(reason),
+            f"torch.export cannot trace it: {cause(reason)}",
             remedy="let no control flow depend on values (torch.where), or capture the part before that line",
-        ) from error.__cause__
+        ) from reason
 
 
 def _attempt(model: nn.Module, call: Call, reference: Reference, axes: Axes, axis: int) -> Found:

@@ -1,17 +1,18 @@
 """For which sizes a program holds: torch.export's shapes, ranges and guards as the contract of a network."""
 
 import ast
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.export import ExportedProgram
 
+from microjoule.capture.arithmetic import parsed
 from microjoule.capture.program import argument_name
 from microjoule.graph.contract import BATCH, Contract, Input, Parameter, name_of
 from microjoule.graph.nest import Items, Leaf, Nest
-from microjoule.graph.sizes import Expression, checked, names
+from microjoule.graph.sizes import Expression, names
 
 SMALLEST_TRACED = 2
 """torch.export takes 0 and 1 for constants, so that it knows of a free size that it is at least this."""
@@ -84,7 +85,7 @@ def restriction(contract: Contract, sizes: Mapping[str, int]) -> str:
 
 
 def _batched(values: Sequence[Tensor], axis: int) -> tuple[bool, ...]:
-    """Whether each tensor counts samples: by a free dimension there, or by the first tensor's size where none is free."""
+    """Whether each tensor counts samples: by a free dimension, or by the first tensor's size where none is free."""
     sizes = [value.shape[axis] if value.dim() > axis else None for value in values]
     free = [isinstance(size, torch.SymInt) for size in sizes]
     if any(free):
@@ -162,110 +163,3 @@ def _tensor_at(source: ast.expr, parameters: Sequence[Parameter] | None) -> int:
     if isinstance(nest, Leaf):
         return nest.index
     raise ValueError(f"a guard of {ast.unparse(source)}, which is no input")
-
-
-# Arithmetic, as torch writes it -----------------------------------------------------------------------------------------
-
-OPERATORS: dict[type[ast.AST], str] = {
-    ast.Add: "+",
-    ast.Sub: "-",
-    ast.Mult: "*",
-    ast.Div: "/",
-    ast.FloorDiv: "//",
-    ast.Mod: "%",
-    ast.Pow: "**",
-    ast.Eq: "==",
-    ast.NotEq: "!=",
-    ast.Lt: "<",
-    ast.LtE: "<=",
-    ast.Gt: ">",
-    ast.GtE: ">=",
-    ast.And: "and",
-    ast.Or: "or",
-    ast.Not: "not",
-    ast.USub: "neg",
-}
-"""How Python's operators are called here."""
-
-FUNCTIONS = {
-    **{name: name for name in ("min", "max", "abs", "round", "float")},
-    "Min": "min",
-    "Max": "max",
-    "Abs": "abs",
-    "Mod": "%",
-    "PythonMod": "%",
-    "Pow": "**",
-    "FloorDiv": "//",
-    "CleanDiv": "//",
-    "IntTrueDiv": "/",
-    "FloatTrueDiv": "/",
-    "ToFloat": "float",
-    "math.trunc": "trunc",
-    "math.floor": "floor",
-    "math.ceil": "ceil",
-    "math.sqrt": "sqrt",
-    "math.pow": "**",
-    "TruncToInt": "trunc",
-    "FloorToInt": "floor",
-    "CeilToInt": "ceil",
-    "Where": "if",
-    "RoundToInt": "round",
-    "torch.sym_float": "float",
-    "torch.sym_max": "max",
-    "torch.sym_min": "min",
-    "torch.sym_not": "not",
-    "torch.sym_sqrt": "sqrt",
-    "torch.sym_int": "trunc",
-    "Eq": "==",
-    "Ne": "!=",
-    "And": "and",
-    "Or": "or",
-    "Not": "not",
-    "Ge": ">=",
-    "Gt": ">",
-    "Le": "<=",
-    "Lt": "<",
-    "int": "trunc",
-}
-"""How functions are called here that torch writes in its guards and sizes."""
-
-
-def parsed(written: str, atom: Callable[[ast.expr], Expression | None]) -> Expression:
-    """An expression out of the Python in which torch writes guards and sizes; nothing of it is run.
-
-    Args:
-        written: the text.
-        atom: what a part of it stands for, or None to look into it.
-
-    Raises:
-        ValueError: if there is something in it that is no arithmetic.
-    """
-    try:
-        tree = ast.parse(written.strip(), mode="eval").body
-    except (SyntaxError, RecursionError, MemoryError) as error:
-        raise ValueError(f"{written[:80]!r} is no expression") from error
-    return checked(_translated(tree, atom))
-
-
-def _translated(node: ast.expr, atom: Callable[[ast.expr], Expression | None]) -> Expression:
-    found = atom(node)
-    if found is not None:
-        return found
-    match node:
-        case ast.Constant(value=bool() | int() | float() as value):
-            return value
-        case ast.BinOp(left=left, op=op, right=right):
-            return (OPERATORS[type(op)], _translated(left, atom), _translated(right, atom))
-        case ast.UnaryOp(op=op, operand=operand):
-            return (OPERATORS[type(op)], _translated(operand, atom))
-        case ast.BoolOp(op=op, values=values):
-            return (OPERATORS[type(op)], *(_translated(value, atom) for value in values))
-        case ast.Compare(left=left, ops=ops, comparators=others):
-            ends = [_translated(one, atom) for one in (left, *others)]
-            pairs = [(OPERATORS[type(op)], a, b) for op, a, b in zip(ops, ends[:-1], ends[1:], strict=True)]
-            return pairs[0] if len(pairs) == 1 else ("and", *pairs)
-        case ast.IfExp(test=test, body=body, orelse=other):
-            return ("if", _translated(test, atom), _translated(body, atom), _translated(other, atom))
-        case ast.Call(func=function, args=arguments, keywords=[]) if ast.unparse(function) in FUNCTIONS:
-            return (FUNCTIONS[ast.unparse(function)], *(_translated(one, atom) for one in arguments))
-    raise ValueError(f"{ast.unparse(node)[:80]!r} is no arithmetic of sizes")

@@ -1,7 +1,8 @@
 """Products with a constant matrix as linear layers: `x @ W`, `torch.addmm(b, x, W)`, `einsum("bsd,hdk->bshk", x, W)`.
 
-Each is y = x W' + b with W' and b that no input reaches, and becomes the operator that says so. W' is W in another layout,
-which is folded like any constant. A product from the left, W @ x with x of three dimensions, is a convolution of width 1.
+Each is y = x W' + b with W' and b that no input reaches, and becomes the operator that says so. W' is W in another
+layout, which is folded like any constant. A product from the left, W @ x with x of three dimensions, is a convolution
+of width 1.
 """
 
 from collections.abc import Callable, Sequence
@@ -113,7 +114,7 @@ def _einsum(write: _Writer, args: dict[str, Any], known: set[Node]) -> _Made:
     *sides, out = labels
     at = 0 if _is_input(tensors[0], known) else 1
     x, weight = tensors[at], tensors[1 - at]
-    return _contracted(write, x, weight, sides[at], sides[1 - at], out, known)
+    return _contracted(write, (x, weight), (sides[at], sides[1 - at], out), known)
 
 
 def _tensordot(write: _Writer, args: dict[str, Any], known: set[Node]) -> _Made:
@@ -126,7 +127,7 @@ def _tensordot(write: _Writer, args: dict[str, Any], known: set[Node]) -> _Made:
         theirs[two] = ours[one]
     shared = set(ours) & set(theirs)
     out = [one for one in (*ours, *theirs) if one not in shared]
-    return _contracted(write, x, weight, ours, theirs, out, known)
+    return _contracted(write, (x, weight), (ours, theirs, out), known)
 
 
 def _labels(equation: str, dims: Sequence[int]) -> list[list[str]] | None:
@@ -147,9 +148,10 @@ def _labels(equation: str, dims: Sequence[int]) -> list[list[str]] | None:
 
 
 def _contracted(
-    write: _Writer, x: Node, weight: Node, ours: list[str], theirs: list[str], out: list[str], known: set[Node]
+    write: _Writer, operands: tuple[Node, Node], labels: tuple[list[str], list[str], list[str]], known: set[Node]
 ) -> _Made:
     """Sum over the labels that both have and the result lacks: labels first that stay, then those that are summed."""
+    (x, weight), (ours, theirs, out) = operands, labels
     if not (_is_input(x, known) and weight in known):
         return None
     summed = [one for one in ours if one in theirs and one not in out]

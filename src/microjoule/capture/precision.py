@@ -1,8 +1,8 @@
 """Half and double precision: a network computes in float32, whatever its model computes in.
 
-Grids, ranges and integers are worked out in float32, and so is what they are compared with. A model in float16, bfloat16
-or float64, one that is mixed, and one with autocast inside become networks in float32: the tensors are converted, and
-casts between such types are left out. How far that is from the model, its own precision says.
+Grids, ranges and integers are worked out in float32, and so is what they are compared with. A model in float16,
+bfloat16 or float64, one that is mixed, and one with autocast inside become networks in float32: the tensors are
+converted, and casts between such types are left out. How far that is from the model, its own precision says.
 """
 
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
-"""An exported program as a flat graph: a row of tensors in, plain containers of tensors out, under the model's own paths.
+"""An exported program as a flat graph: a row of tensors in, plain containers of tensors out, the model's own paths.
 
-Regions that torch keeps as graphs within the graph (autocast, gradients switched off) are written out; branches and loops
-that depend on values (`torch.cond`, `while_loop`) are refused.
+Regions that torch keeps as graphs within the graph (autocast, gradients switched off) are written out; branches and
+loops that depend on values (`torch.cond`, `while_loop`) are refused.
 """
 
 import itertools
@@ -90,10 +90,11 @@ def _write_out(module: GraphModule, node: Node) -> None:
     if getattr(node.target, "__name__", "") not in WRITTEN_OUT:
         return
     at = next(i for i, a in enumerate(node.args) if isinstance(a, Node) and _graph_at(module, a) is not None)
-    inner = _graph_at(module, node.args[at])
+    place, operands = node.args[at], iter(node.args[at + 1 :])
+    assert isinstance(place, Node)
+    inner = _graph_at(module, place)
     assert inner is not None
     copies: dict[Node, Any] = {}
-    operands = iter(node.args[at + 1 :])
     for one in inner.graph.nodes:
         if one.op == "placeholder":
             copies[one] = next(operands)
@@ -103,17 +104,17 @@ def _write_out(module: GraphModule, node: Node) -> None:
             with module.graph.inserting_before(node):
                 copies[one] = module.graph.node_copy(one, copies.__getitem__)
             if one.op == "get_attr":  # a graph within the inner graph
-                name = f"{node.args[at].target}_{one.target}"
+                name = f"{place.target}_{one.target}"
                 module.add_submodule(name, inner.get_submodule(str(one.target)))
                 copies[one].target = name
             _write_out(module, copies[one])
     module.graph.erase_node(node)
 
 
-def _graph_at(module: GraphModule, node: Any) -> GraphModule | None:
-    found = module
+def _graph_at(module: GraphModule, node: Node) -> GraphModule | None:
+    found: Any = module
     for part in str(node.target).split(".") if node.op == "get_attr" else []:
-        found = getattr(found, part, None)  # type: ignore[assignment]
+        found = getattr(found, part, None)
     return found if isinstance(found, GraphModule) and found is not module else None
 
 
@@ -121,7 +122,7 @@ def _read_results(node: Node, results: Sequence[Any]) -> None:
     """Let those who read a result of a graph read the value itself."""
     for user in list(node.users):
         assert user.target is operator.getitem
-        user.replace_all_uses_with(results[user.args[1]])
+        user.replace_all_uses_with(results[int(str(user.args[1]))])
         user.graph.erase_node(user)
 
 

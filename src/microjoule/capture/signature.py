@@ -22,7 +22,7 @@ from microjoule.graph.nest import Nest, filled, nest_of, opened, refilled
 from microjoule.graph.network import Example
 
 POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-KINDS = {
+KINDS: dict[Any, str] = {
     **dict.fromkeys(POSITIONAL, "positional"),
     inspect.Parameter.KEYWORD_ONLY: "keyword",
     inspect.Parameter.VAR_POSITIONAL: "args",
@@ -192,8 +192,8 @@ class Flat(nn.Module):
         Args:
             row: each of any shape.
         """
-        envs = (size.node.shape_env for t in row for size in t.shape if isinstance(size, torch.SymInt))
-        self.seen.shape_env = next(envs, None)
+        sizes: list[Any] = [size for tensor in row for size in tensor.shape]
+        self.seen.shape_env = next((size.node.shape_env for size in sizes if isinstance(size, torch.SymInt)), None)
         with self.seen.reading():
             output = self.call.of(self.model, row)
         self.seen.nest, found = output_of(output)

@@ -113,7 +113,8 @@ def as_it_was(module: nn.Module) -> Iterator[None]:
     and its buffers their values.
     """
     attributes = [(one, dict(one.__dict__)) for one in module.modules()]
-    containers = [(value, value.copy()) for _, held in attributes for value in held.values() if type(value) in HOLDING]
+    values = [value for _, own in attributes for value in own.values()]
+    containers = [(value, value.copy()) for value in values if type(value) in HOLDING]
     buffers = [(buffer, buffer.detach().clone()) for buffer in module.buffers()]
     fused = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # another kernel than the operators that torch.export sees
@@ -126,12 +127,12 @@ def as_it_was(module: nn.Module) -> Iterator[None]:
         for one, before in attributes:
             one.__dict__.clear()
             one.__dict__.update(before)
-        for value, before in containers:
-            _refill(value, before)
+        for container, held in containers:
+            _refill(container, held)
         with torch.no_grad():
-            for buffer, before in buffers:
-                if not torch.equal(buffer, before):
-                    buffer.copy_(before)
+            for buffer, value in buffers:
+                if not torch.equal(buffer, value):
+                    buffer.copy_(value)
 
 
 HOLDING = (dict, list, set)
@@ -140,14 +141,20 @@ HOLDING = (dict, list, set)
 
 def _refill(container: Any, before: Any) -> None:
     """What a dict, list or set held before, in the same object."""
-    if container != before if type(container) is set else len(container) != len(before) or not _same(container, before):
-        container.clear()
-        container.extend(before) if type(container) is list else container.update(before)
+    if len(container) == len(before) and _same(container, before):
+        return
+    container.clear()
+    if isinstance(container, list):
+        container.extend(before)
+    else:
+        container.update(before)
 
 
 def _same(container: Any, before: Any) -> bool:
-    if type(container) is dict:
+    if isinstance(container, dict):
         return all(name in container and container[name] is value for name, value in before.items())
+    if isinstance(container, set):
+        return bool(container == before)
     return all(a is b for a, b in zip(container, before, strict=True))
 
 

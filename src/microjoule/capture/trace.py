@@ -115,7 +115,7 @@ def _check_free(contract: Contract, axes: Axes, flat: Flat) -> None:
 def _place(flat: Flat) -> str:
     """The line of the user's code that fixes a size, where torch knows it."""
     guards = getattr(flat.seen.shape_env, "guards", [])
-    frames = [getattr(getattr(guard, "sloc", None), "framework_loc", None) for guard in guards]
+    frames: list[Any] = [getattr(getattr(guard, "sloc", None), "framework_loc", None) for guard in guards]
     inside = str(Path(torch.__file__).parent)
     found = [one for one in frames if hasattr(one, "lineno") and not str(one.filename).startswith((inside, "<"))]
     return f", at {found[0].filename}:{found[0].lineno} ({(found[0].line or '').strip()})" if found else ""

@@ -74,7 +74,7 @@ class Binder:
         if more and "args" not in self._rest:
             taken, got = len(self.contract.inputs), len(args)
             raise self._refused("inputs", f"are {got}, and it takes {taken}: {self._wanted()}")
-        others = {}
+        others: dict[str, Any] = {}
         for name, value in kwargs.items():
             if name in given:
                 raise self._refused(name, "is given twice, by place and by name")
@@ -140,7 +140,7 @@ class Binder:
             self._lay(part, by_key[key], f"{name}.{key}", found)
 
     def _check_shapes(self, shapes: tuple[tuple[int, ...], ...]) -> None:
-        contract, sizes = self.contract, {}
+        contract, sizes = self.contract, dict[str, int]()
         for one, shape in zip(contract.inputs, shapes, strict=True):
             if len(shape) != len(one.dims):
                 raise self._shape_refused(one, shape, f"it has {len(shape)} dimensions")

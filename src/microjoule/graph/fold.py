@@ -93,32 +93,34 @@ def fold_batch_norms(network: Network) -> BatchNormsFolded:
 
 def _fold(network: Network, node: Node, dims: dict[Node, Shape]) -> Layer | str:
     """Fold one batch norm; returns the layer that took it, or why none could."""
-    if node.op != "call_module":
-        return "its tensors are not stored as a batch norm's"
     norm = module_at(network.module, node)
-    assert isinstance(norm, BatchNorm)
+    if not isinstance(norm, BatchNorm):
+        return "its tensors are not stored as a batch norm's"
     if norm.running_mean is None:
         return "it keeps no running statistics"
     if len(calls(network, str(node.target))) > 1:
         return "it is used more than once"
     before, after = _layer_before(network, node, dims), _layer_after(network, node, dims)
     reason = "no layer stands directly before or after it" if before is None else _cannot_follow(network, before)
+    layer = None
     if before is not None and reason is None:
-        _fold_after(network, before.layer, norm)
-        _remove(network, node)
-        return before.layer
-    if after is None:
+        layer = before.layer
+        _fold_after(network, layer, norm)
+    elif after is not None:
+        behind = _cannot_precede(network, after.layer, norm)
+        if behind is None:
+            layer = after.layer
+            _fold_before(network, layer, norm, after.repeats)
+        else:
+            reason = behind if before is None else f"{reason}, and {behind}"
+    if layer is None:
         return str(reason)
-    behind = _cannot_precede(network, after.layer, norm)
-    if behind is not None:
-        return behind if before is None else f"{reason}, and {behind}"
-    _fold_before(network, after.layer, norm, after.repeats)
     _remove(network, node)
-    return after.layer
+    return layer
 
 
 class _Before(NamedTuple):
-    """A layer before a batch norm, the nodes between them, and whether the norm has one entry for each of its outputs."""
+    """A layer before a batch norm, the nodes between, and whether the norm has one entry for each of its outputs."""
 
     layer: Layer
     between: tuple[Node, ...]

@@ -120,7 +120,7 @@ def refilled(value: Any, row: Iterator[Any]) -> Any:
     other = copy.copy(value)
     for key, part in zip(keys, made, strict=True):
         if isinstance(value, Mapping | list):
-            other[key] = part  # type: ignore[index]
+            other[key] = part
         else:
             object.__setattr__(other, key, part)
     return other

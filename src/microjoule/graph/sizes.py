@@ -156,6 +156,9 @@ def text(expression: Expression) -> str:
     name, *operands = expression
     written = [text(operand) for operand in operands]
     if name in INFIX:
-        inner = [f"({one})" if isinstance(o, tuple) and o[0] in INFIX else one for o, one in zip(operands, written)]
+        inner = [
+            f"({one})" if isinstance(o, tuple) and o[0] in INFIX else one
+            for o, one in zip(operands, written, strict=True)
+        ]
         return f"{inner[0]} {name} {inner[1]}"
     return f"{name}({', '.join(written)})"
