@@ -28,7 +28,7 @@ def test_a_model_that_remembers_is_refused():
         m.count = getattr(m, "count", 0) + 1
         return m.linear(x) * m.count
 
-    with pytest.raises(CaptureError, match="differs by .* at a second call"):
+    with pytest.raises(CaptureError, match=r"differs by .* at a second call"):
         capture(Function(run, linear=nn.Linear(4, 3)), images(2, 4))
 
 
