@@ -9,29 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
-Shape = tuple[int, ...]
-"""Of one sample: (channels, *size) of an image, a series or a volume; (tokens, features); (features,)."""
-
-
-class Step(nn.Module):
-    """A function of itself and its inputs, with the modules and tensors that it uses."""
-
-    def __init__(self, function: Callable[..., Tensor], **parts: Any) -> None:
-        super().__init__()
-        self.function = function
-        for name, part in parts.items():
-            if isinstance(part, Tensor) and not isinstance(part, nn.Parameter):
-                self.register_buffer(name, part)
-            else:
-                setattr(self, name, part)
-
-    def forward(self, *inputs: Tensor) -> Tensor:
-        """What the function gives.
-
-        Args:
-            inputs: of any shape.
-        """
-        return self.function(self, *inputs)
+from benchmarks.random_parts import ACTIVATIONS, Made, Shape, Step, attention, recurrent, settle, shape_after
 
 
 class RandomModel(nn.Module):
@@ -78,10 +56,6 @@ def random_model(seed: int, *, steps: int = 7) -> Drawn:
         return _Draft(seed).drawn(steps)
 
 
-Made = tuple[nn.Module, Shape]
-"""A step, and the shape of what it gives."""
-
-
 class _Draft:
     """A model that grows."""
 
@@ -104,7 +78,7 @@ class _Draft:
         last = len(self.shapes) - 1
         outputs = (last,) if form == "tensor" else (last, self.random.randrange(1, last + 1))
         model = RandomModel(self.steps, outputs, form).eval()
-        _settle(model)
+        settle(model)
         return Drawn(model, first)
 
     def _add(self, made: Made | None, *reads: int) -> None:
@@ -137,7 +111,11 @@ class _Draft:
             self._norm,
         ]
         kinds += [self._pool, self._move, self._move] if len(shape) > 1 else [self._batch_trick]
-        kinds += [self._attention, self._recurrent] if len(shape) == 2 else []
+        kinds += (
+            [lambda one: attention(self.random, one), lambda one: recurrent(self.random, one)]
+            if len(shape) == 2
+            else []
+        )
         self._add(self.random.choice(kinds)(shape), index)
 
     # Layers -----------------------------------------------------------------------------------------------------------
@@ -191,7 +169,7 @@ class _Draft:
         if rank == 3 and settings["padding_mode"] == "reflect":
             settings["padding_mode"] = "zeros"
         layer = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[rank - 1](channels, outs, **settings)
-        made = _shape_after(layer, shape)
+        made = shape_after(layer, shape)
         if made is None:
             return None
         form = pick(["module"] * 5 + ["norm", "standardized", "functional"])
@@ -235,7 +213,7 @@ class _Draft:
             groups=groups,
             bias=self.random.random() < 0.7,
         )
-        made = _shape_after(layer, shape)
+        made = shape_after(layer, shape)
         return None if made is None or max(made[1:]) > 20 else (layer, made)
 
     def _norm(self, shape: Shape) -> Made:
@@ -257,42 +235,6 @@ class _Draft:
         return (nn.BatchNorm1d, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)[rank](
             channels, eps=pick([1e-5, 1e-3]), affine=affine
         ), shape
-
-    def _attention(self, shape: Shape) -> Made:
-        tokens, features, pick = *shape, self.random.choice
-        heads = pick([1, 2]) if features % 2 == 0 else 1
-        form = pick(["module", "dot product", "by hand", "by hand"])
-        if form == "module":
-            layer = nn.MultiheadAttention(features, heads, batch_first=True)
-            return Step(lambda m, x: m.mha(x, x, x, need_weights=False)[0], mha=layer), shape
-        qkv, mask = nn.Linear(features, 3 * features), torch.ones(tokens, tokens, dtype=torch.bool).triu(1)
-        if form == "dot product":
-
-            def dot(m: Any, x: Tensor) -> Tensor:
-                q, k, v = m.qkv(x).reshape(x.shape[0], tokens, 3, heads, -1).permute(2, 0, 3, 1, 4)
-                out: Tensor = F.scaled_dot_product_attention(q, k, v, is_causal=m.causal)
-                return out.transpose(1, 2).flatten(2)
-
-            return Step(dot, qkv=qkv, causal=pick([True, False])), shape
-        bias = nn.Parameter(torch.randn(2 * tokens - 1) / 2)
-
-        def by_hand(m: Any, x: Tensor) -> Tensor:
-            q, k, v = m.qkv(x).chunk(3, -1)
-            places = torch.arange(tokens)
-            scores = q @ k.transpose(1, 2) * features**-0.5 + m.bias[places[:, None] - places + tokens - 1]
-            if m.causal:
-                scores = scores.masked_fill(m.mask, torch.finfo(scores.dtype).min)
-            return scores.softmax(-1) @ v
-
-        return Step(by_hand, qkv=qkv, bias=bias, mask=mask, causal=pick([True, False])), shape
-
-    def _recurrent(self, shape: Shape) -> Made:
-        cell, pick = self.random.choice([nn.LSTM, nn.GRU, nn.RNN]), self.random.choice
-        both = pick([False, False, True])
-        layer = cell(
-            shape[-1], 4, num_layers=pick([1, 2]), bias=pick([True, False]), bidirectional=both, batch_first=True
-        )
-        return Step(lambda m, x: m.rnn(x)[0], rnn=layer), (shape[0], 8 if both else 4)
 
     # Everything else --------------------------------------------------------------------------------------------------
 
@@ -347,7 +289,7 @@ class _Draft:
                 Step(lambda m, x: x.amax(-1, keepdim=True)),
             ]
         )
-        made = _shape_after(step, shape)
+        made = shape_after(step, shape)
         return None if made is None else (step, made)
 
     def _move(self, shape: Shape) -> Made | None:
@@ -375,7 +317,7 @@ class _Draft:
                 nn.Upsample(scale_factor=2, mode="bilinear") if max(shape[1:]) < 8 else nn.Identity(),
             ]
         step = pick([*steps, self._batch_trick(shape)[0]])
-        made = _shape_after(step, shape)
+        made = shape_after(step, shape)
         return None if made is None or len(made) > 4 else (step, made)
 
     def _batch_trick(self, shape: Shape) -> Made:
@@ -400,47 +342,3 @@ class _Draft:
         if size > 2000:
             return Step(lambda m, x: x.flatten(2).mean(2) if len(shape) > 1 else x), shape[:1]
         return nn.Sequential(nn.Flatten(), nn.Linear(size, 5)), (5,)
-
-
-ACTIVATIONS: tuple[Callable[[], nn.Module], ...] = (
-    *(nn.ReLU, nn.ReLU6, nn.GELU, nn.SiLU, nn.Hardswish, nn.Sigmoid, nn.Tanh, nn.Hardsigmoid, nn.Mish, nn.Softplus),
-    lambda: nn.LeakyReLU(0.2),
-    lambda: nn.PReLU(),
-    lambda: nn.ELU(0.7),
-    lambda: nn.Hardtanh(-0.5, 2),
-    lambda: nn.GELU("tanh"),
-    lambda: nn.ReLU(inplace=True),
-    lambda: nn.Softmax(-1),
-    lambda: nn.Dropout(0.3),
-    lambda: Step(lambda m, x: F.relu_(x + 0)),
-    lambda: Step(lambda m, x: x.clamp(-0.3, 0.9)),
-    lambda: Step(lambda m, x: x.clamp_min(0.1)),
-    lambda: Step(lambda m, x: F.log_softmax(x, -1)),
-    lambda: Step(lambda m, x: torch.where(x > 0, x, 0.3 * x)),
-    lambda: Step(lambda m, x: (x.abs() + 1).sqrt()),
-)
-
-
-def _shape_after(step: nn.Module, shape: Shape) -> Shape | None:
-    """The shape of what a step gives for one sample, or None if it does not go through."""
-    try:
-        with torch.no_grad():
-            made = tuple(step.eval()(torch.zeros(2, *shape)).shape)
-    except (RuntimeError, ValueError, IndexError):
-        return None
-    return made[1:] if made[0] == 2 and 0 not in made and len(made) > 1 and max(made[1:]) < 200 else None
-
-
-def _settle(model: nn.Module) -> None:
-    """Statistics as after training."""
-    for one in model.modules():
-        if (
-            isinstance(one, nn.modules.batchnorm._BatchNorm)
-            and one.running_mean is not None
-            and one.running_var is not None
-        ):
-            one.running_mean.normal_()
-            one.running_var.uniform_(0.5, 2)
-            if one.affine:
-                nn.init.uniform_(one.weight, 0.5, 1.5)
-                nn.init.normal_(one.bias)

@@ -1,4 +1,4 @@
-"""What a captured network takes and computes: batches, names of inputs, precisions, stored numbers, normalized weights."""
+"""What a captured network takes and computes: batches, names of inputs, precisions, stored and normalized tensors."""
 
 import pytest
 import torch
