@@ -12,6 +12,11 @@ from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 from benchmarks.random_parts import ACTIVATIONS, Made, Shape, Step, attention, recurrent, settle, shape_after
 
 
+NORMS: list[Callable[[nn.Module], nn.Module]] = [weight_norm, spectral_norm]
+WEIGHT_NORMS: list[Callable[[nn.Module], nn.Module]] = [weight_norm, nn.utils.weight_norm]
+"""Parametrizations of a weight: of linear layers, and of convolutions."""
+
+
 class RandomModel(nn.Module):
     """Steps one after another, each of which reads some values before it."""
 
@@ -134,7 +139,7 @@ class _Draft:
         if form == "module":
             return layer, made
         if form == "norm":
-            return pick([weight_norm, spectral_norm])(layer), made
+            return pick(NORMS)(layer), made
         if form == "functional":
             return Step(
                 lambda m, x: F.linear(x, m.w, m.b), w=nn.Parameter(layer.weight.detach().clone()), b=added
@@ -152,8 +157,8 @@ class _Draft:
         flat = len(shape) == 1
         return (Step(lambda m, x: torch.addmm(m.b, x, m.w), w=weight, b=added), made) if flat else (layer, made)
 
-    def _convolution(self, shape: Shape) -> Made | None:
-        rank, channels, pick = len(shape) - 1, shape[0], self.random.choice
+    def _convolution_settings(self, rank: int, channels: int) -> tuple[int, dict[str, Any]]:
+        pick = self.random.choice
         groups = pick([1, 1, 1, channels, 2])
         groups = groups if channels % groups == 0 else 1
         outs = groups * pick([1, 2, 3])
@@ -168,13 +173,19 @@ class _Draft:
         settings["padding_mode"] = pick(["zeros"] * 5 + ["reflect", "replicate", "circular"])
         if rank == 3 and settings["padding_mode"] == "reflect":
             settings["padding_mode"] = "zeros"
+        return outs, settings
+
+    def _convolution(self, shape: Shape) -> Made | None:
+        rank, channels, pick = len(shape) - 1, shape[0], self.random.choice
+        outs, settings = self._convolution_settings(rank, channels)
+        groups = settings["groups"]
         layer = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[rank - 1](channels, outs, **settings)
         made = shape_after(layer, shape)
         if made is None:
             return None
         form = pick(["module"] * 5 + ["norm", "standardized", "functional"])
         if form == "norm":
-            return pick([weight_norm, nn.utils.weight_norm])(layer), made
+            return pick(WEIGHT_NORMS)(layer), made
         if settings["padding_mode"] != "zeros" or form == "module":
             return layer, made
         call = (F.conv1d, F.conv2d, F.conv3d)[rank - 1]
@@ -296,7 +307,7 @@ class _Draft:
         rank, pick = len(shape) - 1, self.random.choice
         order = [0, *(1 + place for place in self.random.sample(range(len(shape)), len(shape)))]
         pad = [pick([0, 1, 2]) for _ in range(2 * rank)] if rank else [1, 0]
-        steps = [
+        steps: list[nn.Module] = [
             Step(lambda m, x: x.permute(order)),
             Step(lambda m, x: x.transpose(-1, -2)),
             Step(lambda m, x: x.flip(-1)),

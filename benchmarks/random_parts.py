@@ -61,7 +61,8 @@ def attention(drawn: random.Random, shape: Shape) -> Made:
         scores = q @ k.transpose(1, 2) * features**-0.5 + m.bias[places[:, None] - places + tokens - 1]
         if m.causal:
             scores = scores.masked_fill(m.mask, torch.finfo(scores.dtype).min)
-        return scores.softmax(-1) @ v
+        out: Tensor = scores.softmax(-1) @ v
+        return out
 
     return Step(by_hand, qkv=qkv, bias=bias, mask=mask, causal=pick([True, False])), shape
 
