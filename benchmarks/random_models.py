@@ -7,14 +7,19 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
-from benchmarks.random_parts import ACTIVATIONS, Made, Shape, Step, attention, recurrent, settle, shape_after
-
-
-NORMS: list[Callable[[nn.Module], nn.Module]] = [weight_norm, spectral_norm]
-WEIGHT_NORMS: list[Callable[[nn.Module], nn.Module]] = [weight_norm, nn.utils.weight_norm]
-"""Parametrizations of a weight: of linear layers, and of convolutions."""
+from benchmarks.random_parts import (
+    ACTIVATIONS,
+    NORMS,
+    WEIGHT_NORMS,
+    Made,
+    Shape,
+    Step,
+    attention,
+    recurrent,
+    settle,
+    shape_after,
+)
 
 
 class RandomModel(nn.Module):

@@ -7,12 +7,18 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
 Shape = tuple[int, ...]
 """Of one sample: (channels, *size) of an image, a series or a volume; (tokens, features); (features,)."""
 
 Made = tuple[nn.Module, Shape]
 """A step, and the shape of what it gives."""
+
+
+NORMS: list[Callable[[nn.Module], nn.Module]] = [weight_norm, spectral_norm]
+WEIGHT_NORMS: list[Callable[[nn.Module], nn.Module]] = [weight_norm, nn.utils.weight_norm]
+"""Parametrizations of a weight: of linear layers, and of convolutions."""
 
 
 class Step(nn.Module):
