@@ -42,6 +42,31 @@ class Step(nn.Module):
         return self.function(self, *inputs)
 
 
+class RandomModel(nn.Module):
+    """Steps one after another, each of which reads some values before it."""
+
+    def __init__(self, steps: list[tuple[nn.Module, tuple[int, ...]]], outputs: tuple[int, ...], form: str) -> None:
+        super().__init__()
+        self.steps = nn.ModuleList(step for step, _ in steps)
+        self.reads = [reads for _, reads in steps]
+        self.outputs = outputs
+        self.form = form
+
+    def forward(self, x: Tensor) -> Any:
+        """One or several values.
+
+        Args:
+            x: (n, *shape).
+        """
+        values = [x]
+        for step, reads in zip(self.steps, self.reads, strict=True):
+            values.append(step(*(values[index] for index in reads)))
+        found = [values[index] for index in self.outputs]
+        if self.form == "dict":
+            return {f"out{index}": value for index, value in enumerate(found)}
+        return tuple(found) if self.form == "tuple" else found[0]
+
+
 def attention(drawn: random.Random, shape: Shape) -> Made:
     """Attention of tokens among each other, as a module or written out."""
     tokens, features, pick = *shape, drawn.choice
