@@ -43,7 +43,7 @@ def subject(name: str, data: Path, *, samples: str, part: str = "", metric: str 
     labelled = mj.zoo.dataset(folder(data, samples) + part, model=name, data=data)
     example = torch.stack([labelled[index][0] for index in range(2)])
     low, high = mj.zoo.card(name).input_range
-    network = mj.capture(mj.zoo.load(name, data=data), example)
+    network = mj.capture(mj.zoo.load(name, data=data), example, dynamic=mj.zoo.card(name).dynamic)
     return Subject(network, labelled, mj.zoo.metric(metric), (float(low), float(high)), name)
 
 

@@ -5,14 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from microjoule.capture.export import (
-    LARGEST_RELATIVE_DIFFERENCE,
-    capture,
-    first_line,
-    relative_difference,
-    unknown_operators,
-    users_line,
-)
+from microjoule.capture.compare import LARGEST_RELATIVE_DIFFERENCE, relative_difference
+from microjoule.capture.export import capture, unknown_operators
+from microjoule.capture.source import first_line, users_line
 from microjoule.errors import CaptureError
 from tests.capture.models import Function, images, nested
 
@@ -187,10 +182,12 @@ def test_what_is_no_module_is_refused(module):
         capture(module, images(2, 4))
 
 
-@pytest.mark.parametrize("inputs", [(), (3,), ({"x": 2.0},)])
+@pytest.mark.parametrize("inputs", [(3,), ({"x": 2.0},), None, []])
 def test_inputs_without_tensors_are_refused(inputs):
     with pytest.raises(CaptureError, match="example_inputs: hold no tensor"):
         capture(nn.Linear(4, 3), inputs)
+    with pytest.raises(CaptureError, match=r"do not fit Linear\.forward: missing a required argument: 'input'"):
+        capture(nn.Linear(4, 3), ())
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
@@ -224,7 +221,7 @@ def test_statistics_that_are_not_a_number_are_refused_and_infinite_masks_are_not
 
 def test_random_outputs_are_refused():
     module = Function(lambda m, x: x + torch.rand_like(x))
-    with pytest.raises(CaptureError, match=r"differs from the model's by 0\.\d+ .*\n.*look for random numbers"):
+    with pytest.raises(CaptureError, match=r"output differs by 0\.\d+ at a second call\n.*look for random numbers"):
         capture(module, images(2, 4))
 
 

@@ -14,7 +14,6 @@ from microjoule.execution.moments import input_moments
 from microjoule.execution.run import run
 from microjoule.graph.edit import set_bias, set_weight
 from microjoule.graph.factor import unfit
-from microjoule.graph.network import Example
 from microjoule.numerics.least_squares import best_bias, trusted
 from microjoule.numerics.low_rank import approximated
 from microjoule.numerics.low_rank_shapes import METHODS, full_rank
@@ -52,8 +51,7 @@ def test_full_ranks_change_no_network(name, dtype, tolerance):
     build, shape = NETWORKS[name]
     torch.manual_seed(0)
     network = capture(build().eval(), images(2, *shape))
-    network.module.to(dtype)
-    network.example = Example((network.example.args[0].to(dtype),))
+    network.to(dtype)
     x = torch.randn(2, *shape).to(dtype)
     before = run(network, (x,))
     forms = itertools.cycle(METHODS)

@@ -19,9 +19,9 @@ from tests.graph.channel_networks import NETWORKS
 def captured(name, samples=64):
     build, shape = NETWORKS[name]
     torch.manual_seed(0)
-    module = alive(build().double())
+    module = alive(build())
     x = torch.randn(samples, *shape, generator=torch.Generator().manual_seed(1)).double()
-    return capture(module, x[:2]), batches([x])
+    return capture(module, x[:2].float()).to(torch.float64), batches([x])
 
 
 def removed(network, count=1):
@@ -61,10 +61,10 @@ def test_fitting_is_never_worse_than_not_fitting_where_one_layer_reads(name):
 
 def test_a_last_linear_layer_is_fitted_as_well_as_can_be():
     torch.manual_seed(2)
-    module = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3)).double().eval()
+    module = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3)).eval()
     x = torch.randn(300, 4, generator=torch.Generator().manual_seed(3)).double()
     module.requires_grad_(requires_grad=False)
-    network = capture(module, x[:2])
+    network = capture(module, x[:2].float()).to(torch.float64)
     plain, fitted = network.copy(), network.copy()
     remove_channels(plain, {"0": (1, 4)})
     record = carry_out(fitted, Plan({"0": (1, 4)}), batches([x]), rows=10**5, ridge=1e-12)
@@ -83,9 +83,9 @@ def test_a_last_linear_layer_is_fitted_as_well_as_can_be():
 
 def test_later_layers_make_up_for_what_goes_before():
     torch.manual_seed(4)
-    module = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3)).double().eval()
+    module = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3)).eval()
     x = torch.randn(400, 6, generator=torch.Generator().manual_seed(5)).double()
-    network = capture(module, x[:2])
+    network = capture(module, x[:2].float()).to(torch.float64)
     whole = network.copy()
     record = carry_out(whole, Plan({"0": (0, 3, 5)}), batches([x]), rows=10**5)
     assert [one.layer for one in record.layers] == ["2", "4"]
@@ -145,7 +145,7 @@ def test_a_form_keeps_what_outputs_are_made_of_not_what_weighs_most():
     x *= torch.tensor([100.0, 1, 1, 1, 1, 0.01])
     layer = nn.Linear(6, 6, dtype=torch.float64)
     layer.weight.data = torch.diag(torch.tensor([0.01, 1, 1, 1, 1, 5], dtype=torch.float64))
-    network = capture(nn.Sequential(layer).eval(), x[:2])
+    network = capture(nn.Sequential(layer).eval(), x[:2]).to(torch.float64)
     original = network.copy()
     carry_out(network, Plan({}, {"0": ("output", 5)}), batches([x]), rows=10**5)
     assert error(network, original, batches([x])) < 0.001 * original(x).square().sum().item()
@@ -154,7 +154,7 @@ def test_a_form_keeps_what_outputs_are_made_of_not_what_weighs_most():
 def test_a_form_of_few_rows_trusts_them_less():
     x = torch.randn(5, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     torch.manual_seed(2)
-    network = capture(nn.Sequential(nn.Linear(6, 4, dtype=torch.float64)).eval(), x[:2])
+    network = capture(nn.Sequential(nn.Linear(6, 4, dtype=torch.float64)).eval(), x[:2]).to(torch.float64)
     weight, known = network.layer("0").stored_weight.detach(), moments(x[None], network(x)[None].detach())
     expected = approximated(weight, "output", 2, trusted(known)[0]).weight
     assert not torch.allclose(expected, approximated(weight, "output", 2, known.second[0]).weight, rtol=1e-3)

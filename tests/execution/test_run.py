@@ -6,7 +6,8 @@ from torch.testing import assert_close
 from microjoule.capture.export import capture
 from microjoule.errors import DataError, GraphError
 from microjoule.execution.batches import batches
-from microjoule.execution.run import count, outputs, outputs_and_values, run, to_device, visit, visit_all
+from microjoule.execution.run import batch_step, count, outputs, outputs_and_values, run, to_device, visit, visit_all
+from microjoule.graph.network import set_submodule
 from tests.capture.models import Function, images
 
 
@@ -65,11 +66,66 @@ def test_only_tensors_are_moved():
     assert moved[1] == "text"
 
 
-@pytest.mark.parametrize("inputs", [(images(5, 3),), (images(5, 4), images(5, 4)), (), (torch.arange(4)[None],)])
-def test_inputs_that_do_not_fit_are_named_with_what_is_expected(network, inputs):
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        ((images(5, 3),), r"input: has shape \(5, 3\), and the network was captured for \(n, 4\) for any n"),
+        ((images(5, 4), images(5, 4)), r"inputs: are 2, and it takes 1: input \(n, 4\) float32"),
+        ((), r"input: is missing"),
+        ((torch.arange(4)[None],), r"input: is of type int64, and the network was captured with float32"),
+    ],
+)
+def test_inputs_that_do_not_fit_are_named_with_what_is_expected(network, inputs, said):
     for call in (lambda: run(network, inputs), lambda: visit(network, inputs, [], lambda node, value: None)):
-        with pytest.raises(DataError, match=r"do not go through a network that takes \[\('n', 4\)\]"):
+        with pytest.raises(DataError, match=said):
             call()
+
+
+def test_inputs_that_fit_and_do_not_go_through_are_told_with_what_torch_says():
+    network = capture(nn.Sequential(nn.Flatten(), nn.Linear(4, 3)), images(2, 2, 2))
+    set_submodule(network.module, "1", nn.Linear(5, 3))
+    said = r"data: inputs of shape \[\(3, 2, 2\)\] do not go .* takes input \(n, 2, 2\): mat1"
+    with pytest.raises(DataError, match=said):
+        run(network, (images(3, 2, 2),))
+
+
+class Named(nn.Module):
+    """A model with an input that goes by its name alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+
+    def forward(self, x, *, y):
+        return self.linear(x) + y
+
+
+def test_inputs_are_taken_by_name_and_in_a_dict_everywhere():
+    network = capture(Named(), images(2, 4), {"y": images(2, 4)})
+    x, y = images(5, 4), images(5, 4) + 1
+    inputs = ({"y": y, "x": x},)
+    expected = (network.module.linear(x) + y).detach()
+    assert torch.equal(run(network, inputs), expected)
+    assert torch.equal(outputs_and_values(network, inputs, [])[0], expected)
+    result, values = outputs_and_values(network, inputs, [network.layers[0].node])
+    assert torch.equal(result, expected)
+    seen = []
+    visit(network, inputs, [network.layers[0].node], lambda node, value: seen.append(value))
+    assert torch.equal(seen[0], values[network.layers[0].node])
+
+
+def test_inputs_of_another_real_type_are_taken_in_the_networks(network):
+    x = images(5, 4)
+    assert torch.equal(run(network, (x.double(),)), run(network, (x,)))
+
+
+def test_samples_are_counted_along_the_networks_axis():
+    network = capture(nn.Sequential(nn.GRU(3, 4)), images(7, 2, 3), batch_axis=1)
+    assert visit_all(network, batches([images(7, 5, 3), images(7, 4, 3)]), [], lambda node, value: None) == 9
+    assert count((torch.tensor(2.0), images(7, 5, 3)), 1) == 5
+    assert batch_step(network) == 1
+    network.dynamic_batch = False
+    assert batch_step(network) == 2
 
 
 def test_an_error_of_ours_is_not_wrapped(network):
@@ -107,5 +163,5 @@ def test_without_nodes_only_the_outputs_are_computed(network):
 @pytest.mark.parametrize("nodes", [False, True], ids=["outputs", "values"])
 @pytest.mark.parametrize("inputs", [(images(5, 3),), (images(5, 4), images(5, 4))], ids=["shape", "count"])
 def test_inputs_that_do_not_fit_are_named(network, nodes, inputs):
-    with pytest.raises(DataError, match="do not go through a network"):
+    with pytest.raises(DataError, match=r"input: has shape|inputs: are 2"):
         outputs_and_values(network, inputs, [network.layers[0].node] if nodes else [])

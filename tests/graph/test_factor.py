@@ -10,7 +10,7 @@ from microjoule.execution.run import run
 from microjoule.graph.edit import quantize_weight, set_weight
 from microjoule.graph.factor import replace_by_factors, unfit
 from microjoule.graph.fold import fold_batch_norms
-from microjoule.graph.network import Example, set_submodule
+from microjoule.graph.network import set_submodule
 from microjoule.graph.quantizer import Quantizer
 from microjoule.numerics.gaussian import Gaussian
 from microjoule.numerics.grid import IntGrid, Scheme
@@ -51,8 +51,7 @@ def network_of(layer, *shape):
 
 def factorized(network, method, rank, *, bias=None):
     """The network with its one layer in factors, and the same with the layer's weight as their product."""
-    network.module.double()
-    network.example = Example(tuple(one.double() for one in network.example.args))
+    network.to(torch.float64)
     (layer,) = network.layers
     factored = approximated(layer.stored_weight, method, rank)
     whole = network.copy()
@@ -124,7 +123,8 @@ def test_the_last_factor_has_the_bias_and_what_was_known():
     first, second = (layer.owner for layer in network.layers)
     assert first.bias is None
     assert second.bias.tolist() == [0, 1, 2, 3]
-    assert network.preactivations == {"0.second": known}
+    assert list(network.preactivations) == ["0.second"]
+    assert torch.equal(network.preactivations["0.second"].std, known.std.double())
     assert sorted(network.state_dict()) == ["0.first.weight", "0.second.bias", "0.second.weight"]
 
 

@@ -260,7 +260,7 @@ def test_scaling_any_family_leaves_the_network_what_it_is(name):
     """In float64; scales of a hundred apart, on each family by itself and on all together."""
     build, shape = (lambda: FOUND[name[7:]][0], FOUND[name[7:]][1]) if name.startswith("found") else NETWORKS[name]
     example, x = torch.randn(2, 3, *shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    network = capture(uneven(copy.deepcopy(build())).double().eval(), example)
+    network = capture(uneven(copy.deepcopy(build())).eval(), example.float()).to(torch.float64)
     fold_batch_norms(network)
     before = outputs(network, 9 * x)
     count = len(find_families(network, norms=True)[0])

@@ -69,6 +69,97 @@ def test_all_norms_of_a_residual_block_go():
     assert record.folded == (("bn1", "conv1"), ("bn2", "conv2"))
 
 
+class Dense(nn.Module):
+    """Each convolution reads a norm of all that was there before."""
+
+    def __init__(self):
+        super().__init__()
+        self.norms = nn.ModuleList(nn.BatchNorm2d(3 + 4 * i) for i in range(3))
+        self.convs = nn.ModuleList(nn.Conv2d(3 + 4 * i, 4, 3, padding=1) for i in range(3))
+
+    def forward(self, x):
+        for norm, conv in zip(self.norms, self.convs, strict=True):
+            x = torch.cat([x, conv(F.relu(norm(x)))], 1)
+        return x
+
+
+MOVED = {
+    "tokens in one row": (lambda m, x: m.norm(m.layer(x).flatten(0, 1)).view(x.shape[0], 5, 6), nn.Linear(4, 6), 6),
+    "tokens behind features": (lambda m, x: m.norm(m.layer(x).transpose(1, 2)), nn.Linear(4, 6), 6),
+    "permuted": (lambda m, x: m.norm(m.layer(x).permute(0, 2, 1)), nn.Linear(4, 6), 6),
+    "positions in one row": (lambda m, x: m.norm(m.layer(x[:, :, :, None]).flatten(2)), nn.Conv2d(5, 6, 1), 6),
+    "features of one position": (lambda m, x: m.norm(m.layer(x.transpose(1, 2)).squeeze(-1)), nn.Conv1d(4, 6, 5), 6),
+}
+"""What stands between a layer and a norm, for inputs (n, 5, 4)."""
+
+
+@pytest.mark.parametrize("name", MOVED)
+def test_a_norm_is_folded_through_what_only_moves_values(name):
+    run, layer, channels = MOVED[name]
+    _, record = folded(Function(run, layer=layer, norm=nn.BatchNorm1d(channels)), 5, 4)
+    assert record.folded == (("norm", "layer"),)
+    assert record.skipped == record.layers == ()
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        lambda m, x: m.norm(m.layer(x).reshape(-1, 3)),
+        lambda m, x: m.norm(m.layer(x).transpose(0, 1).flatten(1)[:, :3]),
+        lambda m, x: m.norm((m.layer(x).flatten(0, 1) * 2)[:, :3]),
+    ],
+    ids=["channels cut", "channels joined", "something between"],
+)
+def test_a_norm_of_other_channels_is_not_folded(run):
+    _, record = folded(Function(run, layer=nn.Linear(4, 6), norm=nn.BatchNorm1d(3)), 5, 4)
+    assert record.folded == ()
+    assert [one.place for one in record.layers] == ["norm"]
+
+
+def test_a_norm_before_a_flattened_layer_is_folded_into_it():
+    _, record = folded(nn.Sequential(nn.BatchNorm2d(3), nn.Flatten(), nn.Linear(12, 4)), 3, 2, 2)
+    assert record.folded == (("0", "2"),)
+
+
+@pytest.mark.parametrize(
+    ("norm", "shape", "kind"),
+    [
+        (nn.BatchNorm1d(4), (4, 5), nn.Conv1d),
+        (nn.BatchNorm2d(4), (4, 5, 5), nn.Conv2d),
+        (nn.BatchNorm3d(4, affine=False), (4, 2, 3, 3), nn.Conv3d),
+    ],
+)
+def test_a_norm_that_no_layer_takes_is_a_depthwise_convolution_at_its_path(norm, shape, kind):
+    network, record = folded(nn.Sequential(nn.ReLU(), norm, nn.ReLU()), *shape)
+    assert [(one.place, one.reason) for one in record.layers] == [("1", "no layer stands directly before or after it")]
+    layer = network.layer("1")
+    assert isinstance(layer.owner, kind)
+    assert layer.depthwise
+    scale, shift = scale_and_shift(norm)
+    assert torch.equal(layer.weight.flatten(), scale.float())
+    assert torch.equal(layer.bias, shift.float())
+    assert ("1" in network.preactivations) is norm.affine
+
+
+def test_a_norm_of_features_alone_is_a_product_and_a_sum():
+    network, record = folded(nn.Sequential(nn.ReLU(), nn.BatchNorm1d(4), nn.ReLU()), 4)
+    assert [one.place for one in record.layers] == ["1"]
+    assert {"1.scale", "1.shift"} == set(network.state_dict())
+    assert [str(node.target) for node in network.graph.nodes if node.op == "call_function"] == [
+        "aten.relu.default",
+        "aten.mul.Tensor",
+        "aten.add.Tensor",
+        "aten.relu.default",
+    ]
+
+
+def test_no_norm_of_a_dense_block_stays():
+    network, record = folded(Dense(), 3, 6, 6)
+    assert record.skipped == ()
+    assert [one.place for one in record.layers] == ["norms.0", "norms.1", "norms.2"]
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in network.module.modules())
+
+
 def conv(**settings):
     return nn.Conv2d(4, 4, 3, **settings)
 
@@ -103,10 +194,12 @@ def two_readers(m, x):
         ),
     ],
 )
-def test_a_norm_that_cannot_be_folded_stays_with_the_reason(module, shape, reason):
+def test_a_norm_that_cannot_be_folded_says_why(module, shape, reason):
     _, record = folded(module, *shape)
     assert record.folded == ()
-    assert reason in record.skipped[0].reason
+    stays = "no running statistics" in reason
+    assert reason in (record.skipped if stays else record.layers)[0].reason
+    assert not (record.layers if stays else record.skipped)
 
 
 def test_folding_again_does_nothing():

@@ -123,7 +123,7 @@ def test_a_layer_reads_the_same_wherever_its_weight_is(where, case):
 
     module = {"module": nn.Sequential(owner), "function": nn.Sequential(Stored()), "root": owner}[where]
     (layer,) = layers(capture(module, images(2, *shape)).module)
-    assert layer.path == {"module": "0", "function": "0.kernel", "root": "weight"}[where]
+    assert layer.path == {"module": "0", "function": "0.kernel", "root": name}[where]
     assert (layer.kind, layer.groups, layer.depthwise) == (name, groups, depthwise)
     assert (layer.out_channels, layer.in_channels) == channels
     assert torch.equal(layer.weight, owner.weight)
@@ -172,6 +172,6 @@ def test_a_quantized_layer_shows_both_weights():
 
 
 def test_a_computed_weight_is_no_layer():
-    module = Function(lambda m, x: F.linear(x, m.linear.weight.abs()), linear=nn.Linear(4, 3))
+    module = Function(lambda m, x: F.linear(x, m.linear.weight * x.sum()), linear=nn.Linear(4, 3))
     network = capture(module, images(2, 4))
     assert Layer.at(network.module, last(network)) is None

@@ -31,8 +31,8 @@ def made(name):
 def captured(name):
     build, shape = NETWORKS[name]
     torch.manual_seed(0)
-    module = alive(build().double())
-    return capture(module, (torch.randn(2, *shape).double(),)), torch.randn(3, *shape).double()
+    network = capture(alive(build()), (torch.randn(2, *shape),)).to(torch.float64)
+    return network, torch.randn(3, *shape).double()
 
 
 def drawn(network, seed):
@@ -88,7 +88,7 @@ def test_any_units_can_go(data):
 def test_removed_equals_masked_on_models_of_the_zoo(name):
     entry = card(name)
     shape = entry.input_shape
-    network = capture(seeded(entry.build).double(), (torch.randn(2, *shape).double(),))
+    network = capture(seeded(entry.build), (torch.randn(2, *shape),)).to(torch.float64)
     smaller = assert_removed_equals_masked(network, torch.randn(3, *shape).double(), drawn(network, 1))
     record = smaller.history[-1]
     assert record.parameters_after < record.parameters_before

@@ -226,11 +226,10 @@ CODE = '"); open("sprung", "w"); ("'
         lambda d: d["nodes"][0].update(name=CODE),
         lambda d: next(n for n in d["nodes"] if n["op"] == "placeholder").update(target=CODE),
         lambda d: d["nodes"][1].update(kwargs={"dict": [[CODE, 1]]}),
-        lambda d: d.update(inputs=[CODE]),
-        lambda d: d.update(in_spec=d["in_spec"].replace("[]", f"[{json.dumps(CODE)}]")),
+        lambda d: d["contract"]["inputs"][0].update(dtype=CODE),
         lambda d: d["modules"][1].update(path=CODE),
     ],
-    ids=["method", "stored", "module", "name", "input", "keyword", "inputs", "tree", "path"],
+    ids=["method", "stored", "module", "name", "input", "keyword", "type", "path"],
 )
 def test_names_that_would_be_code_are_refused_and_not_run(saved, tmp_path, monkeypatch, change):
     monkeypatch.chdir(tmp_path)
@@ -250,7 +249,6 @@ def test_names_that_would_be_code_are_refused_and_not_run(saved, tmp_path, monke
         lambda d: d["nodes"].pop(1),
         lambda d: d["nodes"][-1].update(args={"torch": ["load"]}),
         lambda d: d["nodes"][-1].update(args={"unknown": 1}),
-        lambda d: d.update(out_spec='[1, {"type": "__enum__", "context": "x", "children_spec": []}]'),
         lambda d: d.update(preactivations=["conv9"]),
         lambda d: d["example"].update(tuple=[1]),
     ],

@@ -49,7 +49,7 @@ def test_what_others_read_of_picked_inputs_stays():
     (layer,) = (node for node in network.graph.nodes if node.target == "2")
     (output,) = (node for node in network.graph.nodes if node.op == "output")
     with network.graph.inserting_before(output):
-        output.args = ((network.graph.call_function(torch.ops.aten.cat.default, ([layer, layer.args[0]], 1)),),)
+        output.args = (network.graph.call_function(torch.ops.aten.cat.default, ([layer, layer.args[0]], 1)),)
     network.recompile()
     picked = network(x)[:, 3:]
     select_inputs(network, "2", torch.tensor([False, True, False]))

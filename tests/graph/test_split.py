@@ -11,7 +11,7 @@ from microjoule.errors import GraphError
 from microjoule.execution.run import run
 from microjoule.graph.edit import insert_quantizer, quantize_weight
 from microjoule.graph.fold import fold_batch_norms
-from microjoule.graph.network import Example, set_submodule
+from microjoule.graph.network import set_submodule
 from microjoule.graph.quantizer import Quantizer
 from microjoule.graph.split import by_branch, split_concatenations
 from microjoule.numerics.grid import IntGrid, Scheme
@@ -43,8 +43,7 @@ def assert_as_before(network, **settings):
     x = network.example.args[0]
     for dtype, tolerance in ((torch.float64, 1e-12), (torch.float32, 1e-5)):
         other = network.copy()
-        other.module.to(dtype)
-        other.example = Example((x.to(dtype),))
+        other.to(dtype)
         before = run(other, (x.to(dtype),))
         record = split_concatenations(other, **settings)
         after = run(other, (x.to(dtype),))

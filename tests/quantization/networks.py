@@ -11,7 +11,7 @@ from tests.capture.models import Function
 def network_of(module: nn.Module, *shape: int) -> tuple[Network, Tensor]:
     """A module in float64 as a network, and inputs that it was not captured with."""
     example, x = torch.randn(2, 5, *shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    return capture(module.double().eval(), example[:2]), 4 * x
+    return capture(module.eval(), example[:2].float()).to(torch.float64), 4 * x
 
 
 def single(module: nn.Module, *shape: int) -> tuple[Network, Tensor]:

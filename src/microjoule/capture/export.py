@@ -1,62 +1,72 @@
-"""A PyTorch module to a Network: torch.export, then lift, canonicalize, and verify against the source."""
+"""A PyTorch module to a Network: torch.export, then lift, canonicalize, and compare with the source."""
 
-import inspect
-import io
-import logging
 import time
-import traceback
-import warnings
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torch.export import Dim, ExportedProgram
+from torch.export import ExportedProgram
 from torch.fx import GraphModule
-from torch.utils import _pytree as pytree
 
-from microjoule.capture.canonical import ASSERTIONS, NO_OPS, canonicalize
-from microjoule.capture.lift import lift
-from microjoule.capture.modules import DROPOUTS, LIFTED
-from microjoule.errors import CaptureError
-from microjoule.graph.network import Example, Network, copied
+from microjoule.capture.agree import Found, Reference, agreed, changing
+from microjoule.capture.build import built
+from microjoule.capture.compare import LARGEST_RELATIVE_DIFFERENCE, difference
+from microjoule.capture.guards import contract_of_program
+from microjoule.capture.signature import Call, call_of, output_of, program_call
+from microjoule.capture.source import Source, accepted, as_it_was, cause, device_of, first_line, users_line
+from microjoule.capture.trace import Axes, NotFreeError, NotTracedError, batch_axes, quietly, traced
+from microjoule.errors import CaptureError, MicrojouleError
+from microjoule.graph.nest import filled
+from microjoule.graph.network import Example, Network
 from microjoule.graph.ops import kind
-from microjoule.records.facts import Captured, Skipped
+from microjoule.records.facts import Captured
 
-SHAPES_LOGGER = "torch.fx.experimental.symbolic_shapes"
-"""What torch calls the logger that warns of shapes that depend on values."""
-
-LARGEST_RELATIVE_DIFFERENCE = 1e-6
-"""What replacing an operator by an equal one may cost in float32; untouched operators differ by 0.0."""
+Dims = Mapping[str, Sequence[int]]
+"""An input's name -> its dimensions."""
 
 
-def capture(module: nn.Module, example_inputs: Any, example_kwargs: dict[str, Any] | None = None) -> Network:
+def capture(
+    module: nn.Module,
+    example_inputs: Any,
+    example_kwargs: Mapping[str, Any] | None = None,
+    *,
+    batch_axis: int = 0,
+    dynamic: Dims | Sequence[int] | None = None,
+) -> Network:
     """Capture a module, as it is, in evaluation mode; the module itself is left alone.
+
+    The network takes what the example is: its inputs by place or name, of the example's shapes but for the batch,
+    which is free where the module allows it, and for what `dynamic` names; and it refuses the rest. Model and network
+    are compared on the example and on batches of other sizes. It computes in float32, whatever the module does; what no
+    input reaches is computed once and stored. The record, `network.history[0]`, says what was done.
 
     Args:
         module: any module that torch.export can trace.
-        example_inputs: a tensor, or a tuple of positional inputs; tensors may be nested in tuples, lists and dicts.
+        example_inputs: a tensor, or a tuple of positional inputs; tensors may be nested in tuples, lists, dicts and
+            dataclasses.
         example_kwargs: inputs by keyword.
+        batch_axis: the dimension of the inputs that counts samples.
+        dynamic: further dimensions that are free, by the input's name: {"x": (2, 3)} for images of any size, or (2, 3)
+            where there is one input. A nested tensor's name is the path to it, "pair.rest.0".
 
     Returns:
-        The network; its batch is dynamic where the module allows it. It shares the module's parameters' values,
-        not their storage.
+        The network. It shares the module's parameters' values, not their storage.
 
     Raises:
-        CaptureError: if the module cannot be traced (the message names the line of the user's code), or if the
-            network's outputs differ from the module's.
+        CaptureError: if the module cannot be traced (the message names the line of the user's code), if a dimension of
+            `dynamic` cannot be free, or if the network's outputs differ from the module's.
     """
     started = time.perf_counter()
+    model = accepted(module)
     args = example_inputs if isinstance(example_inputs, tuple) else (example_inputs,)
-    example = Example(args, example_kwargs or {})
-    _check_example(module, example)
-    with _evaluating(module):
-        expected = _run(module, example)
-        program = _export(module, example)
-    return verified(program, example, expected, source=type(module).__name__, started=started)
+    call = call_of(model, args, example_kwargs or {}, device=device_of(model))
+    asked = _asked(call, dynamic if isinstance(dynamic, Mapping) else dict.fromkeys(call.names[:1], dynamic or ()))
+    with as_it_was(model):
+        source = Source(model, call)
+        reference = Reference(type(model).__name__, source, _expected(source, call.row), call.row)
+        found, fixed = _captured(model, call, reference, asked, batch_axis)
+    return _recorded(found, reference.name, started, fixed)
 
 
 def verified(program: ExportedProgram, example: Example, expected: Any, *, source: str, started: float) -> Network:
@@ -72,64 +82,47 @@ def verified(program: ExportedProgram, example: Example, expected: Any, *, sourc
     Raises:
         CaptureError: if the network's outputs differ by more than replacing an operator may cost.
     """
+    call = program_call(program, example.args, example.kwargs)
+    nest, outputs = output_of(expected)
+    try:
+        contract = contract_of_program(program, call.parameters, call.names, batch_axis=0, wrapped=False)
+    except ValueError as error:
+        remedy = "export the model without dynamic_shapes, or capture it with mj.capture"
+        raise CaptureError(source, f"holds only under a condition on {error}", remedy=remedy) from error
+    reference = Reference(source, Source(program.module(check_guards=False), call), filled(nest, outputs), call.row)
     with quietly():
-        network, functional = network_of(program, example)
-        difference = _difference(network, expected, source)
+        made = built(program, nest, contract, call.example(call.row), wrapped=False)
+        try:
+            found = agreed(made, reference, contract.sizes_of(call.row))
+            fixed = "" if contract.dynamic_batch else "the program was exported for it"
+        except NotFreeError as error:
+            made = built(program, nest, contract.fixed_batch(call.row), call.example(call.row), wrapped=False)
+            found, fixed = agreed(made, reference, {}), str(error)
+    return _recorded(found, source, started, fixed)
+
+
+def _recorded(found: Found, source: str, started: float, fixed: str) -> Network:
+    """The network, with the record of how it was made."""
+    made, network = found.built, found.built.network
     network.history.append(
         Captured(
             source=source,
             operators=dict(Counter(filter(None, (kind(network.module, n) for n in network.graph.nodes)))),
-            functional_layers=tuple(functional),
+            functional_layers=made.functional,
             unknown_operators=unknown_operators(network.module),
-            largest_difference=difference,
+            largest_difference=found.largest,
             dynamic_batch=network.dynamic_batch,
             seconds=time.perf_counter() - started,
-            replaced=replaced_operators(program, network.module) if difference else (),
+            replaced=made.replaced if found.largest else (),
+            batches_compared=found.batches,
+            batch_fixed=fixed,
+            converted_from=tuple(str(one).removeprefix("torch.") for one in made.types),
+            folded=made.folded,
+            unfolded=made.unfolded,
+            moved=dict(made.moved),
         )
     )
     return network
-
-
-@contextmanager
-def quietly() -> Iterator[None]:
-    """Without the warnings that torch gives about itself."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
-@contextmanager
-def _silent(name: str) -> Iterator[None]:
-    """Without what a logger has to say, but for errors."""
-    logger = logging.getLogger(name)
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-
-
-def replaced_operators(program: ExportedProgram, module: GraphModule) -> tuple[str, ...]:
-    """The operators of a program that the network computes by others (or by a module that calls another kernel)."""
-    kept = {node.target for node in module.graph.nodes} | set(ASSERTIONS) | set(NO_OPS) | set(LIFTED) | set(DROPOUTS)
-    used = {node.target for node in program.graph.nodes if node.op == "call_function"}
-    return tuple(sorted(str(target) for target in used - kept))
-
-
-def network_of(program: ExportedProgram, example: Example) -> tuple[Network, list[Skipped]]:
-    """Lift and canonicalize an exported program; also says which operators with weights stayed functional, and why."""
-    batch = any(
-        isinstance(size, torch.SymInt) and size.node.maybe_as_int() is None
-        for node in program.graph.nodes
-        if node.op == "placeholder" and isinstance(node.meta.get("val"), Tensor)
-        for size in node.meta["val"].shape[:1]
-    )
-    module, functional = lift(canonicalize(program.module(check_guards=False)), program)
-    # A copy, because the program's tensors are those of the user's model.
-    network = Network(copied(module), example, dynamic_batch=batch).eval()
-    network.recompile()
-    return network, functional
 
 
 def unknown_operators(module: GraphModule) -> tuple[str, ...]:
@@ -137,154 +130,74 @@ def unknown_operators(module: GraphModule) -> tuple[str, ...]:
     return tuple(sorted({str(node.target) for node in module.graph.nodes if kind(module, node) is None}))
 
 
-def _check_example(module: nn.Module, example: Example) -> None:
-    if not isinstance(module, nn.Module):
-        raise CaptureError(type(module).__name__, "is no nn.Module", remedy="pass the model itself, with its weights")
-    for name, parameter in module.named_parameters():
-        if not torch.isfinite(parameter).all():
-            raise CaptureError(name, "holds NaN or infinite values", remedy="load weights that are whole")
-    for name, buffer in module.named_buffers():  # an attention mask may well hold infinities
-        if torch.isnan(buffer).any():
-            raise CaptureError(name, "holds NaN", remedy="load statistics that are whole")
-    if not example.tensors:
-        raise CaptureError("example_inputs", "hold no tensor", remedy="pass inputs as the model takes them")
-    for tensor in example.tensors:
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            raise CaptureError("example_inputs", "hold NaN or infinite values", remedy="pass ordinary inputs")
+def _asked(call: Call, dynamic: Dims) -> Axes:
+    """For each tensor the dimensions that are to be free."""
+    for name in dynamic:
+        if name not in call.names:
+            raise CaptureError(
+                f"dynamic[{name!r}]", "is no tensor among the inputs", remedy=f"choose from: {', '.join(call.names)}"
+            )
+    asked = []
+    for name, tensor in zip(call.names, call.row, strict=True):
+        axes = frozenset(dynamic.get(name, ()))
+        for axis in axes:
+            if not 0 <= axis < tensor.dim():
+                fact = f"names dimension {axis} of a tensor of shape {tuple(tensor.shape)}"
+                raise CaptureError(f"dynamic[{name!r}]", fact, remedy="count dimensions from 0")
+        asked.append(axes)
+    return tuple(asked)
 
 
-@contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode, and each submodule's own mode again afterwards."""
-    modes = [(m, m.training) for m in module.modules()]
-    module.eval()
+def _expected(source: Source, row: Sequence[Tensor]) -> Any:
+    """The model's outputs for the example, the same each time."""
     try:
-        yield
-    finally:
-        for submodule, training in modes:
-            submodule.training = training
-
-
-def _run(module: nn.Module, example: Example) -> Any:
-    """The model's outputs; what it writes into its inputs and buffers is undone."""
-    fused_attention = torch.backends.mha.get_fastpath_enabled()
-    buffers = [(buffer, buffer.clone()) for buffer in module.buffers()]
-    torch.backends.mha.set_fastpath_enabled(False)  # another kernel than the operators that torch.export sees
-    try:
-        with torch.no_grad():
-            args, kwargs = pytree.tree_map_only(Tensor, Tensor.clone, (example.args, example.kwargs))
-            return module(*args, **kwargs)
+        expected, again = source(row), source(row)
+    except MicrojouleError:
+        raise
     except Exception as error:
         raise CaptureError(
             users_line(error),
             f"the model does not run on the example inputs: {first_line(error)}",
             remedy="pass inputs of the shapes and types that the model takes",
         ) from error
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fused_attention)
-        for buffer, before in buffers:
-            buffer.data = before
+    differs = difference(again, expected)
+    if not differs <= LARGEST_RELATIVE_DIFFERENCE:
+        raise changing(type(source.model).__name__, f"the model's output differs by {differs:.3g} at a second call")
+    return expected
 
 
-def _export(module: nn.Module, example: Example) -> ExportedProgram:
-    """Export with a dynamic batch, or with the example's own shapes where the model does not allow that."""
-    try:
-        widened = _widened(example)
-        return _export_quietly(module, widened, _dynamic_shapes(module, widened))
-    except Exception:
+def _captured(model: nn.Module, call: Call, reference: Reference, asked: Axes, axis: int) -> tuple[Found, str]:
+    """The network with a free batch, or, where that is not right, with the example's, and why."""
+    reasons: list[str] = []
+    for free in batch_axes(call.row, axis):
+        axes = tuple(one | two for one, two in zip(free, asked, strict=True))
         try:
-            return _export_quietly(module, example, None)
-        except Exception as error:
-            raise CaptureError(
-                users_line(error),
-                f"torch.export cannot trace it: {first_line(error)}",
-                remedy="let no control flow depend on values (torch.where), or capture the part before that line",
-            ) from error
+            return _attempt(model, call, reference, axes, axis), ""
+        except (NotFreeError, NotTracedError) as error:
+            reasons.append(str(error))
+        except CaptureError as error:  # what a fixed batch gives counts
+            reasons.append(error.fact)
+    try:
+        return _attempt(model, call, reference, asked, axis), reasons[0] if reasons else "no input has samples"
+    except NotFreeError as error:
+        raise CaptureError("dynamic", str(error), remedy="capture without that dimension") from error
+    except NotTracedError as error:
+        reason = error.__cause__ or error
+        raise CaptureError(
+            users_line(reason),
+            f"torch.export cannot trace it: {cause(reason)}",
+            remedy="let no control flow depend on values (torch.where), or capture the part before that line",
+        ) from reason
 
 
-def _export_quietly(module: nn.Module, example: Example, dynamic_shapes: Any) -> ExportedProgram:
-    """Export; the graph that torch prints and the warnings that it logs on failure are left to our error."""
-    with quietly(), _silent(SHAPES_LOGGER), redirect_stderr(io.StringIO()), torch.no_grad():
-        return torch.export.export(module, example.args, example.kwargs, dynamic_shapes=dynamic_shapes, strict=False)
-
-
-def _batch_size(example: Example) -> int | None:
-    sizes = [tensor.shape[0] for tensor in example.tensors if tensor.dim() > 0]
-    return sizes[0] if sizes else None
-
-
-def _widened(example: Example) -> Example:
-    """The example with two samples where it has one: torch.export takes a size of 1 for a constant."""
-    if _batch_size(example) != 1:
-        return example
-
-    def widen(tensor: Tensor) -> Tensor:
-        return tensor.repeat(2, *[1] * (tensor.dim() - 1)) if tensor.dim() > 0 and tensor.shape[0] == 1 else tensor
-
-    args, kwargs = pytree.tree_map_only(Tensor, widen, (example.args, example.kwargs))
-    return Example(args, kwargs)
-
-
-def _dynamic_shapes(module: nn.Module, example: Example) -> dict[str, Any]:
-    """The first dimension of every tensor that has the batch's size there is dynamic."""
-    size = _batch_size(example)
-
-    def spec(leaf: Any) -> dict[int, Any] | None:
-        return {0: Dim.AUTO} if isinstance(leaf, Tensor) and leaf.dim() > 0 and leaf.shape[0] == size else None
-
-    bound = inspect.signature(module.forward).bind(*example.args, **example.kwargs).arguments
-    return {name: pytree.tree_map(spec, value) for name, value in bound.items()}
-
-
-def _difference(network: Network, expected: Any, source: str) -> float:
-    """The largest difference between a network's outputs and the expected ones, relative to the largest of these.
+def _attempt(model: nn.Module, call: Call, reference: Reference, axes: Axes, axis: int) -> Found:
+    """A network with some dimensions free that agrees with its source.
 
     Raises:
-        CaptureError: if it is more than replacing an operator may cost.
+        NotFreeError: if they cannot be free.
+        CaptureError: if it differs for the example itself.
     """
-    with torch.no_grad():
-        got = network(*network.example.args, **network.example.kwargs)
-    pairs = zip(pytree.tree_leaves(got), pytree.tree_leaves(expected), strict=True)
-    difference = max((relative_difference(a, b) for a, b in pairs if isinstance(b, Tensor)), default=0.0)
-    if not difference <= LARGEST_RELATIVE_DIFFERENCE:
-        raise CaptureError(
-            source,
-            f"the captured network's output differs from the model's by {difference:.3g} of its largest value",
-            remedy="a model must give the same output for the same input in evaluation mode; look for random numbers",
-        )
-    return difference
-
-
-def relative_difference(value: Tensor, reference: Tensor) -> float:
-    """The largest absolute difference over the largest absolute reference; 0.0 only for equal tensors.
-
-    Args:
-        value: any shape.
-        reference: the same shape.
-    """
-    if value.shape != reference.shape:
-        return float("inf")
-    if reference.numel() == 0 or torch.equal(value, reference):
-        return 0.0
-    largest = reference.double().abs().max().item()
-    return (value.double() - reference.double()).abs().max().item() / (largest or 1.0)
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's message that says something."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-
-
-def users_line(error: BaseException) -> str:
-    """File and line of the user's code at which an error arose: the last frame outside torch and microjoule."""
-    ours = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]))
-    chain: BaseException | None = error
-    found = "the model"
-    while chain is not None:
-        for frame in traceback.extract_tb(chain.__traceback__):
-            if not frame.filename.startswith((*ours, "<")) and "contextlib" not in frame.filename:
-                found = f"{frame.filename}:{frame.lineno} ({(frame.line or '').strip()})"
-        if found != "the model":
-            return found
-        chain = chain.__cause__ or chain.__context__
-    return found
+    trace = traced(model, call, axes, batch_axis=axis)
+    with quietly():
+        made = built(trace.program, trace.nest, trace.contract, call.example(call.row), wrapped=True)
+        return agreed(made, reference, trace.sizes)

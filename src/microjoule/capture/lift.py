@@ -4,18 +4,14 @@
 that the ordinary `nn.Module` gives them, the operator becomes that module again, with the same state-dict keys.
 """
 
-import copy
 import operator
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.export import ExportedProgram
-from torch.export.graph_signature import OutputKind
 from torch.fx import GraphModule, Node
 
-from microjoule.capture.canonical import canonicalize, needs_functionalization
 from microjoule.capture.modules import DROPOUTS, LIFTED, RECURRENT_TARGETS, recurrent
 from microjoule.capture.naming import renamed
 from microjoule.graph.network import graph_module, set_submodule
@@ -25,14 +21,16 @@ from microjoule.records.facts import Skipped
 aten = torch.ops.aten
 
 
-def lift(module: GraphModule, program: ExportedProgram) -> tuple[GraphModule, list[Skipped]]:
+def lift(module: GraphModule, stored: Mapping[str, Tensor]) -> tuple[GraphModule, list[Skipped]]:
     """Lift what can be lifted, into a new GraphModule with the original's state dict.
+
+    Args:
+        module: the canonical graph.
+        stored: the model's own tensors, by name, in order.
 
     Returns:
         The module, and the operators with weights that stay functional, with the reason.
     """
-    if needs_functionalization(module):
-        module = canonicalize(_functionalized(program).module(check_guards=False))
     lifted: dict[str, nn.Module] = {}
     functional: list[Skipped] = []
     for node in list(module.graph.nodes):
@@ -46,21 +44,7 @@ def lift(module: GraphModule, program: ExportedProgram) -> tuple[GraphModule, li
                 functional.append(Skipped(node.name, reason))
         elif node.target in DROPOUTS:
             _lift_dropout(module, node, lifted)
-    return _assemble(module, program, lifted), functional
-
-
-def _functionalized(program: ExportedProgram) -> ExportedProgram:
-    """A program that writes into no tensor but, at its end, into inputs.
-
-    To make a module of it, torch copies its graph, which renames an input that is called like one of Python's builtins
-    ("input", as in nn.Sequential), but goes on looking for the old name.
-    """
-    made: ExportedProgram = program.run_decompositions({})
-    names = {old.name: new.name for old, new in zip(made.graph.nodes, copy.deepcopy(made.graph).nodes, strict=True)}
-    for spec in made.graph_signature.output_specs:
-        if spec.kind is OutputKind.USER_INPUT_MUTATION:
-            spec.target = names[str(spec.target)]
-    return made
+    return _assemble(module, stored, lifted), functional
 
 
 def _lift_stored(module: GraphModule, node: Node, lifted: dict[str, nn.Module]) -> str | None:
@@ -185,28 +169,28 @@ def _lift_dropout(module: GraphModule, node: Node, lifted: dict[str, nn.Module])
     module.graph.erase_node(node)
 
 
-def _assemble(module: GraphModule, program: ExportedProgram, lifted: dict[str, nn.Module]) -> GraphModule:
+def _assemble(module: GraphModule, stored: Mapping[str, Tensor], lifted: dict[str, nn.Module]) -> GraphModule:
     """A fresh GraphModule of the lifted modules and every other stored tensor of the original."""
     root = nn.Module()
     place: dict[str, int] = {}
-    for index, name in enumerate(program.state_dict):
+    for index, name in enumerate(stored):
         place.setdefault(name.rpartition(".")[0], index)
-    for path in sorted(lifted, key=lambda one: (place.get(one, len(program.state_dict)), one)):
+    for path in sorted(lifted, key=lambda one: (place.get(one, len(stored)), one)):
         set_submodule(root, path, lifted[path])
-    for name, value in _stored_tensors(module, program):
+    for name, value in _stored_tensors(module, stored):
         path, _, attribute = name.rpartition(".")
         if path and not _has(root, path):
             set_submodule(root, path, nn.Module())
         owner = root.get_submodule(path)
         if attribute not in owner._parameters or owner._parameters[attribute] is None:
-            _place(owner, attribute, value, persistent=name in program.state_dict)
+            _place(owner, attribute, value, persistent=name in stored)
     return graph_module(root, renamed(module.graph))
 
 
-def _stored_tensors(module: GraphModule, program: ExportedProgram) -> Iterator[tuple[str, Tensor]]:
-    yield from program.state_dict.items()
+def _stored_tensors(module: GraphModule, stored: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+    yield from stored.items()
     for node in module.graph.nodes:
-        if node.op == "get_attr" and str(node.target) not in program.state_dict:
+        if node.op == "get_attr" and str(node.target) not in stored:
             path, _, name = str(node.target).rpartition(".")
             yield str(node.target), getattr(module.get_submodule(path), name)
 

@@ -11,7 +11,8 @@ from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
 from microjoule.capture.archive import check_archive
-from microjoule.capture.export import quietly, verified
+from microjoule.capture.export import verified
+from microjoule.capture.trace import quietly
 from microjoule.errors import FileError
 from microjoule.graph.network import Example, Network
 from microjoule.graph.read import read

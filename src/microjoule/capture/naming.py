@@ -3,20 +3,28 @@
 Quantizers, reports and comparisons go by these names, so "features_0_2" says more than "hardtanh__17".
 """
 
+import builtins
 import itertools
+import keyword
 import operator
+import re
 from collections import Counter
 from collections.abc import Set
 
-from torch import Tensor
-from torch.fx import Graph, Node
+from torch import Tensor, nn
+from torch.fx import Graph, GraphModule, Node
 from torch.fx.node import map_arg
 
 CALL = "_call"
 """Stands before the number of a further call of the same module."""
 
-KEPT = ("placeholder", "output", "get_attr")
-"""Nodes that are named after what the user wrote already."""
+STORED = ("placeholder", "get_attr")
+"""Nodes that give what is there already, under the name that the user wrote."""
+
+RESERVED = frozenset(
+    (*dir(nn.Module()), *dir(GraphModule(nn.Module(), Graph())), *dir(builtins), *keyword.kwlist, *keyword.softkwlist)
+)
+"""Names that mean something else: a value of such a name could not be an attribute of a module, as quantizers are."""
 
 
 def renamed(graph: Graph) -> Graph:
@@ -33,15 +41,17 @@ def renamed(graph: Graph) -> Graph:
     alone = {key for key, count in functions.items() if count == 1 and key not in parents}
     made = Graph()
     copies: dict[Node, Node] = {}
-    taken = {node.name for node in graph.nodes if node.op in KEPT}
+    taken = set(RESERVED)
+    names: dict[Node, str] = {}
+    for node in sorted(graph.nodes, key=lambda one: one.op not in STORED):  # those have the names that the user wrote
+        names[node] = node.name if node.op == "output" else _free(*_name(node, keys[node], alone), taken)
+        taken.add(names[node])
     for node in graph.nodes:
-        name = node.name if node.op in KEPT else _free(*_name(node, keys[node], alone), taken)
+        name = names[node]
         args, kwargs = map_arg((node.args, node.kwargs), copies.__getitem__)
         copy = made.create_node(node.op, node.target, args, kwargs, name, node.type)
         copy.meta = dict(node.meta)
-        taken.add(copy.name)
         copies[node] = copy
-    made.set_codegen(graph._codegen)
     return made
 
 
@@ -58,6 +68,8 @@ def _is_function(node: Node) -> bool:
 
 def _name(node: Node, stack: list[tuple[str, str]], alone: Set[str]) -> tuple[str, str]:
     """A node's name, and what to put between it and a number if it is taken."""
+    if node.op in STORED:
+        return str(node.target).replace(".", "_"), "_"
     if node.op == "call_module":
         return str(node.target).replace(".", "_"), CALL
     function = _operator_name(node)
@@ -77,7 +89,8 @@ def _operator_name(node: Node) -> str:
 
 
 def _free(name: str, separator: str, taken: Set[str]) -> str:
-    name = f"_{name}" if name[0].isdigit() else name
+    name = re.sub(r"\W", "_", name, flags=re.ASCII)
+    name = f"_{name}" if name[:1].isdigit() or not name else name
     start = 2 if separator == CALL else 1
     numbered = (f"{name}{separator}{number}" for number in itertools.count(start))
     return next(one for one in itertools.chain([name], numbered) if one not in taken)

@@ -52,9 +52,8 @@ def find_model(source: str, *, shape: str | None = None, zoo_data: Path | None =
         raise SettingError("--shape", fact, remedy="leave it out")
     if source.startswith(ZOO):
         card = cards.card(source.removeprefix(ZOO))
-        return Model(
-            source, capture(models.load(card.name, zoo_data), _random((1, *card.input_shape), card.input_range)), card
-        )
+        example = _random((1, *card.input_shape), card.input_range)
+        return Model(source, capture(models.load(card.name, zoo_data), example, dynamic=card.dynamic), card)
     if python_file.is_python(source):
         return Model(source, _from_function(source, shape))
     path = Path(source)

@@ -16,13 +16,12 @@ from torch.fx import Node
 
 from microjoule.deploy.agreement import Tally, departs
 from microjoule.deploy.difference import difference
-from microjoule.deploy.flat import Interface, example_leaves
+from microjoule.deploy.flat import Interface
 from microjoule.deploy.locate import WrongOperator, first_wrong_operator, place_of
 from microjoule.deploy.qdq import QUANTIZED, stored_type
 from microjoule.deploy.replay import Substitute, replay
 from microjoule.deploy.session import RUNTIME, open_session, run_session
 from microjoule.errors import DataError, ExportError, FileError
-from microjoule.execution.run import count
 from microjoule.graph.network import Network
 from microjoule.graph.ops import kind
 from microjoule.graph.shapes import typed_shapes
@@ -66,16 +65,17 @@ def check_file(content: bytes, network: Network, found: Interface, place: str) -
 
 def _batches(network: Network) -> Iterator[list[Any]]:
     """The example's inputs at two numbers of samples, or as they are where the batch is fixed."""
-    leaves = example_leaves(network.example)
-    if not network.dynamic_batch:
+    leaves, contract = network.example.tensors, network.contract
+    size = contract.samples(leaves)
+    if not network.dynamic_batch or size is None:
         yield leaves
         return
-    size = count(leaves)
     each = sum(_numel(shape) for shape in _quantized_shapes(network))
     most = max(1, min(size, MOST_SAMPLES, VALUES_AT_ONCE // max(each, 1)))
     for samples in (most, most - 1 or 2):
         chosen = torch.arange(samples) % size
-        yield [leaf[chosen] if isinstance(leaf, Tensor) and leaf.shape[:1] == (size,) else leaf for leaf in leaves]
+        pairs = zip(leaves, contract.batched, strict=True)
+        yield [leaf.index_select(contract.batch_axis, chosen) if counts else leaf for leaf, counts in pairs]
 
 
 def _quantized_shapes(network: Network) -> list[tuple[int, ...]]:

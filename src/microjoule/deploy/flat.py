@@ -8,12 +8,10 @@ from typing import Any
 
 from torch import Tensor
 from torch.fx import GraphModule, Node
-from torch.fx.graph import CodeGen
-from torch.fx.node import map_arg
 from torch.utils import _pytree as pytree
 
 from microjoule.errors import ExportError
-from microjoule.graph.network import Example, Network
+from microjoule.graph.network import Network
 from microjoule.graph.shapes import typed_shapes
 
 OUTPUT = "output"
@@ -51,70 +49,37 @@ def interface(network: Network) -> Interface:
     Raises:
         ExportError: if the network gives no tensor.
     """
-    inputs = [node for node, value in _inputs(network) if isinstance(value, Tensor)]
-    leaves = pytree.tree_leaves(network.graph.output_node().args[0])
+    inputs = [_joined(one.name.split("."), alone=False) for one in network.contract.inputs]
+    results = network.graph.output_node().args[0]
+    leaves = pytree.tree_leaves(results)
     tensors = typed_shapes(network)
     places = [index for index, leaf in enumerate(leaves) if isinstance(leaf, Node) and leaf in tensors]
     if not places:
         raise ExportError("network", "gives no tensor", remedy="capture a model that returns at least one")
-    words = _output_words(network, len(leaves))
-    used = [node.name for node in inputs]
+    words = _output_words(results)
     named = [_joined(words[place], alone=len(places) == 1) for place in places]
-    names = _distinct([*used, *named])
+    names = _distinct([*inputs, *named])
     others = [index for index in range(len(leaves)) if index not in places and leaves[index] is not None]
     left_out = tuple((_joined(words[index], alone=False), _told(leaves[index])) for index in others)
-    return Interface(tuple(names[: len(used)]), tuple(names[len(used) :]), tuple(places), left_out)
+    return Interface(tuple(names[: len(inputs)]), tuple(names[len(inputs) :]), tuple(places), left_out)
 
 
 def flatten(network: Network, found: Interface) -> GraphModule:
-    """Let a network take the tensors of its interface by position and give a tuple of them, in place.
-
-    What it takes beside tensors (numbers, flags) has the example's value from now on.
-    """
-    graph = network.graph
-    output = graph.output_node()
-    for node, value in list(_inputs(network)):
-        if not isinstance(value, Tensor):
-            _replace_by_value(node, value)
-            graph.erase_node(node)
+    """Let a network give a tuple of the tensors of its interface, in place."""
+    output = network.graph.output_node()
     leaves = pytree.tree_leaves(output.args[0])
     output.args = (tuple(leaves[place] for place in found.places),)
-    graph.set_codegen(CodeGen())
     network.recompile()
     return network.module
-
-
-def _inputs(network: Network) -> list[tuple[Node, Any]]:
-    """Every input of the graph, and the example's value for it."""
-    nodes = [node for node in network.graph.nodes if node.op == "placeholder"]
-    return list(zip(nodes, example_leaves(network.example), strict=True))
-
-
-def example_leaves(example: Example) -> list[Any]:
-    """Everything in an example, without nesting, in the order of the network's inputs."""
-    return pytree.tree_leaves((example.args, example.kwargs))
-
-
-def _replace_by_value(node: Node, value: Any) -> None:
-    for user in list(node.users):
-        user.args, user.kwargs = map_arg((user.args, user.kwargs), lambda other: value if other is node else other)
 
 
 # Names ----------------------------------------------------------------------------------------------------------------
 
 
-def _output_words(network: Network, count: int) -> list[tuple[str, ...]]:
-    """For each output what leads to it: keys and numbers, outermost first."""
-    info = getattr(network.graph._codegen, "pytree_info", None)
-    numbers: list[tuple[str, ...]] = [(str(index),) for index in range(count)]
-    if info is None or info.out_spec is None:
-        return numbers
-    try:
-        nested = pytree.tree_unflatten(list(range(count)), info.out_spec)
-        paths, _ = pytree.tree_flatten_with_path(nested)
-    except (TypeError, ValueError):  # a class that tells nothing of its parts
-        return numbers
-    return [tuple(_word(key) for key in path) for path, _ in paths]
+def _output_words(results: Any) -> list[tuple[str, ...]]:
+    """For each output what leads to it: keys and numbers, outermost first; a single one has the number 0."""
+    paths, _ = pytree.tree_flatten_with_path(results)
+    return [tuple(_word(key) for key in path) or ("0",) for path, _ in paths]
 
 
 def _word(key: Any) -> str:

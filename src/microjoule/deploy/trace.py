@@ -7,7 +7,7 @@ so that they can be replaced by integers afterwards, when everything around them
 import logging
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from io import StringIO
@@ -20,9 +20,10 @@ from torch.export import Dim, ExportedProgram
 from torch.fx import GraphModule, Node
 
 from microjoule.deploy.activation_bounds import Bounds, clamp_before, integer_bounds
-from microjoule.deploy.flat import Interface, example_leaves, flatten, interface
+from microjoule.deploy.flat import Interface, flatten, interface
 from microjoule.deploy.lower import lower
 from microjoule.errors import ExportError
+from microjoule.graph.contract import Input
 from microjoule.graph.network import Network, set_submodule
 from microjoule.graph.ops import kind
 from microjoule.graph.quantizer import Quantizer
@@ -110,9 +111,8 @@ def written(network: Network, *, opset: int = OPSET) -> tuple[ir.Model, Interfac
         ExportError: as `trace`.
     """
     found = interface(network)
-    tensors = [leaf for leaf in example_leaves(network.example) if isinstance(leaf, Tensor)]
     module = flatten(network, found)
-    model = _write(module, _program(module, tensors, dynamic=network.dynamic_batch), opset)
+    model = _write(module, _program(module, network), opset)
     for value, name in zip(model.graph.inputs, found.inputs, strict=True):
         value.name = name
     return model, found
@@ -149,23 +149,20 @@ def _absorb_clamps(network: Network) -> dict[str, Bounds | None]:
     return found
 
 
-def _program(module: GraphModule, tensors: list[Tensor], *, dynamic: bool) -> ExportedProgram:
-    shapes = None
-    if dynamic:
-        size = next(tensor.shape[0] for tensor in tensors if tensor.dim())
-        shapes = tuple({0: Dim.AUTO} if t.dim() and t.shape[0] == size else None for t in tensors)
-        tensors = [_widened(tensor) if size == 1 else tensor for tensor in tensors]
+def _program(module: GraphModule, network: Network) -> ExportedProgram:
+    free = [_free(one) for one in network.contract.inputs]
+    row = tuple(_widened(tensor, axes) for tensor, axes in zip(network.example.tensors, free, strict=True))
+    shapes = tuple(dict.fromkeys(axes, Dim.AUTO) for axes in free) if any(free) else None
     try:
         with _quiet(), torch.no_grad():
-            return torch.export.export(module, tuple(tensors), dynamic_shapes=shapes, strict=False)
+            return torch.export.export(module, row, dynamic_shapes=shapes, strict=False)
     except Exception as error:
         raise _in_words(module, error) from error
 
 
-def _widened(tensor: Tensor) -> Tensor:
-    """Two samples where there is one: torch takes a size of 1 for a constant."""
-    one = tensor.dim() > 0 and tensor.shape[0] == 1
-    return tensor.repeat(2, *[1] * (tensor.dim() - 1)) if one else tensor
+def _free(taken: Input) -> list[int]:
+    """The dimensions of an input that are free."""
+    return [axis for axis, dim in enumerate(taken.dims) if not isinstance(dim, int)]
 
 
 def _write(module: GraphModule, program: ExportedProgram, opset: int) -> ir.Model:
@@ -237,6 +234,14 @@ def users_line(node: Node) -> str:
     places = [(frame[1], frame[2], code) for frame, code in found if frame is not None]
     theirs = [place for place in places if not place[0].startswith(TORCH)] or places
     return f", {theirs[-1][0]}:{theirs[-1][1]} `{theirs[-1][2]}`" if theirs else ""
+
+
+def _widened(tensor: Tensor, axes: Sequence[int]) -> Tensor:
+    """Two entries along a free dimension that has one: torch takes a size of 1 for a constant."""
+    for axis in axes:
+        if tensor.shape[axis] == 1:
+            tensor = torch.cat([tensor, tensor], axis)
+    return tensor
 
 
 @contextmanager

@@ -52,7 +52,7 @@ def run_in_arena(
     moved = to_device(inputs, network.device)
     try:
         with torch.no_grad():
-            return _InArena(network, places, size_bytes, in_place).run(*moved)
+            return _InArena(network, places, size_bytes, in_place).run(*network.bind(*moved))
     except MicrojouleError:
         raise
     except (RuntimeError, TypeError, ValueError) as error:

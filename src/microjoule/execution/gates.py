@@ -23,7 +23,7 @@ from microjoule.errors import MicrojouleError, SettingError
 from microjoule.execution.batches import batches, first, in_parts
 from microjoule.execution.progress import track
 from microjoule.execution.reconstruct import PART
-from microjoule.execution.run import batch_step, check_count, count, misfit, to_device
+from microjoule.execution.run import batch_step, count, misfit, to_device
 from microjoule.graph.network import Network
 from microjoule.graph.ops import Layer
 from microjoule.graph.shapes import shapes
@@ -65,9 +65,8 @@ def _of_batch(
     """As `gate_gradients`, of one batch; `rows` tells how many entries of each value's first axis a sample has."""
     gated = _Gated(network, {layer.path for layer in layers})
     try:
-        check_count(network, inputs)
         with torch.enable_grad():
-            loss = own_loss(gated.run(*inputs))
+            loss = own_loss(gated.run(*network.bind(*inputs)))
     except MicrojouleError:
         raise
     except (RuntimeError, TypeError, ValueError) as error:

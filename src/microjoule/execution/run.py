@@ -59,9 +59,8 @@ def visit(network: Network, inputs: tuple[Any, ...], nodes: Collection[Node], vi
     """
     moved = to_device(inputs, network.device)
     try:
-        check_count(network, moved)
         with torch.no_grad(), in_evaluation(network.module):
-            _Visiting(network, nodes, visitor).run(*moved)
+            _Visiting(network, nodes, visitor).run(*network.bind(*moved))
     except MicrojouleError:
         raise
     except (RuntimeError, TypeError, ValueError) as error:
@@ -83,10 +82,9 @@ def outputs_and_values(
     """
     values: dict[Node, Tensor] = {}
     try:
-        check_count(network, inputs)
         if not nodes:
             return network(*inputs), values
-        return _Visiting(network, nodes, values.__setitem__).run(*inputs), values
+        return _Visiting(network, nodes, values.__setitem__).run(*network.bind(*inputs)), values
     except MicrojouleError:
         raise
     except (RuntimeError, TypeError, ValueError) as error:
@@ -98,7 +96,7 @@ def visit_all(network: Network, data: Batches, nodes: Collection[Node], visitor:
     samples = 0
     for inputs, _ in data:
         visit(network, inputs, nodes, visitor)
-        samples += count(inputs)
+        samples += count(inputs, network.batch_axis)
     return samples
 
 
@@ -108,25 +106,20 @@ def outputs(network: Network, data: Batches) -> Iterator[tuple[Any, Any]]:
         yield run(network, inputs), targets
 
 
-def check_count(network: Network, inputs: tuple[Any, ...]) -> None:
-    """See that no input is left over: an interpreter would leave out those that no placeholder takes.
+def count(inputs: Any, axis: int = 0) -> int:
+    """How many samples a batch holds, by its first tensor that counts them.
 
-    Raises:
-        ValueError: if there are more tensors than the network takes.
+    Args:
+        inputs: of the batch.
+        axis: the dimension that counts samples (`network.batch_axis`).
     """
-    given, taken = len([t for t in pytree.tree_leaves(inputs) if isinstance(t, Tensor)]), len(network.example.tensors)
-    if given > taken:
-        raise ValueError(f"takes {taken} tensors, got {given}")
-
-
-def count(inputs: Any) -> int:
-    """How many samples a batch holds."""
-    return int(next(leaf.shape[0] for leaf in pytree.tree_leaves(inputs) if isinstance(leaf, Tensor)))
+    leaves = (leaf for leaf in pytree.tree_leaves(inputs) if isinstance(leaf, Tensor))
+    return int(next(leaf.shape[axis] for leaf in leaves if leaf.dim() > axis))
 
 
 def batch_step(network: Network) -> int:
     """By how many samples batches may differ: 1, or all those of the example where the network takes no other."""
-    return 1 if network.dynamic_batch else count((network.example.args, network.example.kwargs))
+    return 1 if network.dynamic_batch else network.contract.samples(network.example.tensors) or 1
 
 
 def to_device(inputs: tuple[Any, ...], device: torch.device) -> tuple[Any, ...]:
@@ -136,9 +129,9 @@ def to_device(inputs: tuple[Any, ...], device: torch.device) -> tuple[Any, ...]:
 
 
 def misfit(network: Network, inputs: tuple[Any, ...], error: Exception) -> DataError:
-    """The error for inputs that a network cannot take."""
+    """The error for inputs that a network takes by their shapes, and that do not go through it."""
     got = [tuple(t.shape) for t in pytree.tree_leaves(inputs) if isinstance(t, Tensor)]
-    expected = [("n", *t.shape[1:]) for t in network.example.tensors]
+    expected = ", ".join(f"{one.name} {one}" for one in network.contract.inputs)
     reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
     return DataError(
         "data",

@@ -9,9 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.fx import Interpreter, Node
-from torch.utils import _pytree as pytree
 
 from microjoule.errors import MicrojouleError
 from microjoule.execution.allocator import EVERY, release
@@ -81,8 +79,8 @@ class Stages:
 
     def _run(self, values: "Values", segment: Sequence[Node], inputs: tuple[Any, ...]) -> None:
         moved = to_device(inputs, self.network.device)
-        leaves = iter([leaf for leaf in pytree.tree_leaves(moved) if isinstance(leaf, Tensor)])
         try:
+            leaves = iter(self.network.bind(*moved))
             for node in segment:
                 values.env[node] = next(leaves) if node.op == "placeholder" else values.step(node)
         except MicrojouleError:

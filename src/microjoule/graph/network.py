@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from torch.fx import Graph, GraphModule, Node
 from torch.utils import _pytree as pytree
 
-from microjoule.errors import GraphError
+from microjoule.errors import GraphError, SettingError
+from microjoule.graph.bind import Binder
+from microjoule.graph.contract import Contract, contract_of
 from microjoule.graph.ops import Layer, layers
 from microjoule.graph.quantizer import Quantizer
 from microjoule.graph.write import write
@@ -37,22 +39,64 @@ class Example:
 class Network:
     """A network as a graph that techniques edit and exporters read.
 
+    The graph takes a row of tensors; how they lie in what a caller gives, the contract says.
+
     Args:
         module: the graph, with layers as modules at their original paths.
         example: inputs of the kind that it takes.
-        dynamic_batch: whether any number of samples goes through it.
+        contract: what inputs it takes; by default those of the example's shapes, in any number of samples.
     """
 
-    def __init__(self, module: GraphModule, example: Example, *, dynamic_batch: bool = True) -> None:
+    def __init__(self, module: GraphModule, example: Example, *, contract: Contract | None = None) -> None:
         self.module = module
         self.example = example
-        self.dynamic_batch = dynamic_batch
+        self.contract = contract_of(example.args, example.kwargs) if contract is None else contract
         self.preactivations: dict[str, Gaussian] = {}
         self.history: list[Record] = []
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the network."""
-        return self.module(*args, **kwargs)
+        """Run the network on inputs by place, by name, or in one dict by name.
+
+        Raises:
+            DataError: naming the input that is none of those that the network was captured for.
+        """
+        return self.module(*self._binder(args, kwargs))
+
+    def bind(self, *args: Any, **kwargs: Any) -> tuple[Tensor, ...]:
+        """The tensors of some inputs, in the order of the graph's placeholders, in the types that it takes.
+
+        Raises:
+            DataError: naming the input that is none of those that the network was captured for.
+        """
+        return tuple(self._binder(args, kwargs))
+
+    @property
+    def contract(self) -> Contract:
+        """What inputs it takes."""
+        return self._binder.contract
+
+    @contract.setter
+    def contract(self, contract: Contract) -> None:
+        self._binder = Binder(contract)
+
+    @property
+    def dynamic_batch(self) -> bool:
+        """Whether any number of samples goes through it."""
+        return self.contract.dynamic_batch
+
+    @dynamic_batch.setter
+    def dynamic_batch(self, free: bool) -> None:
+        """Fix the batch to that of the example; it cannot be freed."""
+        if free and not self.dynamic_batch:
+            remedy = "capture the model again; what keeps its batch fixed, the record of the capture says"
+            raise SettingError("dynamic_batch", "cannot be set: the network holds for one batch", remedy=remedy)
+        if not free:
+            self.contract = self.contract.fixed_batch(self.example.tensors)
+
+    @property
+    def batch_axis(self) -> int:
+        """The dimension of its inputs that counts samples."""
+        return self.contract.batch_axis
 
     @property
     def graph(self) -> Graph:
@@ -112,15 +156,21 @@ class Network:
 
     def copy(self) -> "Network":
         """A network that shares nothing with this one but its (immutable) records and example."""
-        other = Network(copied(self.module), self.example, dynamic_batch=self.dynamic_batch)
+        other = Network(copied(self.module), self.example, contract=self.contract)
         other.preactivations = dict(self.preactivations)
         other.history = list(self.history)
         return other
 
-    def to(self, device: torch.device | str) -> "Network":
-        """Move it, in place."""
+    def to(self, device: torch.device | str | torch.dtype) -> "Network":
+        """Move it to a device, or let it compute in another floating-point type, in place."""
         self.module.to(device)
-        args, kwargs = pytree.tree_map_only(Tensor, lambda t: t.to(device), (self.example.args, self.example.kwargs))
+        if isinstance(device, torch.dtype):
+            self.contract = self.contract.to_dtype(device)
+
+        def moved(tensor: Tensor) -> Tensor:
+            return tensor.to(device) if tensor.is_floating_point() or not isinstance(device, torch.dtype) else tensor
+
+        args, kwargs = pytree.tree_map_only(Tensor, moved, (self.example.args, self.example.kwargs))
         self.example = Example(args, kwargs)
         known = self.preactivations.items()
         self.preactivations = {path: Gaussian(g.mean.to(device), g.std.to(device)) for path, g in known}

@@ -33,33 +33,35 @@ class _Recorder(Interpreter):
         return result
 
 
-def shapes(network: Network) -> dict[Node, Shape]:
-    """The shape of each node that gives one tensor, for a batch of one (or the example's, if the batch is fixed)."""
-    return {node: shape for node, (shape, _) in typed_shapes(network).items()}
+def shapes(network: Network, *, samples: int = 1) -> dict[Node, Shape]:
+    """The shape of each node that gives one tensor.
+
+    Args:
+        network: the network.
+        samples: of the batch; that of the example it is where the batch is fixed.
+    """
+    return {node: shape for node, (shape, _) in _recorded(network, samples).found.items()}
 
 
 def typed_shapes(network: Network) -> dict[Node, tuple[Shape, torch.dtype]]:
-    """Shape and dtype of each node that gives one tensor, as `shapes`."""
-    return _recorded(network).found
+    """Shape and dtype of each node that gives one tensor, for one sample (or the example's, if the batch is fixed)."""
+    return _recorded(network, 1).found
 
 
 def aliases(network: Network) -> set[Node]:
     """The nodes that give, in PyTorch, memory of what they read and no memory of their own."""
-    return _recorded(network).aliases
+    return _recorded(network, 1).aliases
 
 
-def _recorded(network: Network) -> _Recorder:
-    batch = next((tensor.shape[:1] for tensor in network.example.tensors if tensor.dim() > 0), None)
-
-    def narrow(tensor: Tensor) -> Tensor:
-        return tensor[:1] if network.dynamic_batch and tensor.shape[:1] == batch else tensor
-
-    inputs = pytree.tree_map_only(Tensor, narrow, (network.example.args, network.example.kwargs))
+def _recorded(network: Network, samples: int) -> _Recorder:
+    contract, row = network.contract, network.example.tensors
+    sizes = contract.sizes_of(row)
+    for name in contract.batch_names:
+        sizes[name] = max(samples, contract.sizes[name][0])
     with FakeTensorMode(allow_non_fake_inputs=True) as mode, torch.no_grad(), in_evaluation(network.module):
-        args, kwargs = pytree.tree_map_only(Tensor, mode.from_tensor, inputs)
-        flat = network.graph._codegen.process_inputs(*args) if not kwargs else pytree.tree_leaves((args, kwargs))
+        fakes = [mode.from_tensor(tensor) for tensor in row]
         recorder = _Recorder(network.module)
-        recorder.run(*flat, enable_io_processing=False)
+        recorder.run(*(fake.new_empty(contract.shape(index, sizes)) for index, fake in enumerate(fakes)))
     return recorder
 
 

@@ -22,6 +22,7 @@ from torch.nn.utils import parametrize
 from torch.utils import _pytree as pytree
 
 from microjoule.errors import FileError
+from microjoule.graph.contract import Contract, plain_contract
 from microjoule.graph.quantizer import Quantizer
 from microjoule.numerics.gaussian import Gaussian
 from microjoule.records.facts import Record
@@ -74,8 +75,8 @@ class Writable(Protocol):
         """Inputs, as `args` and `kwargs`."""
 
     @property
-    def dynamic_batch(self) -> bool:
-        """Whether any number of samples goes through it."""
+    def contract(self) -> Contract:
+        """What inputs it takes."""
 
     @property
     def preactivations(self) -> dict[str, Gaussian]:
@@ -96,7 +97,7 @@ def write(network: Writable, path: str | Path) -> None:
     info = getattr(network.module.graph._codegen, "pytree_info", None)
     document = {
         "format": FORMAT,
-        "dynamic_batch": network.dynamic_batch,
+        "contract": plain_contract(network.contract),
         "modules": _modules(network.module, tensors),
         "nodes": [_node_entry(node) for node in network.module.graph.nodes],
         "inputs": list(info.orig_args) if info else None,

@@ -38,7 +38,7 @@ def channel_information(
     with in_evaluation(network.module), unquantized(network):
         for inputs, _ in track(data, "gradients", total=data.samples):
             seen = _Watching(network, nodes)
-            outputs = output_tensors(seen.run(*to_device(inputs, network.device)))
+            outputs = output_tensors(seen.run(*network.bind(*to_device(inputs, network.device))))
             loss, values = _loss(outputs, generator), list(seen.values.values())
             for node, gradient in zip(seen.values, torch.autograd.grad(loss, values, allow_unused=True), strict=True):
                 if gradient is not None:

@@ -14,6 +14,7 @@ from microjoule.compression.criteria import CRITERIA
 from microjoule.compression.menu import METHODS
 from microjoule.errors import SettingError
 from microjoule.execution.batches import batches, first
+from microjoule.graph.callable import as_module
 from microjoule.graph.network import Network
 from microjoule.jobs.identity import option_facts
 from microjoule.numerics.low_rank_shapes import Method
@@ -85,7 +86,7 @@ def compress_model(
     how = How(*SCHEMES[scheme], multiple, seed, None if folder is None else Path(folder), criterion, latency_bits)
     inputs = first(batches(data), samples)
     with open_trial(capture(model, example_inputs), inputs, by_callback(eval_callback), cost, how) as trial:
-        return trial.best(share, trial.run([share])).module
+        return as_module(trial.best(share, trial.run([share])))
 
 
 def by_callback(callback: Callable[[GraphModule], float]) -> Score:
@@ -94,7 +95,7 @@ def by_callback(callback: Callable[[GraphModule], float]) -> Score:
 
     def scored(network: Network, stage: str) -> Evaluated:
         started = time.perf_counter()
-        value = callback(network.module)
+        value = callback(as_module(network))
         try:
             number = float(value)
         except (TypeError, ValueError) as error:

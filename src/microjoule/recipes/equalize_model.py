@@ -6,6 +6,7 @@ from torch import nn
 from torch.fx import GraphModule
 
 from microjoule.capture.export import capture
+from microjoule.graph.callable import as_module
 from microjoule.graph.fold import fold_batch_norms
 from microjoule.quantization.ptq.constant_channels import fold_constant_channels
 from microjoule.quantization.ptq.equalization import equalize
@@ -31,4 +32,4 @@ def equalize_model(model: nn.Module, example_inputs: Any) -> GraphModule:
     fold_batch_norms(network)
     fold_constant_channels(network)
     equalize(network)
-    return network.module
+    return as_module(network)

@@ -6,6 +6,7 @@ Every record is a frozen dataclass of numbers, texts, tuples and other records. 
 from dataclasses import dataclass, field
 
 from microjoule.records.analysed import GridHistograms, Sensitivities
+from microjoule.records.captured import Captured as Captured  # noqa: PLC0414 - exported from here, too
 from microjoule.records.compressed import Compressed, CompressionSensitivity, Factorized, LatencyModelled
 from microjoule.records.decided import MixedPrecision, ParetoFront, Reached, Tried
 from microjoule.records.learned import BayesianPruned
@@ -15,25 +16,6 @@ from microjoule.records.rounded import Frozen, TiesAvoided, WeightsBalanced, Wei
 from microjoule.records.scheduled import RanInOrder, Scheduled
 from microjoule.records.skipped import Skipped as Skipped  # noqa: PLC0414 - exported from here, too
 from microjoule.records.trained import Trained
-
-
-@dataclass(frozen=True, slots=True)
-class Captured:
-    """How a model became a network.
-
-    Args:
-        largest_difference: between the network's outputs and the model's, relative to the largest of these.
-        replaced: where they differ, the model's operators that the network computes by others.
-    """
-
-    source: str
-    operators: dict[str, int]
-    functional_layers: tuple[Skipped, ...]
-    unknown_operators: tuple[str, ...]
-    largest_difference: float
-    dynamic_batch: bool
-    seconds: float
-    replaced: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +39,16 @@ class WeightRanges:
 
 @dataclass(frozen=True, slots=True)
 class BatchNormsFolded:
-    """Which batch norms went into which layer: (batch norm, layer) by path."""
+    """Which batch norms went into which layer: (batch norm, layer) by path.
+
+    Args:
+        skipped: batch norms that stayed, with the reason.
+        layers: those that are a layer by themselves now, with the reason why no other took them.
+    """
 
     folded: tuple[tuple[str, str], ...]
     skipped: tuple[Skipped, ...]
+    layers: tuple[Skipped, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

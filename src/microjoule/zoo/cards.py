@@ -54,6 +54,7 @@ class Card:
         dataset: a set it can be judged on; None if there is none.
         metric: how it is judged there.
         rename: from a name in the weights' file to a name in the module; None if they are the same.
+        dynamic: dimensions of an input that are free beside the batch, as `capture` takes them.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Card:
     dataset: str | None = None
     metric: str | None = None
     rename: Callable[[str], str] | None = None
+    dynamic: tuple[int, ...] = ()
 
 
 def _image(name: str, build: Callable[[], nn.Module], shape: tuple[int, int, int], prepare: Normalisation) -> Card:
@@ -72,7 +74,7 @@ def _image(name: str, build: Callable[[], nn.Module], shape: tuple[int, int, int
 
 
 def _luma(name: str, build: Callable[[], nn.Module], rename: Callable[[str], str]) -> Card:
-    return Card(name, build, (1, 128, 128), GREY, GREY.value_range, rename=rename)
+    return Card(name, build, (1, 128, 128), GREY, GREY.value_range, rename=rename, dynamic=(2, 3))
 
 
 def _judged(plain: Card, licence: str, dataset: str, metric: str) -> Card:

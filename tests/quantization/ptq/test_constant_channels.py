@@ -24,21 +24,21 @@ def test_only_weights_that_vanish_in_float32_count_as_constant():
 
 
 def collapsed(*, bias, padding):
-    """A layer with one constant channel whose reader's filter for it is huge."""
+    """A layer with one constant channel whose reader's filter for it is huge; in float64, and an input."""
     module = nn.Sequential(
         nn.Conv2d(2, 3, 1), nn.ReLU6(), nn.Conv2d(3, 3, 3, padding=padding, groups=3), nn.ReLU(), nn.Conv2d(3, 2, 1)
-    ).double()
+    )
     with torch.no_grad():
         module[0].weight[1] = 0
         module[0].bias[1] = bias
         module[2].weight[1] = 70.0
-    return module, torch.randn(2, 2, 6, 6).double()
+    x = torch.randn(2, 2, 6, 6)
+    return mj.capture(module, x).to(torch.float64), x.double()
 
 
 @pytest.mark.parametrize(("bias", "padding"), [(-0.5, 1), (0.25, 0), (9.0, 0)], ids=["zero", "positive", "capped"])
 def test_the_function_stays_and_the_huge_filter_goes(bias, padding):
-    module, x = collapsed(bias=bias, padding=padding)
-    network = mj.capture(module, x)
+    network, x = collapsed(bias=bias, padding=padding)
     before = network(x)
     record = mj.fold_constant_channels(network)
     assert record.channels["2"] == 1
@@ -47,8 +47,7 @@ def test_the_function_stays_and_the_huge_filter_goes(bias, padding):
 
 
 def test_a_channel_made_constant_is_followed_to_the_next_layer():
-    module, x = collapsed(bias=0.25, padding=0)
-    network = mj.capture(module, x)
+    network, x = collapsed(bias=0.25, padding=0)
     before = network(x)
     assert mj.fold_constant_channels(network).channels == {"2": 1, "4": 1}
     assert not network.layer("4").stored_weight[:, 1].any()
@@ -56,8 +55,7 @@ def test_a_channel_made_constant_is_followed_to_the_next_layer():
 
 
 def test_a_positive_constant_that_meets_padding_stays_and_is_named():
-    module, x = collapsed(bias=0.25, padding=1)
-    network = mj.capture(module, x)
+    network, x = collapsed(bias=0.25, padding=1)
     before = network(x)
     record = mj.fold_constant_channels(network)
     assert "2" not in record.channels

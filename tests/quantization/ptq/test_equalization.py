@@ -21,7 +21,7 @@ EQUALIZED = {
     "plain": "0 3",
     "flattened": "4",
     "residual": "a c",
-    "dense": "b c",
+    "dense": "a b c norm",
     "grouped": "0 2 4",
     "depthwise": "0 2 4",
     "gate": "down",
