@@ -13,8 +13,8 @@ from torch.utils import _pytree as pytree
 from microjoule.capture.archive import check_archive
 from microjoule.capture.export import quietly, verified
 from microjoule.errors import FileError
+from microjoule.graph.file.read import read
 from microjoule.graph.network import Example, Network
-from microjoule.graph.read import read
 
 KINDS = "a .pt2 file of torch.export.save, or a file of network.save"
 

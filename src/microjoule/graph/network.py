@@ -14,9 +14,9 @@ from torch.fx import Graph, GraphModule, Node
 from torch.utils import _pytree as pytree
 
 from microjoule.errors import GraphError
+from microjoule.graph.file.write import write
 from microjoule.graph.ops import Layer, layers
 from microjoule.graph.quantizer import Quantizer
-from microjoule.graph.write import write
 from microjoule.numerics.gaussian import Gaussian
 from microjoule.records.facts import Record
 

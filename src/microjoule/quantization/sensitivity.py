@@ -18,8 +18,8 @@ from microjoule.execution.evaluate import Metric
 from microjoule.execution.progress import track
 from microjoule.execution.run import run, unquantized
 from microjoule.execution.tasks import Jobs, Work, digest, run_tasks
+from microjoule.graph.file.read import read
 from microjoule.graph.network import Network
-from microjoule.graph.read import read
 from microjoule.numerics.affine import Affine
 from microjoule.numerics.divergence import are_class_scores, class_divergence
 from microjoule.numerics.error import decibel

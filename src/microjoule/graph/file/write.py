@@ -1,7 +1,7 @@
 """Write a network as one file: a zip archive of `network.json` (the graph, by names) and `tensors.safetensors`.
 
 Nothing in it is code: operators go by their names in torch's own registry, modules by their names in a written list.
-`microjoule.graph.read` reads it back.
+`microjoule.graph.file.read` reads it back.
 """
 
 import io

@@ -1,4 +1,4 @@
-"""Read a network that `microjoule.graph.write` wrote.
+"""Read a network that `microjoule.graph.file.write` wrote.
 
 Nothing in the file is run: operators are looked up by name in torch's own registry, modules in a written list, and
 tensors come from safetensors.
@@ -20,9 +20,9 @@ from torch.nn.utils import parametrize
 from torch.utils import _pytree as pytree
 
 from microjoule.errors import FileError
+from microjoule.graph.file.write import CONSTRUCTORS, FORMAT, PYTHON, TENSOR
 from microjoule.graph.network import Example, Network, graph_module, set_submodule
 from microjoule.graph.quantizer import Quantizer
-from microjoule.graph.write import CONSTRUCTORS, FORMAT, PYTHON, TENSOR
 from microjoule.numerics.affine import Affine
 from microjoule.numerics.gaussian import Gaussian
 from microjoule.numerics.grid import IntGrid, Scheme
@@ -181,7 +181,7 @@ def _target(op: str, target: str) -> Any:
 
 
 def _decode(value: Any, nodes: dict[str, Node]) -> Any:
-    """An argument from JSON, as `microjoule.graph.write` encodes it."""
+    """An argument from JSON, as `microjoule.graph.file.write` encodes it."""
     if isinstance(value, list):
         return [_decode(item, nodes) for item in value]
     if not isinstance(value, dict):

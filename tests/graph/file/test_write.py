@@ -6,7 +6,7 @@ from torch import nn
 
 from microjoule.capture.export import capture
 from microjoule.errors import FileError
-from microjoule.graph.write import FORMAT, write
+from microjoule.graph.file.write import FORMAT, write
 from tests.capture.models import MODELS, Function, images
 
 

@@ -7,8 +7,8 @@ from torch.utils import _pytree as pytree
 
 from microjoule.capture.export import capture
 from microjoule.errors import FileError
+from microjoule.graph.file.read import read
 from microjoule.graph.quantizer import Quantizer
-from microjoule.graph.read import read
 from microjoule.numerics.gaussian import Gaussian
 from microjoule.numerics.grid import IntGrid, Scheme
 from microjoule.quantization.calibrate import calibrate
