@@ -1,8 +1,7 @@
 """`microjoule report`: what networks and commands found, as one page."""
 
-import json as json_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -10,10 +9,13 @@ from microjoule.capture.load import load
 from microjoule.cli.options import Json
 from microjoule.cli.output import finish
 from microjoule.errors import FileError
+from microjoule.formats.bounded_file import read_text
+from microjoule.formats.bounded_text import read_json
 from microjoule.recipes.report import report as write_report
 from microjoule.records.facts import Captured, Record
-from microjoule.records.json_io import records_from_json
+from microjoule.records.json_io import records_of
 
+REMEDY = "write it again with --json"
 SOURCES_HELP = "Networks that microjoule saved, and JSON that its commands printed; their records one after another."
 
 
@@ -48,13 +50,7 @@ def _records(source: Path) -> list[Record]:
                 remedy="give what microjoule quantize --out FILE.mj saved, or the output of a command with --json",
             )
         return history
-    try:
-        text = source.read_text("utf-8")
-        document: Any = json_module.loads(text)
-    except OSError as error:
-        raise FileError(str(source), f"cannot be read: {error.strerror or error}", remedy="check the path") from error
-    except (ValueError, RecursionError) as error:
-        raise FileError(str(source), f"is not valid JSON: {error}", remedy="write it again with --json") from error
+    document = read_json(read_text(source, remedy=REMEDY), str(source), remedy=REMEDY)
     if isinstance(document, dict) and "records" in document:
-        text = json_module.dumps(document["records"])
-    return records_from_json(text, source=str(source))
+        document = document["records"]
+    return records_of(document, source=str(source))

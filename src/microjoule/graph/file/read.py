@@ -1,224 +1,206 @@
 """Read a network that `microjoule.graph.file.write` wrote.
 
-Nothing in the file is run: operators are looked up by name in torch's own registry, modules in a written list, and
-tensors come from safetensors.
+Nothing in the file is run, and nothing in it is believed. It can name operators and modules out of written lists,
+tensors that it holds itself, and classes and operators that the caller hands over; all else is refused. How large
+anything is, the stored tensors say. What the network would take when it runs is found before anything of it runs.
 """
 
-import json
-import keyword
-import zipfile
-from collections.abc import Callable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import safetensors
 import safetensors.torch
-import torch
-from torch import Tensor, nn
+from torch import nn
+from torch._ops import OpOverload
 from torch.fx import Graph, Node
 from torch.fx.graph import _PyTreeCodeGen, _PyTreeInfo
 from torch.nn.utils import parametrize
 from torch.utils import _pytree as pytree
 
-from microjoule.errors import FileError
-from microjoule.graph.file.write import CONSTRUCTORS, FORMAT, PYTHON, TENSOR
+from microjoule.errors import FileError, MicrojouleError
+from microjoule.formats.bounded_text import read_json
+from microjoule.formats.zip_archive import open_zip
+from microjoule.graph.file.extent import check_extent
+from microjoule.graph.file.modules import Classes, decode_module, require_declared
+from microjoule.graph.file.names import identifier
+from microjoule.graph.file.names import path as module_path
+from microjoule.graph.file.operators import by_name, operator_at
+from microjoule.graph.file.own_classes import classes_by_name
+from microjoule.graph.file.tensors import TensorReader
+from microjoule.graph.file.trees import decode_tree
+from microjoule.graph.file.values import decode
+from microjoule.graph.file.write import DOCUMENT, FORMAT, TENSOR, TENSORS
 from microjoule.graph.network import Example, Network, graph_module, set_submodule
-from microjoule.graph.quantizer import Quantizer
-from microjoule.numerics.affine import Affine
 from microjoule.numerics.gaussian import Gaussian
-from microjoule.numerics.grid import IntGrid, Scheme
-from microjoule.records.json_io import records_from_json
+from microjoule.records.json_io import records_of
 
-CLASSES = {cls.__name__: cls for cls in CONSTRUCTORS}
-BIASED = ("Conv", "Linear", "LayerNorm")
-"""Starts of the names of modules whose constructors take `bias` as a switch, which is also a parameter's name."""
+REMEDY = "save it anew with network.save(path)"
+KEYS = frozenset(("format", "dynamic_batch", "modules", "nodes", "inputs", "in_tree", "out_tree", "example"))
+KEYS |= {"preactivations", "history"}
 
-REFUSED = ("from_file",)
-"""Operators that could reach outside the network."""
+UNSOUND = (LookupError, TypeError, AttributeError, RuntimeError, ValueError, AssertionError, SyntaxError, OverflowError)
+"""What a document that does not hang together raises somewhere."""
 
 
-def read(path: str | Path) -> Network:
+def read(path: str | Path, *, allow: Iterable[Any] = ()) -> Network:
     """Read a network that `network.save(path)` wrote.
 
+    Args:
+        path: of the file.
+        allow: classes of modules and quantizers of one's own, and operators of one's own (overloads, such as
+            torch.ops.mine.operator.default), that the file may name.
+
     Raises:
-        FileError: if the file is missing, damaged, or of another kind or version.
+        FileError: if the file is missing, damaged, or of another kind or version; if it names a class or an operator
+            that is not handed over; or if it would take more than its size makes likely.
     """
+    given = list(allow)
+    classes = classes_by_name(one for one in given if isinstance(one, type) and issubclass(one, nn.Module))
+    operators = by_name(one for one in given if not (isinstance(one, type) and issubclass(one, nn.Module)))
+    with open_zip(path, remedy=REMEDY) as archive:
+        document = read_json(bytes(archive.read(DOCUMENT)), f"{path}/{DOCUMENT}", remedy=REMEDY)
+        version = document.get("format") if isinstance(document, dict) else None
+        if version != FORMAT:
+            fact = f"has format {version!r}, expected {FORMAT}"
+            raise FileError(str(path), fact, remedy="save it anew with this version of microjoule")
+        content = archive.read(TENSORS)
     try:
-        with zipfile.ZipFile(path) as archive:
-            document = json.loads(archive.read("network.json"))
-            tensors = safetensors.torch.load(archive.read("tensors.safetensors"))
-        version = document["format"]
-    except FileNotFoundError as error:
-        raise FileError(str(path), "does not exist", remedy="check the path") from error
-    except (OSError, zipfile.BadZipFile, KeyError, TypeError, ValueError, safetensors.SafetensorError) as error:
-        raise FileError(
-            str(path), f"is no whole network file: {error}", remedy="save it anew with network.save(path)"
-        ) from error
-    if version != FORMAT:
-        raise FileError(str(path), f"has format {version!r}, expected {FORMAT}", remedy="save it anew")
-    try:
-        return _network(document, tensors)
-    except (LookupError, TypeError, AttributeError, RuntimeError, ValueError, AssertionError) as error:
-        raise FileError(str(path), f"does not hang together: {error!r}", remedy="save it anew") from error
+        tensors = TensorReader(safetensors.torch.load(bytes(content)))
+        return _network(document, tensors, classes, operators)
+    except FileError as error:
+        raise FileError(f"{path}: {error.place}", error.fact, remedy=error.remedy) from error
+    except (safetensors.SafetensorError, MicrojouleError, RecursionError, *UNSOUND) as error:
+        raise FileError(str(path), f"does not hang together: {_reason(error)}", remedy=REMEDY) from error
 
 
-def _network(document: dict[str, Any], tensors: dict[str, Tensor]) -> Network:
-    root = nn.Module()
-    for entry in document["modules"]:
-        if "same" in entry:
-            set_submodule(root, _path(entry["path"]), root.get_submodule(entry["same"]))
-        elif entry["path"]:
-            set_submodule(root, _path(entry["path"]), _module(entry, tensors))
-        else:
-            root = _module(entry, tensors)
-    module = graph_module(root, _graph(document))
-    for entry in document["modules"]:
-        if "training" in entry:
-            module.get_submodule(entry["path"]).training = entry["training"]
-    args, kwargs = _with_tensors(_decode(document["example"], {}), tensors)
-    network = Network(module, Example(args, kwargs), dynamic_batch=document["dynamic_batch"])
+def _reason(error: Exception) -> str:
+    if isinstance(error, MicrojouleError):
+        return f"{error.place} {error.fact}"
+    words = " ".join(str(error).split())[:300]
+    return words if isinstance(error, ValueError | RuntimeError) and words else f"{type(error).__name__} {words}"
+
+
+def _network(
+    document: dict[str, Any], tensors: TensorReader, classes: Classes, operators: Mapping[str, OpOverload]
+) -> Network:
+    if set(document) != KEYS:
+        lacks, beside = sorted(KEYS - set(document)), sorted(set(document) - KEYS)
+        raise ValueError(f"it lacks {', '.join(lacks)}" if lacks else f"it has the unknown {', '.join(beside):.200}")
+    root = _modules(document["modules"], tensors, classes)
+    graph = _graph(document, root, operators)
+    example = _example(document["example"], tensors)
+    if type(document["dynamic_batch"]) is not bool:
+        raise ValueError("it does not say whether its batch is free")
+    inputs = pytree.tree_leaves((example.args, example.kwargs))
+    check_extent(root, graph, inputs, stored_bytes=tensors.size_bytes)
+    module = graph_module(root, graph)
+    module.training = root.training
+    network = Network(module, example, dynamic_batch=document["dynamic_batch"])
     network.preactivations = {
-        layer: Gaussian(tensors[f"preactivation/{layer}/mean"], tensors[f"preactivation/{layer}/std"])
+        layer: Gaussian(tensors.tensor(f"preactivation/{layer}/mean"), tensors.tensor(f"preactivation/{layer}/std"))
         for layer in document["preactivations"]
     }
-    network.history = records_from_json(json.dumps(document["history"]))
+    network.history = records_of(document["history"], source="history")
     network.recompile()
     return network
 
 
-def _graph(document: dict[str, Any]) -> Graph:
+# The modules ----------------------------------------------------------------------------------------------------------
+
+
+def _modules(entries: list[dict[str, Any]], tensors: TensorReader, classes: Classes) -> nn.Module:
+    """The root, with all modules at their places."""
+    first, *others = entries
+    if first["path"] or first["class"] != "Module":
+        raise ValueError("the first module is not the root")
+    root, declared = decode_module(first, tensors, classes), {""}
+    for entry in others:
+        place = module_path(entry["path"])
+        if place in declared:
+            raise ValueError(f"two modules lie at {place!r}")
+        if "same" in entry:
+            if entry["same"] not in declared or not entry["same"]:
+                raise ValueError(f"{place!r} is the same as {entry['same']!r:.80}, which is not there")
+            module = root.get_submodule(entry["same"])
+        else:
+            module = decode_module(entry, tensors, classes)
+        declared.add(place)
+        set_submodule(root, place, module)
+    require_declared(root, declared)
+    return root
+
+
+# The graph ------------------------------------------------------------------------------------------------------------
+
+
+def _graph(document: dict[str, Any], root: nn.Module, operators: Mapping[str, OpOverload]) -> Graph:
     graph = Graph()
     nodes: dict[str, Node] = {}
     for entry in document["nodes"]:
-        args, kwargs = _decode(entry["args"], nodes), _decode(entry["kwargs"], nodes)
-        target = _target(entry["op"], entry["target"])
-        name = _identifier(entry["name"])
-        nodes[name] = graph.create_node(entry["op"], target, args, {_identifier(k): v for k, v in kwargs.items()}, name)
-    if document["in_spec"]:
-        out_spec = _tree(document["out_spec"]) if document["out_spec"] else None
-        inputs = [_identifier(name) for name in document["inputs"]]
-        in_spec = _tree(document["in_spec"])
-        for name in in_spec.child(1).context or ():
-            _identifier(name)
-        graph.set_codegen(_PyTreeCodeGen(_PyTreeInfo(inputs, in_spec, out_spec)))
+        args, kwargs = decode(entry["args"], nodes), decode(entry["kwargs"], nodes)
+        target = _target(entry["op"], entry["target"], root, operators)
+        name = identifier(entry["name"])
+        if name in nodes or not isinstance(args, tuple) or not isinstance(kwargs, dict):
+            raise ValueError(f"two nodes are called {name}, or its arguments are none")
+        named = {identifier(key): value for key, value in kwargs.items()}
+        nodes[name] = graph.create_node(entry["op"], target, args, named, name)
+    kinds = [node.op for node in nodes.values()]
+    if kinds.count("output") != 1 or kinds[-1] != "output":
+        raise ValueError("it has no output at its end, or several")
+    if document["in_tree"] is not None:
+        info = _call(document, kinds.count("placeholder"))
+        graph.set_codegen(_PyTreeCodeGen(info))
+        outputs = next(reversed(nodes.values())).args[0]
+        if info.out_spec is not None and (
+            not isinstance(outputs, tuple | list) or len(outputs) != info.out_spec.num_leaves
+        ):
+            raise ValueError(f"it gives other than {info.out_spec.num_leaves} outputs")
     return graph
 
 
-def _tree(text: str) -> pytree.TreeSpec:
-    if "__enum__" in text:
-        raise ValueError("a tree of inputs or outputs with an enumeration, which could import any module")
-    return pytree.treespec_loads(text)
+def _target(kind: str, target: str, root: nn.Module, operators: Mapping[str, OpOverload]) -> Any:
+    """What a node calls or reads: an operator by its name on a list, or a module or tensor of the file."""
+    if kind == "call_function":
+        return operator_at(target, operators)
+    if kind == "placeholder":
+        return identifier(target)
+    if kind == "output" and target == "output":
+        return target
+    if kind == "call_module":
+        root.get_submodule(module_path(target))
+        return target
+    if kind == "get_attr":
+        owner, _, name = module_path(target).rpartition(".")
+        module = root.get_submodule(owner)
+        stored = {**module._parameters, **module._buffers}
+        if stored.get(name) is None and not parametrize.is_parametrized(module, name):
+            raise ValueError(f"{target!r} is no tensor of the file")
+        return target
+    raise ValueError(f"{str(kind)[:40]!r} is no kind of node in a network")
 
 
-def _identifier(text: str) -> str:
-    """A name that fx writes into the code it makes, so it must be one and nothing else."""
-    if not text.isidentifier() or keyword.iskeyword(text):
-        raise ValueError(f"{text!r} is no name")
-    return text
+def _call(document: dict[str, Any], placeholders: int) -> _PyTreeInfo:
+    """How the network is called: a name for each positional input, then those of keywords."""
+    in_spec = decode_tree(document["in_tree"])
+    out_spec = None if document["out_tree"] is None else decode_tree(document["out_tree"])
+    names = [identifier(name) for name in document["inputs"]]
+    if in_spec.type is not tuple or [child.type for child in in_spec.children()] != [tuple, dict]:
+        raise ValueError("its inputs are no tuple and dict")
+    positional, keywords = in_spec.child(0), in_spec.child(1)
+    if len(names) != positional.num_children + keywords.num_children or len(set(names)) < len(names) or "self" in names:
+        raise ValueError(f"it names {len(names)} inputs, and takes {positional.num_children + keywords.num_children}")
+    if names[positional.num_children :] != list(keywords.context) or in_spec.num_leaves != placeholders:
+        raise ValueError("the names of its inputs are others than it takes")
+    return _PyTreeInfo(names, in_spec, out_spec)
 
 
-def _path(text: str) -> str:
-    """A dotted path that fx writes into the code it makes; its parts may be numbers."""
-    for part in text.split("."):
-        if not part.isdigit():
-            _identifier(part)
-    return text
-
-
-def _module(entry: dict[str, Any], tensors: dict[str, Tensor]) -> nn.Module:
-    if entry["class"] == "Quantizer":
-        return _quantizer(entry, tensors)
-    cls = CLASSES[entry["class"]]
-    settings = {name: tuple(v) if isinstance(v, list) else v for name, v in entry["settings"].items()}
-    if set(settings) != set(CONSTRUCTORS[cls]):
-        raise ValueError(f"settings of {entry['class']} are {sorted(settings)}")
-    if entry["class"].startswith(BIASED):
-        settings["bias"] = "bias" in entry["parameters"]
-    module = cls(**settings)
-    for name, (key, requires_grad) in entry["parameters"].items():
-        stored = tensors[key]
-        if not isinstance(stored, nn.Parameter):
-            stored = tensors[key] = nn.Parameter(stored, requires_grad=requires_grad)
-        module.register_parameter(_identifier(name), stored)
-    for name, (key, persistent) in entry["buffers"].items():
-        module._parameters.pop(name, None)
-        module._buffers.pop(name, None)
-        module.register_buffer(_identifier(name), tensors[key], persistent=persistent)
-    if isinstance(module, nn.RNNBase):
-        module._flat_weights = [getattr(module, name) for name in module._flat_weights_names]
-    for name, quantizer in entry["quantizers"].items():
-        parametrize.register_parametrization(module, name, _quantizer(quantizer, tensors))
-    return module
-
-
-def _quantizer(entry: dict[str, Any], tensors: dict[str, Tensor]) -> Quantizer:
-    scheme = dict(entry["scheme"])
-    quantizer = Quantizer(Scheme(**scheme | {"grid": IntGrid(**scheme["grid"])}))
-    if "scale" in entry:
-        quantizer.set_affine(Affine(quantizer.scheme, tensors[entry["scale"]], tensors[entry["zero_point"]]))
-    if "integers" in entry:
-        quantizer.hold(tensors[entry["integers"]])
-    quantizer.enabled = entry["enabled"]
-    return quantizer
-
-
-def _target(op: str, target: str) -> Any:
-    """The operator of a name, out of torch's registry of ATen operators and five Python ones."""
-    if op == "placeholder":
-        return _identifier(target)
-    if op in ("call_module", "get_attr", "output"):
-        return _path(target)
-    if op != "call_function":
-        raise ValueError(f"{op} is no kind of node in a network")
-    space, _, name = target.partition(".")
-    if space == "python":
-        return PYTHON[name]
-    if space != "aten":
-        raise KeyError(f"operator {target} is not one of ATen's")
-    packet, _, overload = name.partition(".")
-    if packet in REFUSED:
-        raise KeyError(f"operator {target} may read files")
-    return getattr(getattr(torch.ops.aten, packet), overload)
-
-
-def _decode(value: Any, nodes: dict[str, Node]) -> Any:
-    """An argument from JSON, as `microjoule.graph.file.write` encodes it."""
-    if isinstance(value, list):
-        return [_decode(item, nodes) for item in value]
-    if not isinstance(value, dict):
-        return value
-    ((tag, content),) = value.items()
-    if tag == "node":
-        return nodes[content]
-    if tag in PLAIN:
-        return PLAIN[tag](content)
-    items = [_decode(item, nodes) for item in content]
-    return NESTED[tag](items)
-
-
-def _torch_constant(name: str) -> Any:
-    value = getattr(torch, name)
-    if not isinstance(value, torch.dtype | torch.layout | torch.memory_format):
-        raise ValueError(f"torch.{name} is no dtype, layout or memory format")
-    return value
-
-
-PLAIN: dict[str, Callable[[str], Any]] = {"float": float, "torch": _torch_constant, "device": torch.device}
-"""What makes an argument of a text."""
-
-NESTED: dict[str, Callable[[list[Any]], Any]] = {
-    "tuple": tuple,
-    "dict": dict,
-    "slice": lambda bounds: slice(*bounds),
-}
-"""What makes an argument of others."""
-
-
-def _with_tensors(value: Any, tensors: dict[str, Tensor]) -> Any:
-    """Put the tensors back where `_encode_tree` left their keys."""
-    if isinstance(value, dict) and set(value) == {TENSOR}:
-        return tensors[value[TENSOR]]
-    if isinstance(value, dict):
-        return {key: _with_tensors(item, tensors) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(_with_tensors(item, tensors) for item in value)
-    return value
+def _example(entry: Any, tensors: TensorReader) -> Example:
+    values = [
+        tensors.tensor(value[TENSOR]) if isinstance(value, dict) and set(value) == {TENSOR} else decode(value, {})
+        for value in entry["values"]
+    ]
+    args, kwargs = pytree.tree_unflatten(values, decode_tree(entry["tree"]))
+    if not isinstance(args, tuple) or not isinstance(kwargs, dict):
+        raise ValueError("its example is no tuple and dict")
+    return Example(args, kwargs)
