@@ -237,11 +237,11 @@ def change_onnx(rng: Draw, _: str, content: bytes) -> bytes:
     if rng.random() < 0.4:
         return mutate.raw(rng, content)
     document = json_format.MessageToDict(onnx.load_model_from_string(content))
-    for _ in range(rng.choice((1, 1, 2, 3))):
-        document = mutate.json_value(rng, document)
     try:
+        for _ in range(rng.choice((1, 1, 2, 3))):
+            document = mutate.json_value(rng, document)
         return json_format.ParseDict(document, onnx.ModelProto(), ignore_unknown_fields=True).SerializeToString()
-    except Exception:  # what the schema does not allow
+    except Exception:  # what the schema does not allow, or nests too deep
         return mutate.raw(rng, content)
 
 

@@ -12,6 +12,8 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
+from microjoule.graph.file.operators import listed
+
 CODE = "__import__('os').system('touch touched')"
 """A text that makes a file if anyone runs it."""
 
@@ -100,7 +102,7 @@ def json_text(rng: random.Random, text: str) -> str:
     if rng.random() < 0.08:
         return _broken_text(rng, text)
     document = json.loads(text)
-    for _ in range(rng.choice((1, 1, 1, 2, 3, 5))):
+    for _ in range(rng.choice((1, 1, 1, 1, 2, 4))):
         document = json_value(rng, document)
     try:
         return json.dumps(document)
@@ -110,11 +112,13 @@ def json_text(rng: random.Random, text: str) -> str:
 
 def json_value(rng: random.Random, document: Any) -> Any:
     """A document with one value changed, removed, repeated, or put somewhere else."""
-    places = list(_places(document))
+    places = _places(document)
     if not places:
         return rng.choice(SPECIAL)
     holder, key = rng.choice(places)
     kind = rng.random()
+    if kind > 0.6:  # numbers and texts are where a document stays one
+        holder, key = rng.choice([(h, k) for h, k in places if not isinstance(h[k], dict | list)] or places)
     if kind < 0.15:
         if isinstance(holder, dict):
             del holder[key]
@@ -138,7 +142,7 @@ def json_value(rng: random.Random, document: Any) -> Any:
 
 
 def _places(document: Any) -> list[tuple[Any, Any]]:
-    """Where values stand, those of deep and of long containers less often than their number would have it."""
+    """Where values stand: in what, and under which key or index."""
     found, todo = [], [document]
     while todo:
         one = todo.pop()
@@ -153,25 +157,44 @@ def _places(document: Any) -> list[tuple[Any, Any]]:
 def _changed(rng: random.Random, value: Any) -> Any:
     if isinstance(value, bool) or value is None or rng.random() < 0.3:
         return rng.choice(SPECIAL)
-    if isinstance(value, int):
-        return rng.choice(
-            (value + 1, value - 1, -value, value * 2, value * 1000, value * 10**9, str(value), float(value), [value])
-        )
-    if isinstance(value, float):
-        return rng.choice(
-            (-value, value * 1e6, value * 1e300, int(value) if abs(value) < 1e300 else 0, str(value), 0.0, [value])
-        )
-    if isinstance(value, str):
-        at = rng.randrange(len(value) + 1)
-        piece = rng.choice(("", "x", ".", "_", '"', "\n", CODE, "0", value))
-        return rng.choice(
-            (value[:at] + piece + value[at:], value[:at], value[::-1], value.upper(), [value], {value: 1})
-        )
-    if isinstance(value, list):
-        return rng.choice(
-            (value[::-1], value + value, value[: len(value) // 2], {"x": value}, value[0] if value else None)
-        )
+    return next(change(rng, value) for kind, change in CHANGES.items() if isinstance(value, kind))
+
+
+def _whole(rng: random.Random, value: int) -> Any:
+    if rng.random() < 0.4:
+        return rng.randrange(-2, 12)
+    far = (value * 1000, value * 10**9, str(value), float(value), [value])
+    return rng.choice((value + 1, value - 1, -value, value * 2, *far))
+
+
+def _real(rng: random.Random, value: float) -> Any:
+    near = int(value) if abs(value) < 1e300 else 0
+    return rng.choice((-value, value * 1e6, value * 1e300, near, str(value), 0.0, [value]))
+
+
+def _words(rng: random.Random, value: str) -> Any:
+    for start in ("", "torch.ops."):
+        if value.startswith(f"{start}aten.") and rng.random() < 0.7:
+            return start + rng.choice(sorted(listed()))
+    at, piece = rng.randrange(len(value) + 1), rng.choice(("", "x", ".", "_", '"', "\n", CODE, "0", value))
+    return rng.choice((value[:at] + piece + value[at:], value[:at], value[::-1], value.upper(), [value], {value: 1}))
+
+
+def _list(rng: random.Random, value: list[Any]) -> Any:
+    return rng.choice((value[::-1], value + value, value[: len(value) // 2], {"x": value}, value[0] if value else None))
+
+
+def _dict(rng: random.Random, value: dict[str, Any]) -> Any:
     return rng.choice((list(value.values()), list(value), {**value, "x": 1}))
+
+
+CHANGES: dict[type, Callable[[random.Random, Any], Any]] = {
+    int: _whole,
+    float: _real,
+    str: _words,
+    list: _list,
+    dict: _dict,
+}
 
 
 def _nested(depth: int) -> Any:

@@ -20,7 +20,7 @@ MOST_VALUES = 5_000_000
 LONGEST_TOML = 1 << 15
 """Characters of a TOML text: Python's reader takes a time that grows with the square of what one name holds."""
 
-LARGEST_NUMBER = 2**63 - 1
+LARGEST_NUMBER = 2**64 - 1
 """Of whole numbers, with either sign: what 64 bits hold."""
 
 

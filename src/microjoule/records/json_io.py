@@ -170,10 +170,7 @@ def _float(content: Any, place: str) -> float:
         return NOT_FINITE[content]
     if isinstance(content, bool) or not isinstance(content, int | float):
         raise _WrongError(f"{place} must be a number, got {_short(content)}")
-    try:
-        return float(content)
-    except OverflowError as error:
-        raise _WrongError(f"{place} is a number too large for a float") from error
+    return float(content)
 
 
 def _short(content: Any) -> str:

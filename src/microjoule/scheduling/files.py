@@ -32,10 +32,11 @@ def read_graph(path: str | Path) -> Computation:
     place = Path(path)
     found = read_json(read_text(place, remedy=REMEDY), str(place), remedy=REMEDY)
     try:
-        name = _text(found.get("name", place.stem))
-        values = tuple(_value(index, entry) for index, entry in enumerate(_list(found["tensors"])))
-        operators = [_operator(index, entry) for index, entry in enumerate(_list(found["ops"]))]
-    except (ValueError, KeyError, AttributeError) as error:
+        whole = _object(found)
+        name = _text(whole.get("name", place.stem))
+        values = tuple(_value(index, _object(entry)) for index, entry in enumerate(_list(whole["tensors"])))
+        operators = [_operator(index, _object(entry)) for index, entry in enumerate(_list(whole["ops"]))]
+    except (ValueError, KeyError) as error:
         fact = f"lacks {error.args[0]!r}" if isinstance(error, KeyError) else str(error)
         raise FileError(str(place), f"is no computation graph: {fact}", remedy=REMEDY) from error
     try:
@@ -95,6 +96,12 @@ def _operator(index: int, entry: Mapping[str, Any]) -> Operator:
         _switch(entry, "view"),
         _text(entry.get("kind", "")),
     )
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{value!r:.80} is no object")
+    return value
 
 
 def _list(value: Any) -> list[Any]:
