@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 
 import microjoule as mj
+from microjoule import scheduling
 from microjoule.cli.app import main as command_line
+from microjoule.costs.energy import energy_table
 from microjoule.errors import MicrojouleError as Refusal
 
 __all__ = [
@@ -20,6 +22,7 @@ __all__ = [
     "capture",
     "command_line",
     "data_free",
+    "energy",
     "evaluate",
     "export",
     "gptq",
@@ -28,8 +31,10 @@ __all__ = [
     "load",
     "load_encodings",
     "naive",
+    "read_graph",
     "sqnr_db",
     "target",
+    "target_text",
     "train",
     "verify",
 ]
@@ -41,6 +46,8 @@ verify = mj.verify
 evaluate = mj.evaluate
 train = mj.train
 target = mj.target
+energy = energy_table
+read_graph = scheduling.read_graph
 load_encodings = mj.load_encodings
 integer_runner = mj.IntegerRunner
 naive = mj.recipes.naive
@@ -74,3 +81,8 @@ def in_onnx_runtime(path: str | Path, *inputs: Tensor) -> list[Tensor]:
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     feed = {entry.name: x.numpy() for entry, x in zip(session.get_inputs(), inputs, strict=True)}
     return [torch.from_numpy(np.asarray(output)) for output in session.run(None, feed)]
+
+
+def target_text(name: str) -> str:
+    """The text of a target that the package holds."""
+    return (Path(mj.__file__).parent / "costs" / "targets" / f"{name}.toml").read_text("utf-8")

@@ -102,11 +102,11 @@ def json_text(rng: random.Random, text: str) -> str:
     if rng.random() < 0.08:
         return _broken_text(rng, text)
     document = json.loads(text)
-    for _ in range(rng.choice((1, 1, 1, 1, 2, 4))):
-        document = json_value(rng, document)
     try:
+        for _ in range(rng.choice((1, 1, 1, 1, 2, 4))):
+            document = json_value(rng, document)
         return json.dumps(document)
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError):  # it holds itself, or nests too deep to be written
         return text
 
 
@@ -114,7 +114,7 @@ def json_value(rng: random.Random, document: Any) -> Any:
     """A document with one value changed, removed, repeated, or put somewhere else."""
     places = _places(document)
     if not places:
-        return rng.choice(SPECIAL)
+        return _special(rng)
     holder, key = rng.choice(places)
     kind = rng.random()
     if kind > 0.6:  # numbers and texts are where a document stays one
@@ -156,8 +156,13 @@ def _places(document: Any) -> list[tuple[Any, Any]]:
 
 def _changed(rng: random.Random, value: Any) -> Any:
     if isinstance(value, bool) or value is None or rng.random() < 0.3:
-        return rng.choice(SPECIAL)
+        return _special(rng)
     return next(change(rng, value) for kind, change in CHANGES.items() if isinstance(value, kind))
+
+
+def _special(rng: random.Random) -> Any:
+    """One of them, a copy: what is changed later must not change the next case."""
+    return copy.deepcopy(rng.choice(SPECIAL))
 
 
 def _whole(rng: random.Random, value: int) -> Any:
