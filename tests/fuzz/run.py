@@ -101,7 +101,9 @@ def _warm_up(kind: str, seeds: Path) -> None:
         for source in sorted((seeds / kind).iterdir()):
             shutil.copy(source, folder)
             for rng in (_Always(), random.Random(0)):
-                with contextlib.suppress(MicrojouleError), contextlib.redirect_stdout(io.StringIO()):
+                quiet = io.StringIO()
+                heard = contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet)
+                with contextlib.suppress(MicrojouleError), heard[0], heard[1]:
                     KINDS[kind].use(rng, folder / source.name, seeds)
     finally:
         os.chdir(before)

@@ -1,6 +1,6 @@
 import pytest
 
-from microjoule.graph.file.names import identifier, path, text
+from microjoule.graph.file.names import TAKEN, argument, identifier, path, text
 
 
 @pytest.mark.parametrize("name", ["x", "_x", "conv_1", "größe"])
@@ -12,6 +12,14 @@ def test_names_are_names(name):
 def test_anything_else_is_no_name(name):
     with pytest.raises(ValueError, match="is no name"):
         identifier(name)
+
+
+@pytest.mark.parametrize("name", sorted(TAKEN))
+def test_an_input_hides_nothing_that_its_code_reads(name):
+    assert identifier(name) == name
+    assert argument(f"{name}_1") == f"{name}_1"
+    with pytest.raises(ValueError, match="is no name of an input"):
+        argument(name)
 
 
 @pytest.mark.parametrize("name", ["a", "a.0.b", "layers.1x1-conv a.weight", "größe"])

@@ -10,6 +10,21 @@ DEEPEST_PATH = 64
 PART = re.compile(r"[^.\"'\\\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 """A part of a module's path: fx writes one that is no identifier between quotation marks."""
 
+TAKEN = frozenset(("self", "torch", "pytree", "fx_pytree"))
+"""Names that the code which fx makes reads itself: an input of such a name would hide what they stand for."""
+
+
+def argument(value: Any) -> str:
+    """A name that an input can have.
+
+    Raises:
+        ValueError: if it is no name, or one that the code around it needs.
+    """
+    name = identifier(value)
+    if name in TAKEN:
+        raise ValueError(f"{name!r} is no name of an input")
+    return name
+
 
 def identifier(value: Any) -> str:
     """A text that is a name in Python's sense.

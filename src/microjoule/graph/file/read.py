@@ -23,7 +23,7 @@ from microjoule.formats.bounded_text import read_json
 from microjoule.formats.zip_archive import open_zip
 from microjoule.graph.file.extent import check_extent
 from microjoule.graph.file.modules import Classes, decode_module, require_declared
-from microjoule.graph.file.names import identifier
+from microjoule.graph.file.names import argument, identifier
 from microjoule.graph.file.names import path as module_path
 from microjoule.graph.file.operators import by_name, operator_at
 from microjoule.graph.file.own_classes import classes_by_name
@@ -164,7 +164,7 @@ def _target(kind: str, target: str, root: nn.Module, operators: Mapping[str, OpO
     if kind == "call_function":
         return operator_at(target, operators)
     if kind == "placeholder":
-        return identifier(target)
+        return argument(target)
     if kind == "output" and target == "output":
         return target
     if kind == "call_module":
@@ -184,11 +184,11 @@ def _call(document: dict[str, Any], placeholders: int) -> _PyTreeInfo:
     """How the network is called: a name for each positional input, then those of keywords."""
     in_spec = decode_tree(document["in_tree"])
     out_spec = None if document["out_tree"] is None else decode_tree(document["out_tree"])
-    names = [identifier(name) for name in document["inputs"]]
+    names = [argument(name) for name in document["inputs"]]
     if in_spec.type is not tuple or [child.type for child in in_spec.children()] != [tuple, dict]:
         raise ValueError("its inputs are no tuple and dict")
     positional, keywords = in_spec.child(0), in_spec.child(1)
-    if len(names) != positional.num_children + keywords.num_children or len(set(names)) < len(names) or "self" in names:
+    if len(names) != positional.num_children + keywords.num_children or len(set(names)) < len(names):
         raise ValueError(f"it names {len(names)} inputs, and takes {positional.num_children + keywords.num_children}")
     if names[positional.num_children :] != list(keywords.context) or in_spec.num_leaves != placeholders:
         raise ValueError("the names of its inputs are others than it takes")
