@@ -134,6 +134,32 @@ def test_types_that_kernels_lack_are_found_by_running():
         chain((aten.histc.default, "x"), inputs=(torch.ones(3, dtype=torch.int16),))
 
 
+@pytest.mark.parametrize(
+    ("asked", "runs"),
+    [
+        ({}, False),
+        ({"dtype": torch.float64, "layout": torch.strided, "device": torch.device("cpu"), "pin_memory": False}, False),
+        ({"pin_memory": True}, True),
+        ({"pin_memory": 65536}, True),
+        ({"device": torch.device("xpu:77")}, True),
+        ({"layout": torch.sparse_coo}, True),
+        ({"dtype": torch.int8}, True),
+    ],
+)
+def test_what_a_machine_may_lack_is_found_by_running(asked, runs):
+    graph = Graph()
+    graph.output(graph.call_function(aten.zeros_like.default, (graph.placeholder("x"),), asked))
+    assert extent._needs_running(nn.Module(), graph, [X]) == runs
+
+
+def test_a_device_that_is_not_there_is_refused():
+    graph = Graph()
+    asked = {"device": torch.device("xpu:77")}
+    graph.output(graph.call_function(aten.zeros_like.default, (graph.placeholder("x"),), asked))
+    with pytest.raises(ValueError, match="it does not run on its own example: at zeros_like"):
+        check_extent(nn.Module(), graph, [X], stored_bytes=100)
+
+
 def test_masks_and_indices_pass_and_are_bounded():
     mask = torch.tensor([True, False, True])
     chain((aten.nonzero.default, "x"), inputs=(mask,))

@@ -39,6 +39,8 @@ WORK, WORK_RATIO = 10**11, 10**6
 COMMON = frozenset((torch.float32, torch.float64))
 """Types for which there is every kernel, where all tensors are of the same one."""
 
+TYPES = (torch.dtype, torch.device, torch.layout)
+
 VALUE_DEPENDENT = re.compile(
     r".*(index|gather|scatter|take|put|embedding|nonzero|argwhere|unique|masked_(select|scatter)|one_hot|bincount|item"
     r"|_local_scalar|repeat_interleave|linalg|cholesky|inverse|solve|det|svd|qr|hist|lu_|_loss|tensor_split|unpool).*"
@@ -98,12 +100,20 @@ def _needs_running(root: nn.Module, graph: Graph, inputs: Sequence[Any]) -> bool
                 return True
             tensors += called.parameters()
         elif node.op == "call_function" and isinstance(node.target, torch._ops.OpOverload):
-            types = [leaf for leaf in pytree.tree_leaves((node.args, node.kwargs)) if isinstance(leaf, torch.dtype)]
             name = node.target._overloadpacket.__name__
-            if node.target.namespace != "aten" or VALUE_DEPENDENT.fullmatch(name) or set(types) - COMMON:
+            if node.target.namespace != "aten" or VALUE_DEPENDENT.fullmatch(name) or _is_unusual(node):
                 return True
     found = {tensor.dtype for tensor in tensors}
     return len(found) > 1 or not found <= COMMON
+
+
+def _is_unusual(node: Node) -> bool:
+    """Whether an operator is asked for a type, a device, a layout or a memory that this machine may lack."""
+    usual = COMMON | {torch.strided}
+    settings = [leaf for leaf in pytree.tree_leaves((node.args, node.kwargs)) if isinstance(leaf, TYPES)]
+    devices = [one.type for one in settings if isinstance(one, torch.device)]
+    others = {one for one in settings if not isinstance(one, torch.device)}
+    return bool(others - usual or set(devices) - {"cpu"} or node.kwargs.get("pin_memory"))
 
 
 def _is_ours(module: nn.Module) -> bool:
