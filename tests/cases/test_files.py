@@ -9,6 +9,7 @@ import zipfile
 from copy import deepcopy
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -310,6 +311,69 @@ def test_a_damaged_computation_is_refused(tmp_path, text):
     (tmp_path / "damaged.json").write_text(text)
     with pytest.raises(Refusal, match=r"damaged(\.json|: operator 0)|value 0"):
         read_graph(tmp_path / "damaged.json")
+
+
+# Data -----------------------------------------------------------------------------------------------------------------
+
+X = np.zeros((4, 2, 8, 8), np.float32)
+LABELS = {
+    "fractions": np.array([0, 1, 1.5, 2]),
+    "NaN": np.array([0, 1, np.nan, 2]),
+    "infinity": np.array([0, 1, np.inf, 2]),
+    "texts": np.array(["cat", "dog", "cat", "dog"]),
+    "objects": np.array([0, "a", None, 2], dtype=object),
+    "negative": np.array([0, 1, -1, 2]),
+    "more classes than outputs": np.array([0, 1, 10, 2]),
+    "one too few": np.arange(3),
+    "imaginary": np.arange(4) * 1j,
+}
+
+
+@pytest.fixture(scope="module")
+def network_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("network") / "network.mj"
+    small().save(path)
+    return path
+
+
+@pytest.mark.parametrize("name", LABELS)
+def test_labels_that_are_none_are_refused(tmp_path, capsys, network_file, name):
+    np.savez(tmp_path / "data.npz", x=X, y=LABELS[name])
+    assert command_line(["evaluate", str(network_file), "--data", str(tmp_path / "data.npz")]) == 2
+    assert re.search(r"data\.npz: .*\n  |has labels .*, the network 10 classes\n  ", capsys.readouterr().err)
+
+
+def array(header):
+    """An .npy file of which the header is another."""
+    text = header.encode("latin1")
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + X.tobytes()
+
+
+HEADERS = {
+    "sound": "{'descr': '<f4', 'fortran_order': False, 'shape': (4, 2, 8, 8), }\n",
+    "code": "__import__('os').system('touch touched')",
+    "a shape of words": "{'descr': '<f4', 'fortran_order': False, 'shape': ('a',), }\n",
+    "a shape of 10**12": "{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000,), }\n",
+    "a shape below 0": "{'descr': '<f4', 'fortran_order': False, 'shape': (-4, 2, 8, 8), }\n",
+    "objects": "{'descr': '|O', 'fortran_order': False, 'shape': (4, 2, 8, 8), }\n",
+    "an unknown type": "{'descr': '<q9', 'fortran_order': False, 'shape': (4, 2, 8, 8), }\n",
+    "nested deep": "(" * 5000,
+    "nothing": "",
+}
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_arrays_with_a_broken_header_are_refused(tmp_path, monkeypatch, capsys, network_file, name):
+    monkeypatch.chdir(tmp_path)
+    labels = io.BytesIO()
+    np.save(labels, np.arange(4))
+    with zipfile.ZipFile("data.npz", "w") as archive:
+        archive.writestr("x.npy", array(HEADERS[name]))
+        archive.writestr("y.npy", labels.getvalue())
+    code = command_line(["evaluate", str(network_file), "--data", "data.npz"])
+    assert code == (0 if name == "sound" else 2)
+    assert code == 0 or "data.npz" in capsys.readouterr().err
+    assert not Path("touched").exists()
 
 
 # Small files that say that they are large -----------------------------------------------------------------------------
