@@ -24,10 +24,11 @@ from microjoule.deploy.litert_run import ACCOUNTING, Kernels, LiteRtArena, measu
 from microjoule.deploy.onnx_order import onnx_computation, write_onnx_order
 from microjoule.deploy.onnx_order_run import OnnxRun, optimize_onnx, run_onnx_in_order
 from microjoule.errors import SettingError
+from microjoule.formats.images import decode_image
 from microjoule.records.files import write_atomically
 from microjoule.scheduling import Computation, Order, buffers_of, order, pack, peak_bytes
 from microjoule.scheduling.moves import with_one_moved
-from microjoule.zoo.folders import Archive, decoded
+from microjoule.zoo.folders import Archive
 
 SWIFTNET = Path("scheduling", "swiftnet_vww_uint8.tflite")
 IMAGES = 8
@@ -61,7 +62,7 @@ def images(data: Path) -> list[np.ndarray]:
     """COCO images, (1, 224, 224, 3) of 8 bits."""
     archive = Archive(data / "coco128_val" / "coco.zip")
     names = [name for name in archive.names() if name.startswith("images/")][:IMAGES]
-    opened = [decoded(archive.read(name), name).resize((SIDE, SIDE), Image.Resampling.BILINEAR) for name in names]
+    opened = [decode_image(archive.read(name), name).resize((SIDE, SIDE), Image.Resampling.BILINEAR) for name in names]
     return [np.asarray(one, np.uint8)[None] for one in opened]
 
 

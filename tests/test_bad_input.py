@@ -161,14 +161,14 @@ COMMANDS = {
     "no runs": ("measure int8.onnx --runs 0", "runs: is 0"),
     "no threads": ("measure int8.onnx --threads 0", "threads: is 0"),
     "no batch": ("measure int8.onnx --batch 0", "batch: is 0"),
-    "a history to keep in a missing file": (f"{ON_DATA} sound.npz --keep nowhere.mj", "does not exist"),
+    "a history to keep in a missing file": (f"{ON_DATA} sound.npz --keep nowhere.mj", "no such file"),
     "a history to keep in another's file": (
         f"{ON_DATA} sound.npz --keep program.pt2",
         "is no file that microjoule saved",
     ),
     # Reports
     "a report into a missing folder": ("report int8.mj --out nowhere/report.html", "no such file or directory"),
-    "a report of a missing network": ("report nowhere.mj", "does not exist"),
+    "a report of a missing network": ("report nowhere.mj", "no such file"),
     "a report of a model without a history": ("report program.pt2", "has no history to report"),
     "a report of missing records": ("report nowhere.json", "cannot be read"),
     "a report of truncated records": ("report truncated.json", "is not valid JSON"),
@@ -321,7 +321,7 @@ CALLS: dict[str, tuple[Callable[[], object], str]] = {
     ),
     "encodings of another version": (
         lambda: mj.load_encodings(mj.load("int8.mj"), "encodings_version.json"),
-        "version 0.4",
+        "version '0.4'",
     ),
     "encodings without lists": (
         lambda: mj.load_encodings(mj.load("int8.mj"), "encodings_missing.json"),

@@ -1,3 +1,6 @@
+import json
+import zipfile
+
 import pytest
 import torch
 from torch import nn
@@ -69,7 +72,7 @@ def test_a_program_in_training_mode_is_told_apart(tmp_path):
 
 
 def test_a_missing_file_is_refused(tmp_path):
-    with pytest.raises(FileError, match=r"none\.pt2: does not exist\n  check the path"):
+    with pytest.raises(FileError, match=r"none\.pt2: cannot be read: no such file or directory\n  check the path"):
         load(tmp_path / "none.pt2")
 
 
@@ -116,3 +119,37 @@ def test_a_program_without_example_inputs_is_refused(tmp_path):
     torch.export.save(program, tmp_path / "model.pt2")
     with pytest.raises(FileError, match="holds no example inputs"):
         load(tmp_path / "model.pt2")
+
+
+@pytest.mark.parametrize("shape", [[10**6, 10**6], [10**9]])
+def test_a_program_that_would_take_gigabytes_is_refused(tmp_path, shape):
+    class Bomb(nn.Module):
+        def forward(self, x):
+            return x.sum() + torch.zeros(2, 3).sum()
+
+    path = exported(Bomb(), (images(2, 3),), tmp_path / "model.pt2")
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    sizes = json.dumps({"as_ints": shape}).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content.replace(b'{"as_ints": [2, 3]}', sizes))
+    with pytest.raises(FileError, match=r"does not hang together: at zeros, a value would take"):
+        load(path)
+
+
+def test_classes_of_ones_own_are_for_files_of_ours(tmp_path):
+    capture(*MODELS["residual"]).save(tmp_path / "model.mj")
+    assert load(tmp_path / "model.mj", allow=[nn.Bilinear]).history
+
+
+@pytest.mark.parametrize("place", ["/dev/zero", "/dev/null"])
+def test_a_device_is_not_read(place):
+    with pytest.raises(FileError, match="is a device or a pipe, not a file"):
+        load(place)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b", "a\ud800"])
+def test_a_name_that_no_file_can_have_is_refused(tmp_path, name):
+    with pytest.raises(FileError, match="cannot be read"):
+        load(tmp_path / name)

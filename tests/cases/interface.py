@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 
 import microjoule as mj
+from microjoule import scheduling
 from microjoule.cli.app import main as command_line
+from microjoule.costs.energy import energy_table
 from microjoule.errors import MicrojouleError as Refusal
 
 __all__ = [
@@ -25,6 +27,7 @@ __all__ = [
     "compress",
     "compression_sensitivity",
     "data_free",
+    "energy",
     "evaluate",
     "export",
     "gptq",
@@ -38,9 +41,11 @@ __all__ = [
     "naive",
     "qdrop",
     "reach",
+    "read_graph",
     "sensitivity",
     "sqnr_db",
     "target",
+    "target_text",
     "train",
     "unfreeze",
     "verify",
@@ -56,6 +61,8 @@ compare = mj.compare
 reach = mj.reach
 train = mj.train
 target = mj.target
+energy = energy_table
+read_graph = scheduling.read_graph
 load_encodings = mj.load_encodings
 integer_runner = mj.IntegerRunner
 naive = mj.recipes.naive
@@ -106,3 +113,8 @@ def in_onnx_runtime(path: str | Path, *inputs: Tensor) -> list[Tensor]:
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     feed = {entry.name: x.numpy() for entry, x in zip(session.get_inputs(), inputs, strict=True)}
     return [torch.from_numpy(np.asarray(output)) for output in session.run(None, feed)]
+
+
+def target_text(name: str) -> str:
+    """The text of a target that the package holds."""
+    return (Path(mj.__file__).parent / "costs" / "targets" / f"{name}.toml").read_text("utf-8")

@@ -80,11 +80,14 @@ def test_a_table_of_ones_own(tmp_path):
         ('name = "far"', 'name = "far", size_bytes = 200', "may not hold everything"),
         ("size_bytes = 100, access_pj = 4.0", "size_bytes = 100, access_pj = 50.0", "not fall in energy"),
         ("add_pj = 1.0", "add_pj = -1.0", "negative or not finite"),
-        ("add_pj = 1.0", "add_pj = nan", "negative or not finite"),
+        ("add_pj = 1.0", "add_pj = nan", "a number is nan"),
         ("add_pj = 1.0, ", "", "add_pj"),
         (", 32 = { add_pj = 0.3, multiply_pj = 3.0 }", "", "integer ones of 8 and 32 bits"),
-        ("access_bits = 32", "access_bits = 'x'", "invalid literal"),
-        ("[memory]", "[memory", "TOMLDecodeError"),
+        ("access_bits = 32", "access_bits = 'x'", "'x' is no number"),
+        ("access_bits = 32", "access_bits = true", "True is no number"),
+        ("access_bits = 32", "access_bits = 0", "ZeroDivisionError"),
+        ("access_bits = 32", "access_bits = nan", "a number is nan"),
+        ("[memory]", "[memory", "is not valid TOML"),
     ],
 )
 def test_a_damaged_table_is_refused(before, after, fact):

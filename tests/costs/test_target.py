@@ -100,23 +100,45 @@ def test_a_width_that_no_grid_has_is_refused(bits):
 @pytest.mark.parametrize(
     ("before", "after", "fact"),
     [
-        ('name = "mine"', "", "KeyError.'name'"),
+        ('name = "mine"', "", "lacks 'name'"),
+        ('name = "mine"', "name = 3", "3 is no text"),
         ("bits = [4, 8]", "bits = [4, 17]", "1 to 16 bits, got 17"),
+        ("bits = [4, 8]", "bits = [4, 8.0]", "1 to 16 bits, got 8.0"),
         ("bits = [4, 8]", "bits = []", "names no width"),
-        ("bits = [4, 8]", "bits = 8", "TypeError"),
+        ("bits = [4, 8]", "bits = 8", "names no width"),
+        ("bits = [4, 8]", "bits = [[8]]", "1 to 16 bits"),
         ('integer = ["conv"]', 'integer = ["convolution"]', "operators.integer names convolution"),
-        ("accumulator_bits = 24", "accumulator_bits = 'x'", "invalid literal"),
-        ("sharing = []", 'sharing = []\n[fixed]\nconv = "[0, 1]"', "fixed names conv"),
-        ("sharing = []", 'sharing = []\n[fixed]\ntanh = "1"', "interval: got"),
+        ('integer = ["conv"]', 'integer = "conv"', "operators.integer is no list of names"),
+        ('integer = ["conv"]', "integer = [[]]", "operators.integer is no list of names"),
+        ('integer = ["conv"]', 'integer = ["conv"]\nintegers = []', "operators has the unknown entries integers"),
+        ("opset = 21", "opset = 'x'", "opset is 'x', expected a whole number from 1"),
+        ("opset = 21", "opset = inf", "a number is inf"),
+        ("opset = 21", "opset = 21.0", "opset is 21.0, expected a whole number"),
+        ("opset = 21", "opset = true", "opset is True, expected a whole number"),
+        ("opset = 21", "opset = 21\nopsets = 22", "target has the unknown entries opsets"),
+        ("accumulator_bits = 24", "accumulator_bits = 0", "accumulator_bits is 0, expected a whole number from 8"),
+        ("[weights]", "[weights", "is not valid TOML"),
+        ("[operators]", "operators = 3\n[operator]", "unknown entries operator|operators is no table"),
+        ("accumulator_bits = 24", "accumulator_bits = 'x'", "accumulator_bits is 'x', expected a whole number"),
+        ("sharing = []", 'sharing = []\n[fixed]\nconv = "[0, 1]"', "fixed has the unknown entries conv"),
+        ("sharing = []", 'sharing = []\n[fixed]\ntanh = "1"', "interval: got|got '1'"),
+        ("sharing = []", "sharing = []\n[fixed]\ntanh = 1", "1 is no text"),
         ("sharing = []", 'sharing = []\nunrounded = ["mat"]', "operators.unrounded names mat"),
-        ("[weights]", "[weights", "TOMLDecodeError"),
         ("signed = true\n", "signed = false\nnarrow = true\n", "narrow"),
+        ("signed = true\n", "signed = 1\n", "signed is 1, expected true or false"),
+        ("signed = true\n", "signed = true\nper_chanel = true\n", "unknown entries per_chanel"),
     ],
 )
 def test_a_damaged_target_is_refused(before, after, fact):
     assert before in TEXT
     with pytest.raises(TargetError, match=rf"mine\.toml: .*({fact})"):
         parse(TEXT.replace(before, after, 1), "mine.toml")
+
+
+def test_a_target_that_nests_without_end_is_refused(tmp_path):
+    (tmp_path / "deep.toml").write_text("a = " + "[" * 30_000)
+    with pytest.raises(TargetError, match="does not describe a target: is nested more than 64 deep"):
+        target(tmp_path / "deep.toml")
 
 
 def test_an_unknown_name_lists_the_known_ones():
@@ -132,5 +154,5 @@ def test_a_missing_file_is_refused(tmp_path):
 def test_a_file_that_is_no_text_is_refused(tmp_path):
     path = tmp_path / "binary.toml"
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(TargetError, match="cannot be read"):
+    with pytest.raises(TargetError, match="is no text in UTF-8"):
         target(path)

@@ -86,16 +86,44 @@ def changed(network, path, change):
 
 
 FIRST = "param_encodings"
+
+
+def entry(**changes):
+    return lambda d: d[FIRST][0].update(changes)
+
+
 BAD = {
-    "another version": (lambda d: d.update(version="0.6.1"), "has encodings of version 0.6.1"),
+    "another version": (lambda d: d.update(version="0.6.1"), "has encodings of version '0.6.1'"),
     "no lists": (lambda d: d.pop(FIRST), "does not hold the lists"),
     "a list of numbers": (lambda d: d.update({FIRST: [1]}), "does not hold the lists"),
-    "no scale": (lambda d: d[FIRST][0].pop("scale"), "is no integer encoding"),
-    "17 bits": (lambda d: d[FIRST][0].update(bw=17), "is no integer encoding"),
-    "a float": (lambda d: d[FIRST][0].update(dtype="FLOAT"), "its type is FLOAT"),
-    "scale 0": (lambda d: d[FIRST][0].update(scale=[0.0] * 3), "a scale is not above 0"),
-    "scales and offsets": (lambda d: d[FIRST][0].update(offset=[0]), "has scales of shape"),
-    "an offset outside": (lambda d: d[FIRST][0].update(offset=[-900] * 3), "has an offset outside its grid"),
+    "a list": (lambda d: d.clear() or d.update(x=1), "does not hold the lists"),
+    "no scale": (lambda d: d[FIRST][0].pop("scale"), "is no integer encoding: it lacks 'scale'"),
+    "no symmetry": (lambda d: d[FIRST][0].pop("is_sym"), "it lacks 'is_sym'"),
+    "no width": (lambda d: d[FIRST][0].pop("bw"), "it lacks 'bw'"),
+    "17 bits": (entry(bw=17), "is no integer encoding: a grid holds 1 to 16 bits, got 17"),
+    "bits as a text": (entry(bw="8"), "a grid holds 1 to 16 bits, got '8'"),
+    "bits as a truth": (entry(bw=True), "a grid holds 1 to 16 bits, got True"),
+    "bits as a fraction": (entry(bw=8.0), "a grid holds 1 to 16 bits, got 8.0"),
+    "a float": (entry(dtype="FLOAT"), "its type is FLOAT"),
+    "a type of numbers": (entry(dtype=[1]), "its type is"),
+    "scale 0": (entry(scale=[0.0] * 3), "a scale is not above 0"),
+    "scale below 0": (entry(scale=[0.1, -0.1, 0.1]), "a scale is not above 0"),
+    "scale of a text": (entry(scale=["0.1"] * 3), "a scale is not above 0, or no number"),
+    "scale of a truth": (entry(scale=[True] * 3), "a scale is not above 0, or no number"),
+    "scale too large": (entry(scale=[1e39] * 3), "no number of 32 bits"),
+    "scale too small": (entry(scale=[1e-60] * 3), "no number of 32 bits"),
+    "scale alone": (entry(scale=0.1), "it has no list of scales"),
+    "no scales": (entry(scale=[], offset=[]), "it has no list of scales"),
+    "nested scales": (entry(scale=[[0.1]] * 3), "a scale is not above 0, or no number"),
+    "scales and offsets": (entry(offset=[0]), "or not an offset for each"),
+    "one scale too many": (entry(enc_type="PER_TENSOR"), "it has 3 scales for one tensor"),
+    "an offset outside": (entry(offset=[-900] * 3), "has an offset outside its grid"),
+    "an offset far outside": (entry(offset=[10**18] * 3), "has an offset outside its grid"),
+    "an offset of a fraction": (entry(offset=[-128.0] * 3), "an offset is no whole number"),
+    "symmetric as a number": (entry(is_sym=1), "it is 1 that it is symmetric"),
+    "symmetric with an offset": (entry(offset=[-127] * 3), "it says that it is symmetric, and has an offset"),
+    "twice": (lambda d: d[FIRST].append(d[FIRST][0]), "has two encodings, or one without a name"),
+    "without a name": (lambda d: d[FIRST][0].pop("name"), "one without a name, for None"),
     "channels for a tensor": (
         lambda d: d["activation_encodings"][0].update(enc_type="PER_CHANNEL", scale=[1.0, 1.0], offset=[0, 0]),
         "a scale for each channel, and the quantizer one",
@@ -118,6 +146,45 @@ def test_a_missing_or_broken_file_is_refused(network, tmp_path):
     (tmp_path / "broken.json").write_text("{")
     with pytest.raises(FileError, match="is not valid JSON"):
         load_encodings(network, tmp_path / "broken.json")
+
+
+@pytest.mark.parametrize(
+    ("text", "fact"),
+    [
+        ("[" * 100_000, "is nested more than 64 deep"),
+        ('{"version": "1.0.0", "version": "1.0.0"}', "names the same field twice"),
+        ('"scale": [', "is not valid JSON"),
+    ],
+)
+def test_json_beyond_the_bounds_is_refused(network, tmp_path, text, fact):
+    (tmp_path / "e.json").write_text(text)
+    with pytest.raises(FileError, match=fact):
+        load_encodings(network, tmp_path / "e.json")
+
+
+def test_a_scale_of_400_digits_is_refused(network, tmp_path):
+    path = tmp_path / "e.json"
+    path.write_text(encodings_text(network).replace('"scale": [', '"scale": [' + "9" * 400 + ", ", 1))
+    with pytest.raises(FileError, match="a whole number has more than 64 bits"):
+        load_encodings(network, path)
+
+
+@pytest.mark.parametrize("key", ["activation_encodings", FIRST])
+def test_a_quantizer_without_an_entry_does_not_keep_its_range_unsaid(key, network, tmp_path):
+    """It would have the range that it had before, and nobody would know."""
+    path = changed(network, tmp_path / "encodings.json", lambda d: d[key].pop())
+    for quantizer in [*network.quantizers.values(), *(layer.quantizer for layer in network.layers)]:
+        quantizer.set_range(torch.full_like(quantizer.scale, -7), torch.full_like(quantizer.scale, 9))
+    before = encodings_text(network)
+    with pytest.raises(
+        GraphError, match=r"has a quantizer, and no encoding in .*\n  write an entry .* or say partial=True"
+    ):
+        load_encodings(network, path)
+    assert encodings_text(network) == before
+    record = load_encodings(network, path, partial=True)
+    assert encodings_text(network) != before
+    known = {entry["name"] for entry in json.loads(path.read_text())["activation_encodings"]}
+    assert {found.name for found in record.ranges} == known
 
 
 def test_an_entry_without_a_quantizer_is_refused(network, tmp_path):

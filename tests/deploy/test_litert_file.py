@@ -5,7 +5,7 @@ import pytest
 
 from microjoule.deploy.litert_file import BITS, WORDS, read_litert
 from microjoule.errors import FileError, GraphError
-from tests.deploy.litert_models import ADD, CONV, INT32, RELU, RESHAPE, Op, T, conv_options, litert_file
+from tests.deploy.litert_models import ADD, CONV, INT32, RELU, RESHAPE, SOFTMAX, Op, T, conv_options, litert_file
 
 X = (1, 4, 4, 2)
 OPS = [Op(RELU, [0], [1])]
@@ -129,3 +129,19 @@ def test_words_and_bits_are_those_of_the_schema():
     sized = {name: int("".join(filter(str.isdigit, name)) or 8) for name in types if "FLOAT8" not in name}
     expected = {types[name]: bits for name, bits in sized.items() if name not in ("STRING", "RESOURCE", "VARIANT")}
     assert {**expected, types["FLOAT8_E4M3FN"]: 8, types["FLOAT8_E5M2"]: 8} == BITS
+
+
+@pytest.mark.parametrize(
+    "operator",
+    [Op(CONV, (0,), (1,)), Op(CONV, (0, 0), ()), Op(RESHAPE, (), (1,)), Op(SOFTMAX, (0,), ()), Op(ADD, (), ())],
+    ids=str,
+)
+def test_operators_that_lack_what_their_memory_depends_on_are_refused(tmp_path, operator):
+    (tmp_path / "x.tflite").write_bytes(litert_file([T((1, 2, 2, 1)), T((1, 2, 2, 1))], [operator], [0], [1]))
+    with pytest.raises(FileError, match=r"a damaged one: a \w+ has \d inputs and \d outputs"):
+        read_litert(tmp_path / "x.tflite")
+
+
+def test_a_device_is_not_read():
+    with pytest.raises(FileError, match="is a device or a pipe"):
+        read_litert("/dev/zero")

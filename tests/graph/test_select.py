@@ -7,7 +7,7 @@ from torch.testing import assert_close
 
 from microjoule.capture.export import capture
 from microjoule.errors import GraphError
-from microjoule.graph.read import read
+from microjoule.graph.file.read import read
 from microjoule.graph.select import select_inputs
 from tests.capture.models import images
 

@@ -1,13 +1,14 @@
 """Reading zips, images and parts of folders."""
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from microjoule.errors import DataError, FileError
-from microjoule.zoo.folders import Archive, decoded, part_of, read_arrays, set_folder
-from tests.zoo.conftest import encoded, write_zip
+from microjoule.zoo.folders import MOST_BYTES, Archive, part_of, read_arrays, set_folder
+from tests.zoo.conftest import write_zip
 
 
 def test_an_archive_lists_its_files_in_order_and_reads_them(tmp_path: Path) -> None:
@@ -34,15 +35,35 @@ def test_a_missing_archive_is_named(tmp_path: Path) -> None:
         Archive(tmp_path / "a.zip").names()
 
 
-def test_an_image_that_is_cut_off_is_named() -> None:
-    whole = encoded(np.zeros((64, 64, 3), np.uint8), "JPEG")
-    with pytest.raises(DataError, match="half: is not a sound image"):
-        decoded(whole[: len(whole) // 2], "half")
+def patched(path: Path, offset: int, value: int) -> None:
+    """Both headers of the only member get another number."""
+    content = bytearray(path.read_bytes())
+    central = content.find(b"PK\x01\x02")
+    content[offset] = content[central + offset + 2] = value
+    path.write_bytes(bytes(content))
 
 
-@pytest.mark.parametrize(("mode", "expected"), [("RGB", "RGB"), ("L", "L"), ("", "L")])
-def test_an_image_comes_in_the_mode_asked_for(mode: str, expected: str) -> None:
-    assert decoded(encoded(np.zeros((2, 2), np.uint8)), "grey", mode).mode == expected
+@pytest.mark.parametrize(
+    ("offset", "value"), [(6, 1), (8, 99), (40, 0)], ids=["encrypted", "unknown packing", "damaged"]
+)
+def test_a_member_that_cannot_be_read_is_named(tmp_path: Path, offset: int, value: int) -> None:
+    write_zip(tmp_path / "a.zip", {"1.txt": b"one" * 1000})
+    patched(tmp_path / "a.zip", offset, value)
+    with pytest.raises(DataError, match=r"a\.zip/1\.txt: cannot be read"):
+        Archive(tmp_path / "a.zip").read("1.txt")
+
+
+def test_a_member_that_unpacks_to_more_than_any_image_is_not_unpacked(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("1.png", bytes(MOST_BYTES + 1))
+    with pytest.raises(DataError, match="it unpacks to 67,108,865 bytes"):
+        Archive(tmp_path / "a.zip").read("1.png")
+
+
+def test_a_damaged_npz_file_is_named(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", x=np.array([{}]))
+    with pytest.raises(DataError, match=r"a\.npz: is not a sound npz file \(the array 'x': holds values"):
+        read_arrays(tmp_path / "a.npz")
 
 
 def test_arrays_come_back(tmp_path: Path) -> None:

@@ -1,133 +1,105 @@
-"""What a `.pt2` file may hold, checked before torch reads it, because torch runs some of what it holds.
+"""A `.pt2` file to a program of torch's, without letting torch read the file.
 
-`torch.export.load` (2.13) unpickles example inputs without weights_only where they cannot be read with it, and weights
-and constants that are marked as pickled; it loads compiled libraries; it evaluates the expressions of dynamic sizes as
-Python; and it takes operators by name from anywhere in torch, so that a graph can call `torch.hub.load`. An ordinary
-model's file needs none of that. So a file passes only if
+`torch.export.load` (2.13) runs what a file holds: it unpickles example inputs, objects and old weights; it loads
+compiled libraries; it looks operators and classes up by name anywhere in torch, and imports the modules of those that
+structures of inputs name; it evaluates sizes as Python, and writes guards and names into code. It also reads another
+archive than Python's zipfile does, if a name stands in it twice.
 
-- every member of the archive is of a kind on a list, and none is a pickle but the example inputs, to be read with
-  weights_only=True;
-- every expression consists of symbols, numbers, arithmetic and a few named functions;
-- every operator is one of ATen's that cannot reach outside, or arithmetic on sizes.
+So the archive is read here, once (microjoule.formats.zip_archive). Weights, constants and example inputs are made of
+bytes and shapes (`program_tensors`); the graph is written anew from what is known of it (`program_document`); and torch
+gets these, in memory. No pickle of the file is read by pickle, and nothing of the file but numbers and plain names
+reaches torch.
 """
 
-import ast
-import io
 import json
+import logging
 import re
-import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch._export.serde.serialize import SerializedArtifact, deserialize
+from torch.export import ExportedProgram
 
+from microjoule.capture.program_document import sound_document
+from microjoule.capture.program_tensors import example_inputs, payload
 from microjoule.errors import FileError
+from microjoule.formats.bounded_text import read_json
+from microjoule.formats.zip_archive import ZipArchive, open_zip
 
 MEMBERS = re.compile(
     r"[^/]+/("
-    r"data/weights/(weight_\d+|\w+_weights_config\.json)|data/constants/(tensor_\d+|\w+_constants_config\.json)"
+    r"data/weights/(weight_\d+|model_weights_config\.json)|data/constants/(tensor_\d+|model_constants_config\.json)"
     r"|data/sample_inputs/model\.pt|models/model\.json|archive_format|archive_version|byteorder|version"
     r"|\.data/(version|serialization_id)|extra/.*"
     r")"
 )
 """Members of an archive that hold no code; a member of another name may be a pickle or a library."""
 
-OPERATORS = re.compile(
-    r"torch\.ops\.aten\.(?!from_file|save|load)\w+\.\w+|torch\.(sym_\w+|_check)"
-    r"|_operator\.(getitem|add|sub|mul|floordiv|truediv|mod|neg|eq|ne|lt|le|gt|ge|and_|or_|not_|pow|pos)"
-)
-"""Operators that compute and do nothing else."""
-
-FUNCTIONS = frozenset(
-    {"Symbol", "Integer", "Rational", "Float", "Add", "Mul", "Pow", "Mod", "PythonMod", "FloorDiv", "CeilDiv"}
-    | {"CleanDiv", "IntTrueDiv", "FloatTrueDiv", "Max", "Min", "Where", "ModularIndexing", "ToFloat", "FloorToInt"}
-    | {"CeilToInt", "TruncToInt", "Equality", "Unequality", "Eq", "Ne", "Lt", "Le", "Gt", "Ge", "LessThan", "And", "Or"}
-    | {"Not", "StrictLessThan", "StrictGreaterThan", "GreaterThan"}
-)
-"""Functions of sizes."""
-
-NAMES = frozenset({"True", "False", "None", "oo", "int_oo", "true", "false"})
-ARITHMETIC = (ast.Expression, ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare, ast.keyword, ast.Load)
-SYMBOL = re.compile(r"[a-z]{1,4}\d+")
+REMEDY = "export the model again with torch.export.save"
+VERSION = b"0"
+UNSOUND = (ValueError, LookupError, TypeError, AttributeError)
+LOGGER = "torch._export.serde.serialize"
 
 
-def check_archive(path: Path) -> None:
-    """Raise if reading a `.pt2` file with torch could run something.
+def read_program(path: Path) -> tuple[ExportedProgram, tuple[tuple[Any, ...], dict[str, Any]] | None]:
+    """The program in a `.pt2` file, and the example inputs that are with it, if any.
 
     Raises:
-        FileError: naming what the file holds that it may not, or that it is damaged.
+        FileError: if the file is damaged, holds more than a graph of ATen's operators and tensors, or torch does not
+            take it.
     """
+    with open_zip(path, remedy=REMEDY) as archive:
+        root = _root(archive)
+        try:
+            place = f"{path}/models/model.json"
+            document = sound_document(read_json(bytes(archive.read(f"{root}/models/model.json")), place, remedy=REMEDY))
+            weights, constants = payload(archive, root, "weights"), payload(archive, root, "constants")
+            example = example_inputs(archive, root)
+        except UNSOUND as error:
+            raise _refused(path, _reason(error)) from error
+    content: Any = (json.dumps(document).encode(), weights, constants, b"" if example is None else example)
+    artifact = SerializedArtifact(*content)  # whose last three may be bytes, or what is in them
     try:
-        with zipfile.ZipFile(path) as archive:
-            for problem in _problems(archive):
-                raise FileError(
-                    str(path), f"holds {problem}", remedy="export the model again with torch.export.save, without it"
-                )
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError, SyntaxError, RecursionError) as error:
-        raise FileError(str(path), f"is no whole .pt2 file: {error}", remedy="export the model again") from error
+        with _silent():
+            return deserialize(artifact), example
+    except Exception as error:  # whatever torch raises on a graph that does not hang together
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        reason = lines[-1][:300] if lines else type(error).__name__
+        raise FileError(str(path), f"cannot be read by torch {torch.__version__}: {reason}", remedy=REMEDY) from error
 
 
-def _problems(archive: zipfile.ZipFile) -> Iterator[str]:
-    """What an archive holds that torch might run, in words."""
-    names = archive.namelist()
-    yield from (f"a member {name!r}, which may be code" for name in names if not MEMBERS.fullmatch(name))
-    for name in names:
-        if name.endswith("_config.json"):
-            entries = json.loads(archive.read(name))["config"].values()
-            yield from (f"a pickled tensor {entry['path_name']!r}" for entry in entries if entry["use_pickle"])
-            paths = [entry["path_name"] for entry in entries]
-            yield from (
-                f"an object {p!r} that is no tensor" for p in paths if not re.fullmatch(r"(weight|tensor)_\d+", p)
-            )
-        if name.endswith("/model.pt") and not _is_plain(archive.read(name)):
-            yield "example inputs that are more than tensors, numbers, texts, lists and dicts"
-        if name.endswith("/models/model.json"):
-            text = archive.read(name).decode()
-            if "__enum__" in text:
-                yield "an enumeration, which would import its module"
-            yield from _entries(json.loads(text))
+def _root(archive: ZipArchive) -> str:
+    """The folder that all members lie in."""
+    roots = {name.partition("/")[0] for name in archive.members}
+    for name in archive.members:
+        if not MEMBERS.fullmatch(name):
+            raise _refused(Path(archive.place), f"a member {name!r}, which may be code")
+    if len(roots) != 1:
+        raise FileError(archive.place, f"holds {len(roots)} archives in one", remedy=REMEDY)
+    root = roots.pop()
+    if archive.read(f"{root}/archive_version") != VERSION or archive.read(f"{root}/byteorder") != b"little":
+        raise FileError(archive.place, "is of another version, or of a machine of another kind", remedy=REMEDY)
+    return root
 
 
-def _is_plain(content: bytes) -> bool:
-    """Whether torch reads example inputs without unpickling objects; a program without any has an empty member."""
-    if not content:
-        return True
+def _refused(path: Path, fact: str) -> FileError:
+    return FileError(str(path), f"holds {fact}", remedy=f"{REMEDY}, without it")
+
+
+def _reason(error: Exception) -> str:
+    words = " ".join(str(error).split())[:300]
+    return words if isinstance(error, ValueError) and words else f"no whole program: {type(error).__name__} {words}"
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Without what torch logs of a program that it cannot read; that is in the error."""
+    logger = logging.getLogger(LOGGER)
+    before, logger.disabled = logger.disabled, True
     try:
-        torch.load(io.BytesIO(content), weights_only=True)
-    except Exception:
-        return False
-    return True
-
-
-def _entries(value: Any) -> Iterator[str]:
-    """What is wrong with the expressions and operators of a program, wherever they stand."""
-    if isinstance(value, list):
-        for item in value:
-            yield from _entries(item)
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            if key == "expr_str" and not is_arithmetic(str(item)):
-                yield f"a size {item!r}, which is no arithmetic"
-            elif key == "target" and isinstance(item, str) and "inputs" in value and not OPERATORS.fullmatch(item):
-                yield f"an operator {item!r}, which is not one of ATen's"
-            else:
-                yield from _entries(item)
-
-
-def is_arithmetic(text: str) -> bool:
-    """Whether an expression consists of symbols, numbers, arithmetic and known functions of sizes alone."""
-    for node in ast.walk(ast.parse(text, mode="eval")):
-        match node:
-            case ast.Call(func=ast.Name(id=name), args=args):
-                symbol = args[0].value if name == "Symbol" and args and isinstance(args[0], ast.Constant) else "s0"
-                known = name in FUNCTIONS and SYMBOL.fullmatch(str(symbol)) is not None
-            case ast.Name(id=name):
-                known = name in FUNCTIONS or name in NAMES or SYMBOL.fullmatch(name) is not None
-            case ast.Constant(value=constant):
-                known = isinstance(constant, int | float) or SYMBOL.fullmatch(str(constant)) is not None
-            case _:
-                known = isinstance(node, (*ARITHMETIC, ast.operator, ast.unaryop, ast.boolop, ast.cmpop))
-        if not known:
-            return False
-    return True
+        yield
+    finally:
+        logger.disabled = before

@@ -1,78 +1,81 @@
 """A file to a Network: what `torch.export.save` wrote, or what `network.save` wrote."""
 
 import time
-import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
-from microjoule.capture.archive import check_archive
+from microjoule.capture.archive import read_program
+from microjoule.capture.canonical import canonicalize
 from microjoule.capture.export import verified
 from microjoule.capture.trace import quietly
-from microjoule.errors import FileError
+from microjoule.errors import FileError, MicrojouleError
+from microjoule.formats.zip_archive import open_zip
+from microjoule.graph.file.extent import check_extent
+from microjoule.graph.file.read import read
+from microjoule.graph.file.write import DOCUMENT
 from microjoule.graph.network import Example, Network
-from microjoule.graph.read import read
 
 KINDS = "a .pt2 file of torch.export.save, or a file of network.save"
+DAMAGED = "write it again, or copy it again in full"
+ARCHIVES = (".pt2", ".mj", ".zip")
 
 
-def load(path: str | Path) -> Network:
+def load(path: str | Path, *, allow: Iterable[Any] = ()) -> Network:
     """Load a network from a file; what it is, its content says.
 
-    Nothing in the file is run. Of `.pt2` files only those are taken that torch reads without running anything
-    (microjoule.capture.archive).
+    Nothing in the file is run, and no size in it is believed before it is checked: a file can name torch's functional
+    operators, microjoule's own layers and the tensors that it holds, and nothing else but what is handed over.
 
     Args:
         path: of a `.pt2` file that `torch.export.save` wrote, or a file that `network.save` wrote.
+        allow: classes of modules and quantizers of one's own, and operators of one's own (their overloads, such as
+            torch.ops.mine.operator.default), that a file of `network.save` may name.
 
     Raises:
-        FileError: if the file is missing, damaged or of another kind.
+        FileError: if the file is missing, damaged or of another kind, names what is not handed over, or would take far
+            more memory or time than its size makes likely.
         CaptureError: if the captured network's output differs from that of the program in the file.
     """
     path = Path(path)
+    if path.suffix == ".onnx":
+        remedy = "capture the model with mj.capture(module, ...)"
+        raise FileError(str(path), "is an ONNX file, which cannot be loaded yet", remedy=remedy)
     try:
-        with zipfile.ZipFile(path) as archive:
-            names = set(archive.namelist())
-    except FileNotFoundError as error:
-        raise FileError(str(path), "does not exist", remedy="check the path") from error
-    except IsADirectoryError as error:
-        raise FileError(str(path), "is a folder", remedy="give the path of a file") from error
-    except (OSError, zipfile.BadZipFile) as error:
-        raise _unreadable(path, error) from error
-    if "network.json" in names:
-        return read(path)
+        with open_zip(path, remedy=DAMAGED) as archive:
+            names = set(archive.members)
+    except FileError as error:
+        if path.suffix in ARCHIVES or not error.fact.startswith("is damaged"):
+            raise
+        fact = f"is no network that microjoule reads: it {error.fact}"
+        raise FileError(str(path), fact, remedy=f"give {KINDS}") from error
+    if DOCUMENT in names:
+        return read(path, allow=allow)
     if any(name.endswith("/archive_format") for name in names):
         return _from_program(path)
     raise FileError(str(path), "is no network that microjoule reads", remedy=f"give {KINDS}")
 
 
-def _unreadable(path: Path, error: Exception) -> FileError:
-    if path.suffix == ".onnx":
-        return FileError(
-            str(path),
-            "is an ONNX file, which cannot be loaded yet",
-            remedy="capture the model with mj.capture(module, ...)",
-        )
-    if path.suffix in (".pt2", ".mj", ".zip"):
-        return FileError(str(path), f"is damaged: {error}", remedy="write it again, or copy it again in full")
-    return FileError(str(path), f"is no network that microjoule reads: {error}", remedy=f"give {KINDS}")
-
-
 def _from_program(path: Path) -> Network:
     started = time.perf_counter()
-    check_archive(path)
     try:
         with quietly():
-            program = torch.export.load(path)
-    except Exception as error:
-        raise FileError(
-            str(path), f"cannot be read by torch {torch.__version__}: {error}", remedy="export the model again"
-        ) from error
-    example = _example(path, program)
+            program, inputs = read_program(path)
+            example = _example(path, inputs)
+            stored = sum(tensor.nbytes for tensor in (*program.state_dict.values(), *example.tensors))
+            module = canonicalize(program.module(check_guards=False))
+            leaves = pytree.tree_leaves((example.args, example.kwargs))
+            check_extent(module, module.graph, leaves, stored_bytes=stored)
+    except MicrojouleError:
+        raise
+    except Exception as error:  # whatever torch raises on a program that does not hang together
+        reason = " ".join(str(error).split())[:300]
+        remedy = "export the model again with torch.export.save"
+        raise FileError(str(path), f"does not hang together: {reason}", remedy=remedy) from error
 
     def source(*args: Any, **kwargs: Any) -> Any:
         with torch.no_grad():
@@ -84,14 +87,12 @@ def _from_program(path: Path) -> Network:
     return verified(program, example, expected, source=path.name, started=started)
 
 
-def _example(path: Path, program: ExportedProgram) -> Example:
+def _example(path: Path, inputs: tuple[tuple[Any, ...], dict[str, Any]] | None) -> Example:
     """The inputs that the file holds; random ones would not fit every model."""
-    if not program.example_inputs:
-        raise FileError(
-            str(path), "holds no example inputs", remedy="save the program as torch.export.export gives it, with them"
-        )
-    args, kwargs = program.example_inputs
-    example = Example(tuple(args), dict(kwargs))
+    if inputs is None:
+        remedy = "save the program as torch.export.export gives it, with them"
+        raise FileError(str(path), "holds no example inputs", remedy=remedy)
+    example = Example(*inputs)
     if not example.tensors:
         raise FileError(str(path), "has example inputs without tensors", remedy="export the model with tensors")
     return example

@@ -20,6 +20,7 @@ from torch.fx import Graph, GraphModule, Node
 from torch.fx.graph import CodeGen
 
 from microjoule.errors import CaptureError
+from microjoule.graph.file.names import TAKEN
 from microjoule.graph.nest import Nest, filled
 from microjoule.graph.network import graph_module
 
@@ -73,7 +74,7 @@ def argument_name(name: str) -> str:
     """A name that Python takes for an argument: "pair.rest.0" is pair_rest_0."""
     plain = re.sub(r"\W", "_", name, flags=re.ASCII)
     plain = plain if plain[:1].isalpha() or plain[:1] == "_" else f"_{plain}"
-    return f"{plain}_1" if keyword.iskeyword(plain) or plain == "self" else plain
+    return f"{plain}_1" if keyword.iskeyword(plain) or plain in TAKEN else plain
 
 
 def _check_input(node: Node) -> None:

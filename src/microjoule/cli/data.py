@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +15,8 @@ from microjoule.cli.names import NORMALISATIONS
 from microjoule.cli.values import whole_numbers
 from microjoule.errors import DataError, FileError, SettingError
 from microjoule.execution.batches import Batches, batches, first
+from microjoule.formats.arrays import Array
+from microjoule.formats.bounded_file import exists, is_folder
 from microjoule.zoo import cards, folders
 from microjoule.zoo.data import dataset
 from microjoule.zoo.preprocessing import Normalisation
@@ -23,6 +24,7 @@ from microjoule.zoo.super_resolution_pairs import SuperResolution
 
 REMEDY = "give a folder of images, an .npz file with x and y, module.py:function, or zoo:NAME"
 BATCH = 32
+MOST_CLASSES = 1 << 31
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +93,9 @@ def _found(source: str, model: Model, reading: Reading) -> Batches:
     if python_file.is_python(source):
         return batches(python_file.call(source), batch_size=_batch_size(model), name=source)
     path = Path(source)
-    if path.is_dir():
+    if is_folder(path):
         return _images(path, model, reading)
-    if not path.exists():
+    if not exists(path):
         raise FileError(source, "there is no such data", remedy=REMEDY)
     if path.suffix != ".npz":
         raise FileError(source, "is no data that microjoule reads", remedy=REMEDY)
@@ -144,7 +146,7 @@ def _normalisation(name: str, channels: int) -> Normalisation:
 
 
 def _arrays(path: Path, model: Model, reading: Reading) -> Batches:
-    arrays: dict[str, Any] = folders.read_arrays(path)
+    arrays = folders.read_arrays(path)
     if "x" not in arrays:
         raise DataError(
             str(path),
@@ -159,8 +161,26 @@ def _arrays(path: Path, model: Model, reading: Reading) -> Batches:
             f"holds x of {x.dtype}, and the network takes {example.dtype}",
             remedy="store x as the network wants it, or say how with --normalise, if x holds pixels",
         )
-    data = (x, arrays["y"]) if "y" in arrays else x
+    data = (x, _targets(path, arrays["y"])) if "y" in arrays else x
     return batches(data, batch_size=_batch_size(model), name=path.name)
+
+
+def _targets(path: Path, stored: Array) -> Array:
+    """Labels, one a sample, are whole numbers however they are stored; targets of more dimensions may be any."""
+    if stored.dtype.kind not in "fiub" or stored.ndim == 0:
+        fact = f"holds y of {stored.dtype} and shape {stored.shape}"
+        raise DataError(str(path), fact, remedy="store the number of its class for each sample (n,)")
+    if stored.dtype.kind != "f":
+        return stored
+    if not bool(np.isfinite(stored).all()):
+        raise DataError(str(path), "holds NaN or infinite targets", remedy="leave these samples out")
+    if stored.ndim > 1:
+        return stored
+    if bool((stored != np.floor(stored)).any()) or bool((np.abs(stored) > MOST_CLASSES).any()):
+        wrong = stored[(stored != np.floor(stored)) | (np.abs(stored) > MOST_CLASSES)][0]
+        fact = f"holds {wrong} among its labels, which is the number of no class"
+        raise DataError(str(path), fact, remedy="store whole numbers as y (n,)")
+    return stored.astype(np.int64)
 
 
 def _check_shape(place: str, shape: Sequence[int], model: Model) -> None:
@@ -172,12 +192,12 @@ def _check_shape(place: str, shape: Sequence[int], model: Model) -> None:
         )
 
 
-def _inputs(path: Path, stored: np.ndarray[Any, Any], reading: Reading) -> Tensor:
+def _inputs(path: Path, stored: Array, reading: Reading) -> Tensor:
     if stored.dtype.kind not in "fiub" or stored.ndim == 0:
         raise DataError(
             str(path), f"holds x of {stored.dtype} and shape {stored.shape}", remedy="store numbers (n, ...)"
         )
-    x = torch.from_numpy(stored)
+    x = torch.from_numpy(np.require(stored, stored.dtype.newbyteorder("="), ["C", "W"]))
     x = x.float() if x.is_floating_point() else x
     if reading.normalise is None:
         return x

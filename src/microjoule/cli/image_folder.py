@@ -9,8 +9,12 @@ from torch import Tensor
 
 from microjoule.errors import DataError, FileError
 from microjoule.execution.batches import Batches, batches
-from microjoule.zoo.folders import decoded
+from microjoule.formats.bounded_file import read_file
+from microjoule.formats.images import MOST_PIXELS, decode_image
 from microjoule.zoo.image_sets import LabelledImages, centre, pixels
+
+MOST_BYTES = 1 << 28
+"""Of one image's file."""
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 
@@ -38,7 +42,8 @@ def image_folder(
 
     def read(index: int) -> Tensor:
         path, _ = files[index]
-        return pixels(_covering(decoded(_bytes(path), str(path), mode), size))
+        content = read_file(path, most_bytes=MOST_BYTES, remedy="check its permissions")
+        return pixels(_covering(decode_image(content, str(path), mode, upright=True), size, path))
 
     images = LabelledImages(folder.name, read, [label for _, label in files], prepare)
     if files[0][1] >= 0:
@@ -53,30 +58,30 @@ def image_folder(
 
 def _labels(folder: Path) -> dict[str, int]:
     """Class folders with images in them, and the label of each."""
-    names = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    names = sorted(path.name for path in _listed(folder) if path.is_dir() and not path.name.startswith("."))
     if names and all(name.isdecimal() for name in names):
         return {name: int(name) for name in sorted(names, key=int)}
     return {name: label for label, name in enumerate(names)}
 
 
 def _images(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
+    return sorted(path for path in _listed(folder) if path.suffix.lower() in SUFFIXES and path.is_file())
 
 
-def _bytes(path: Path) -> bytes:
+def _listed(folder: Path) -> list[Path]:
     try:
-        return path.read_bytes()
+        return list(folder.iterdir())
     except OSError as error:
-        raise FileError(
-            str(path), f"cannot be read: {error.strerror or error}", remedy="check its permissions"
-        ) from error
+        reason = (error.strerror or str(error)).lower()
+        raise FileError(str(folder), f"cannot be read: {reason}", remedy="check its permissions") from error
 
 
-def _covering(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+def _covering(image: Image.Image, size: tuple[int, int], path: Path) -> Image.Image:
     """The middle of an image that was resized until its shorter side, seen by the size wanted, just fits."""
     height, width = size
     scale = max(height / image.height, width / image.width)
-    resized = image.resize(
-        (max(width, round(image.width * scale)), max(height, round(image.height * scale))), Image.Resampling.BILINEAR
-    )
-    return centre(resized, height, width)
+    covering = max(width, round(image.width * scale)), max(height, round(image.height * scale))
+    if covering[0] * covering[1] > MOST_PIXELS:
+        fact = f"would have to have {covering[0]:,} x {covering[1]:,} pixels to cover {height} x {width}"
+        raise DataError(str(path), fact, remedy="cut it to the size of the network's inputs, or leave it out")
+    return centre(image.resize(covering, Image.Resampling.BILINEAR), height, width)

@@ -14,6 +14,7 @@ from microjoule.capture.load import load
 from microjoule.cli import python_file
 from microjoule.cli.values import whole_numbers
 from microjoule.errors import FileError, SettingError
+from microjoule.formats.bounded_file import exists
 from microjoule.graph.network import Network
 from microjoule.zoo import cards, models
 
@@ -57,11 +58,11 @@ def find_model(source: str, *, shape: str | None = None, zoo_data: Path | None =
     if python_file.is_python(source):
         return Model(source, _from_function(source, shape))
     path = Path(source)
-    if path.suffix.lower() == ".onnx" and path.is_file():
+    if path.suffix.lower() == ".onnx" and exists(path):
         raise FileError(
             source, "is an ONNX file, which cannot be a source yet (a later version will read it)", remedy=REMEDY
         )
-    if not path.exists():
+    if not exists(path):
         raise FileError(source, "there is no such file", remedy=REMEDY)
     return Model(source, load(path))
 

@@ -1,9 +1,8 @@
 """`microjoule report`: what networks and commands found, as one page."""
 
-import json as json_module
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,10 +10,13 @@ import microjoule as mj
 from microjoule.cli import work
 from microjoule.cli.options import FILES, Json
 from microjoule.errors import FileError
+from microjoule.formats.bounded_file import read_text
+from microjoule.formats.bounded_text import read_json
 
 if TYPE_CHECKING:
     from microjoule.records.facts import Record
 
+REMEDY = "write it again with --json"
 SOURCES_HELP = "Networks that microjoule saved, and JSON that its commands printed; their records one after another."
 
 
@@ -52,17 +54,11 @@ def _records(source: Path) -> Sequence["Record"]:
                 remedy="give what microjoule quantize --out FILE.mj saved, or the output of a command with --json",
             )
         return history
-    try:
-        text = source.read_text("utf-8")
-        document: Any = json_module.loads(text)
-    except OSError as error:
-        raise FileError(str(source), f"cannot be read: {error.strerror or error}", remedy="check the path") from error
-    except (ValueError, RecursionError) as error:
-        raise FileError(str(source), f"is not valid JSON: {error}", remedy="write it again with --json") from error
+    document = read_json(read_text(source, remedy=REMEDY), str(source), remedy=REMEDY)
     if isinstance(document, dict) and "error" in document:
         raise FileError(
             str(source), "holds what went wrong, and no records", remedy="mend that, and run the command again"
         )
     if isinstance(document, dict) and "records" in document:
-        text = json_module.dumps(document["records"])
-    return work.records_from_json(text, source=str(source))
+        document = document["records"]
+    return work.records_of(document, source=str(source))

@@ -16,7 +16,7 @@ from microjoule.recipes.compress_model import SCHEMES
 from microjoule.recipes.schedule_file import schedule_file
 from microjoule.records.compressed import Compressed
 from microjoule.records.facts import Captured
-from microjoule.records.json_io import records_from_json
+from microjoule.records.json_io import records_of
 from microjoule.records.measured import Evaluated
 from microjoule.records.stages import stage_name
 from microjoule.report import units
@@ -73,7 +73,7 @@ __all__ = [
     "plain_table",
     "plan",
     "range_of",
-    "records_from_json",
+    "records_of",
     "rich_table",
     "saving",
     "schedule_file",

@@ -16,13 +16,16 @@ https://doi.org/10.1109/ISSCC.2014.6757323, figure 1.1.9.
 """
 
 import math
-import tomllib
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from microjoule.errors import TargetError
+from microjoule.errors import FileError, TargetError
+from microjoule.formats.bounded_file import read_text
+from microjoule.formats.bounded_text import LONGEST_TOML, read_toml
+
+REMEDY = "compare it with the files in microjoule/costs/energy"
 
 BASE_BITS = 8
 """The width whose integer product the table gives; other widths are interpolated from it."""
@@ -112,9 +115,10 @@ def energy_table(name: str | Path | EnergyTable) -> EnergyTable:
         remedy = f"use one of {', '.join(tables())}, or the path of a .toml file"
         raise TargetError(str(name), "is no energy table", remedy=remedy)
     try:
-        return parse(path.read_text("utf-8"), str(path))
-    except (OSError, UnicodeDecodeError) as error:
-        raise TargetError(str(path), f"cannot be read: {error}", remedy="check the path") from error
+        text = read_text(path, most_bytes=4 * LONGEST_TOML, remedy=REMEDY)
+    except FileError as error:
+        raise TargetError(error.place, error.fact, remedy=error.remedy) from error
+    return parse(text, str(path))
 
 
 def parse(text: str, place: str) -> EnergyTable:
@@ -124,7 +128,7 @@ def parse(text: str, place: str) -> EnergyTable:
         TargetError: naming the place, and what is wrong.
     """
     try:
-        entries = tomllib.loads(text)
+        entries = read_toml(text, place, remedy=REMEDY)
         table = EnergyTable(
             name=str(entries["name"]),
             source=str(entries["source"]),
@@ -133,13 +137,15 @@ def parse(text: str, place: str) -> EnergyTable:
             memory=_levels(entries["memory"]),
         )
         problem = _problem(table)
-    except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except FileError as error:
+        problem = error.fact
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         problem = repr(error)
     if problem is not None:
         raise TargetError(
             place,
             f"does not describe an energy table: {problem}",
-            remedy="compare it with the files in microjoule/costs/energy",
+            remedy=REMEDY,
         )
     return table
 
@@ -149,15 +155,21 @@ def _folder() -> Any:
 
 
 def _operations(entries: dict[str, dict[str, float]]) -> dict[int, Operation]:
-    return {int(bits): Operation(float(e["add_pj"]), float(e["multiply_pj"])) for bits, e in entries.items()}
+    return {int(bits): Operation(_number(e["add_pj"]), _number(e["multiply_pj"])) for bits, e in entries.items()}
 
 
 def _levels(entry: dict[str, Any]) -> tuple[Memory, ...]:
-    access_bytes = int(entry["access_bits"]) / 8
+    access_bytes = _number(entry["access_bits"]) / 8
     return tuple(
-        Memory(str(e["name"]), float(e.get("size_bytes", math.inf)), float(e["access_pj"]) / access_bytes)
+        Memory(str(e["name"]), _number(e.get("size_bytes", math.inf)), _number(e["access_pj"]) / access_bytes)
         for e in entry["levels"]
     )
+
+
+def _number(value: Any) -> float:
+    if type(value) not in (int, float):
+        raise ValueError(f"{value!r:.80} is no number")
+    return float(value)
 
 
 def _problem(table: EnergyTable) -> str | None:

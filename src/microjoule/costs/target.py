@@ -5,13 +5,14 @@ operator before them, and through which operators a scale passes unchanged. Tech
 a target by name.
 """
 
-import tomllib
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from microjoule.errors import TargetError
+from microjoule.errors import FileError, MicrojouleError, TargetError
+from microjoule.formats.bounded_file import read_text
+from microjoule.formats.bounded_text import LONGEST_TOML, read_toml
 from microjoule.graph.ops import FUNCTION_KINDS, MODULE_KINDS
 from microjoule.numerics.grid import Interval, IntGrid, Scheme
 
@@ -28,6 +29,13 @@ FIXED = {
 
 Softmax in steps of 1/256: in ONNX Runtime 1.31 QLinearSoftmax is then the rounded softmax, integer by integer; on
 [0, 1] a step less in up to half of the values; on a grid that ends below 1 a 1.0 can come out as 0."""
+
+KEYS = frozenset(("name", "description", "weights", "activations", "operators", "accumulator_bits", "opset", "fixed"))
+OPERATOR_KEYS = frozenset(("integer", "fused", "fusing", "passing", "sharing"))
+SCHEME_KEYS = frozenset(("bits", "signed", "narrow", "symmetric", "per_channel", "power_of_two"))
+"""What a target's file may say, of itself, of operators, and of weights or activations."""
+
+REMEDY = "compare it with the files in microjoule/costs/targets, and use names of operators that inspect prints"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +129,10 @@ def target(name: str | Path | Target) -> Target:
             str(name), "is no target", remedy=f"use one of {', '.join(names())}, or the path of a .toml file"
         )
     try:
-        return parse(path.read_text("utf-8"), str(path))
-    except (OSError, UnicodeDecodeError) as error:
-        raise TargetError(str(path), f"cannot be read: {error}", remedy="check the path") from error
+        text = read_text(path, most_bytes=4 * LONGEST_TOML, remedy=REMEDY)
+    except FileError as error:
+        raise TargetError(error.place, error.fact, remedy=error.remedy) from error
+    return parse(text, str(path))
 
 
 def _folder() -> Any:
@@ -137,63 +146,84 @@ def parse(text: str, place: str) -> Target:
         TargetError: naming the place, the entry and what is wrong with it.
     """
     try:
-        entries = tomllib.loads(text)
-        made = Target(
-            name=entries["name"],
-            description=entries["description"],
+        entries = read_toml(text, place, remedy=REMEDY)
+        _require_keys(entries, KEYS, "target")
+        _require_keys(entries["operators"], OPERATOR_KEYS | {"unrounded"}, "operators")
+        return Target(
+            name=_text(entries["name"]),
+            description=_text(entries["description"]),
             weight_bits=_widths(entries["weights"]),
             activation_bits=_widths(entries["activations"]),
             weights=_scheme(entries["weights"]),
             activations=_scheme(entries["activations"]),
-            integer=_words(entries, "integer", place),
-            fused=_words(entries, "fused", place),
-            fusing=_words(entries, "fusing", place),
-            passing=_words(entries, "passing", place),
-            sharing=_words(entries, "sharing", place),
-            accumulator_bits=int(entries["accumulator_bits"]),
-            opset=int(entries["opset"]),
-            fixed=_fixed(entries),
+            **{key: _words(entries["operators"][key], key) for key in OPERATOR_KEYS},
+            accumulator_bits=_whole(entries["accumulator_bits"], "accumulator_bits", 8, 128),
+            opset=_whole(entries["opset"], "opset", 1, 1000),
+            fixed=_fixed(entries.get("fixed", {})),
             demanded=frozenset(entries.get("fixed", {})),
-            unrounded=_words(entries, "unrounded", place) if "unrounded" in entries["operators"] else frozenset(),
+            unrounded=_words(entries["operators"].get("unrounded", []), "unrounded"),
         )
-    except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
-        raise TargetError(
-            place,
-            f"does not describe a target: {error!r}",
-            remedy="compare it with the files in microjoule/costs/targets",
-        ) from error
-    return made
+    except KeyError as error:
+        raise TargetError(place, f"does not describe a target: it lacks {error.args[0]!r}", remedy=REMEDY) from error
+    except (MicrojouleError, TypeError, ValueError) as error:
+        fact = error.fact if isinstance(error, MicrojouleError) else str(error)
+        raise TargetError(place, f"does not describe a target: {fact}", remedy=REMEDY) from error
 
 
-def _widths(entry: dict[str, Any]) -> tuple[int, ...]:
-    if not entry["bits"]:
+def _require_keys(entry: Any, known: frozenset[str], name: str) -> None:
+    """A name that is not known may be one that was mistyped."""
+    if not isinstance(entry, dict):
+        raise ValueError(f"{name} is no table")
+    if set(entry) - known:
+        raise ValueError(f"{name} has the unknown entries {', '.join(sorted(set(entry) - known))}")
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r:.80} is no text")
+    return value
+
+
+def _whole(value: Any, name: str, least: int, most: int) -> int:
+    if type(value) is not int or not least <= value <= most:
+        raise ValueError(f"{name} is {value!r:.80}, expected a whole number from {least} to {most}")
+    return value
+
+
+def _switch(entry: dict[str, Any], name: str, default: bool | None = None) -> bool:  # noqa: FBT001  one of three
+    value = entry[name] if default is None else entry.get(name, default)
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} is {value!r:.80}, expected true or false")
+    return value
+
+
+def _widths(entry: Any) -> tuple[int, ...]:
+    _require_keys(entry, SCHEME_KEYS, "weights or activations")
+    if not isinstance(entry["bits"], list) or not entry["bits"]:
         raise ValueError("bits names no width")
     return tuple(IntGrid(bits).bits for bits in entry["bits"])
 
 
 def _scheme(entry: dict[str, Any]) -> Scheme:
-    grid = IntGrid(entry["bits"][0], signed=entry["signed"], narrow=entry.get("narrow", False))
+    grid = IntGrid(entry["bits"][0], signed=_switch(entry, "signed"), narrow=_switch(entry, "narrow", default=False))
     return Scheme(
         grid,
-        symmetric=entry["symmetric"],
-        axis=0 if entry.get("per_channel", False) else None,
-        power_of_two=entry.get("power_of_two", False),
+        symmetric=_switch(entry, "symmetric"),
+        axis=0 if _switch(entry, "per_channel", default=False) else None,
+        power_of_two=_switch(entry, "power_of_two", default=False),
     )
 
 
-def _fixed(entries: dict[str, Any]) -> tuple[tuple[str, Interval], ...]:
-    given = entries.get("fixed", {})
-    if set(given) - set(FIXED):
-        raise ValueError(f"fixed names {', '.join(sorted(set(given) - set(FIXED)))}, choose among {', '.join(FIXED)}")
-    return tuple((FIXED | {name: Interval.parse(text) for name, text in given.items()}).items())
+def _fixed(given: Any) -> tuple[tuple[str, Interval], ...]:
+    _require_keys(given, frozenset(FIXED), "fixed")
+    return tuple((FIXED | {name: Interval.parse(_text(text)) for name, text in given.items()}).items())
 
 
-def _words(entries: dict[str, Any], key: str, place: str) -> frozenset[str]:
-    words = frozenset(entries["operators"][key])
-    if words - WORDS:
+def _words(words: Any, key: str) -> frozenset[str]:
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise ValueError(f"operators.{key} is no list of names")
+    if set(words) - WORDS:
         raise TargetError(
-            place,
-            f"operators.{key} names {', '.join(sorted(words - WORDS))}",
-            remedy="use the names of operators that `microjoule inspect` prints",
+            f"operators.{key}", f"operators.{key} names {', '.join(sorted(set(words) - WORDS))}", remedy=REMEDY
         )
-    return words
+    return frozenset(words)

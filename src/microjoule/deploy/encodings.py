@@ -9,6 +9,8 @@ https://quic.github.io/aimet-pages/releases/latest/overview/encoding_spec.html.
 """
 
 import json
+import math
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,8 @@ from torch import Tensor
 
 from microjoule.deploy.integer_layer import integer_weight
 from microjoule.errors import FileError, GraphError, SettingError
+from microjoule.formats.bounded_file import read_text
+from microjoule.formats.bounded_text import read_json
 from microjoule.graph.network import Network
 from microjoule.graph.ops import Layer
 from microjoule.graph.quantizer import Quantizer
@@ -27,6 +31,11 @@ from microjoule.records.facts import Calibrated, RangeFound
 
 VERSION = "1.0.0"
 PRODUCER = "microjoule"
+REMEDY = "write it again with export(network, path, encodings=...)"
+SMALLEST, LARGEST = math.ldexp(1, -149), math.ldexp(2 - 2**-23, 127)
+"""Of positive numbers of 32 bits."""
+
+LISTS = ("activation_encodings", "param_encodings")
 
 
 def encodings_text(network: Network) -> str:
@@ -47,39 +56,56 @@ def encodings_text(network: Network) -> str:
     return json.dumps(document, indent=1)
 
 
-def load_encodings(network: Network, path: str | Path) -> Calibrated:
-    """Give a network's quantizers the grids of an encodings file, in place.
+def load_encodings(network: Network, path: str | Path, *, partial: bool = False) -> Calibrated:
+    """Give a network's quantizers the grids of an encodings file, in place, all of them or none.
 
     Args:
         network: with a quantizer wherever the file has an entry (mj.quantize puts them there).
         path: of the file.
+        partial: let quantizers that the file has no entry for keep the range that they have, or have none.
 
     Returns:
-        The record, which the network's history gets as well.
+        The record, which the network's history gets as well; it names the quantizers that have a range from the file.
 
     Raises:
         FileError: if the file is missing, is no encodings file, or of another version.
-        GraphError: if the file has an entry for something that has no quantizer in the network, or of another size.
+        GraphError: if the file has an entry for something that has no quantizer in the network, or of another size, or
+            no entry for a quantizer of the network.
     """
     document = _read(path)
     activations, layers = network.quantizers, {weight_key(layer): layer for layer in network.layers if layer.quantizer}
     weights = {name: layer.quantizer for name, layer in layers.items() if layer.quantizer is not None}
-    chosen: list[tuple[str, Quantizer, Affine]] = []
-    for key, known in (("activation_encodings", activations), ("param_encodings", weights)):
-        for entry in document[key]:
-            name = str(entry.get("name"))
-            if name not in known:
-                raise GraphError(
-                    name, f"has an encoding in {path} and no quantizer", remedy="quantize the network first"
-                )
-            affine = _affine(entry, known[name], f"{path}: {name}")
-            _check_size(name, affine, layers.get(name) if key == "param_encodings" else None)
-            chosen.append((name, known[name], affine))
-    for _, quantizer, affine in chosen:
-        quantizer.set_affine(affine)
-    record = Calibrated(str(path), "encodings", 0, tuple(_range(n, a) for n, _, a in chosen if n in activations))
+    chosen: dict[str, Affine] = {}
+    for key, known in zip(LISTS, (activations, weights), strict=True):
+        found = _entries(document[key], known, str(path))
+        for name, affine in found.items():
+            _check_size(name, affine, layers.get(name) if key == LISTS[1] else None)
+        missing = [name for name in known if name not in found]
+        if missing and not partial:
+            raise GraphError(
+                missing[0],
+                f"has a quantizer, and no encoding in {path}, so that it would keep the range that it has",
+                remedy="write an entry for it, leave its quantizer out (mj.quantize), or say partial=True",
+            )
+        chosen |= found
+    for name, affine in chosen.items():
+        (activations | weights)[name].set_affine(affine)
+    record = Calibrated(str(path), "encodings", 0, tuple(_range(n, a) for n, a in chosen.items() if n in activations))
     network.history.append(record)
     return record
+
+
+def _entries(entries: Any, known: Mapping[str, Quantizer], path: str) -> dict[str, Affine]:
+    """A list of the file, by name."""
+    found: dict[str, Affine] = {}
+    for entry in entries:
+        name = entry.get("name")
+        if not isinstance(name, str) or name in found:
+            raise FileError(path, f"has two encodings, or one without a name, for {name!r:.80}", remedy=REMEDY)
+        if name not in known:
+            raise GraphError(name, f"has an encoding in {path} and no quantizer", remedy="quantize the network first")
+        found[name] = _affine(entry, known[name], f"{path}: {name}")
+    return found
 
 
 def weight_key(layer: Layer) -> str:
@@ -107,33 +133,49 @@ def _entry(name: str, affine: Affine) -> dict[str, Any]:
 
 def _affine(entry: dict[str, Any], quantizer: Quantizer, place: str) -> Affine:
     """An entry as a grid; whether it is signed, and narrow, is the quantizer's, as the format does not say it."""
+    like = quantizer.scheme
     try:
-        scale, offset = (
-            torch.tensor(entry["scale"], dtype=torch.float32),
-            torch.tensor(entry["offset"], dtype=torch.int32),
-        )
-        like, one = quantizer.scheme, entry["enc_type"] == "PER_TENSOR"
+        scales, offsets, one = _numbers(entry)
         grid = IntGrid(entry["bw"], signed=like.grid.signed, narrow=like.grid.narrow)
-        if entry["dtype"] != "INT" or entry["enc_type"] not in ("PER_TENSOR", "PER_CHANNEL"):
-            raise ValueError(f"its type is {entry['dtype']} {entry['enc_type']}")
-        if scale.dim() != 1 or scale.shape != offset.shape or (one and len(scale) != 1):
-            raise ValueError(f"it has scales of shape {tuple(scale.shape)} and offsets of shape {tuple(offset.shape)}")
-        if not bool((torch.isfinite(scale) & (scale > 0)).all()):
-            raise ValueError("a scale is not above 0")
         if not one and like.axis is None:
             raise ValueError("it has a scale for each channel, and the quantizer one for the tensor")
-    except (KeyError, TypeError, ValueError, RuntimeError, SettingError) as error:
-        raise FileError(
-            place, f"is no integer encoding: {error}", remedy="write it again with export(network, path, encodings=...)"
-        ) from error
-    first = -(2 ** (grid.bits - 1)) if grid.signed else 0
-    zero_point = (first - offset).to(torch.int32)
-    if bool(((zero_point < grid.qmin) | (zero_point > grid.qmax)).any()):
-        raise FileError(
-            place, "has an offset outside its grid", remedy="quantize the network as the file was quantized"
-        )
-    scheme = replace(like, grid=grid, symmetric=bool(entry["is_sym"]), axis=None if one else like.axis, block=None)
+        if not isinstance(entry["is_sym"], bool):
+            raise ValueError(f"it is {entry['is_sym']!r:.40} that it is symmetric")
+        first, middle = (-(2 ** (grid.bits - 1)), 0) if grid.signed else (0, 2 ** (grid.bits - 1))
+        zero_points = [first - offset for offset in offsets]
+        if any(not grid.qmin <= zero <= grid.qmax for zero in zero_points):
+            raise ValueError("it has an offset outside its grid")
+        if entry["is_sym"] and any(zero != middle for zero in zero_points):
+            raise ValueError("it says that it is symmetric, and has an offset")
+    except KeyError as error:
+        raise FileError(place, f"is no integer encoding: it lacks {error.args[0]!r}", remedy=REMEDY) from error
+    except (ValueError, SettingError) as error:
+        fact = error.fact if isinstance(error, SettingError) else str(error)
+        raise FileError(place, f"is no integer encoding: {fact}", remedy=REMEDY) from error
+    scheme = replace(like, grid=grid, symmetric=entry["is_sym"], axis=None if one else like.axis, block=None)
+    scale, zero_point = torch.tensor(scales, dtype=torch.float32), torch.tensor(zero_points, dtype=torch.int32)
     return Affine(scheme, scale[0], zero_point[0]) if one else Affine(scheme, scale, zero_point)
+
+
+def _numbers(entry: dict[str, Any]) -> tuple[list[float], list[int], bool]:
+    """The scales and offsets of an entry, and whether it has one for the whole tensor.
+
+    Raises:
+        ValueError, KeyError: if they are none.
+    """
+    scales, offsets, kind = entry["scale"], entry["offset"], (entry["dtype"], entry["enc_type"])
+    if kind not in (("INT", "PER_TENSOR"), ("INT", "PER_CHANNEL")):
+        raise ValueError(f"its type is {' '.join(map(str, kind)):.80}")
+    if not isinstance(scales, list) or not isinstance(offsets, list) or len(scales) != len(offsets) or not scales:
+        raise ValueError("it has no list of scales, or not an offset for each")
+    one = kind[1] == "PER_TENSOR"
+    if one and len(scales) != 1:
+        raise ValueError(f"it has {len(scales)} scales for one tensor")
+    if any(type(scale) not in (int, float) or not SMALLEST <= scale <= LARGEST for scale in scales):
+        raise ValueError("a scale is not above 0, or no number of 32 bits")
+    if any(type(offset) is not int for offset in offsets):
+        raise ValueError("an offset is no whole number")
+    return [float(scale) for scale in scales], offsets, one
 
 
 def _check_size(name: str, affine: Affine, layer: Layer | None) -> None:
@@ -160,19 +202,12 @@ def _end(affine: Affine, integer: int) -> float:
 
 
 def _read(path: str | Path) -> dict[str, Any]:
-    try:
-        document = json.loads(Path(path).read_text("utf-8"))
-    except OSError as error:
-        raise FileError(str(path), f"cannot be read: {error.strerror or error}", remedy="check the path") from error
-    except (UnicodeDecodeError, ValueError) as error:
-        raise FileError(str(path), f"is not valid JSON: {error}", remedy="write it again with export(...)") from error
-    wanted = ("activation_encodings", "param_encodings")
-    lists = isinstance(document, dict) and all(isinstance(document.get(key), list) for key in wanted)
-    if not lists or not all(isinstance(entry, dict) for key in wanted for entry in document[key]):
-        raise FileError(str(path), f"does not hold the lists {' and '.join(wanted)}", remedy="give an encodings file")
+    document = read_json(read_text(path, remedy=REMEDY), str(path), remedy=REMEDY)
+    lists = isinstance(document, dict) and all(isinstance(document.get(key), list) for key in LISTS)
+    if not lists or not all(isinstance(entry, dict) for key in LISTS for entry in document[key]):
+        raise FileError(str(path), f"does not hold the lists {' and '.join(LISTS)}", remedy="give an encodings file")
     if document.get("version") != VERSION:
-        raise FileError(
-            str(path), f"has encodings of version {document.get('version')}", remedy=f"write them as version {VERSION}"
-        )
+        fact = f"has encodings of version {document.get('version')!r:.40}"
+        raise FileError(str(path), fact, remedy=f"write them as version {VERSION}")
     found: dict[str, Any] = document
     return found

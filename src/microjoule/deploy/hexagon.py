@@ -67,7 +67,7 @@ class Hexagon:
         size = count(inputs)
         if size not in self.sessions:
             self.sessions[size] = _open(self.model, self.place, size)
-        outputs = [torch.from_numpy(array) for array in run_session(self.sessions[size], inputs, None)]
+        outputs = [torch.from_numpy(array) for array in run_session(self.sessions[size], self.network.bind(*inputs), None)]
         return {name: quantize(outputs[0], self.network.quantizers[name].affine) for name in self.values}, outputs
 
 

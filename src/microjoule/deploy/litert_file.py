@@ -12,6 +12,7 @@ from pathlib import Path
 
 from microjoule.deploy.flatbuffer import DamagedError, Flatbuffer, Table
 from microjoule.errors import FileError, GraphError
+from microjoule.formats.bounded_file import read_file
 
 IDENTIFIER = b"TFL3"
 OPTIONAL = -1
@@ -40,6 +41,10 @@ NAMED = (
 )
 WORDS = {int(number): word for number, word in (entry.split() for entry in NAMED.split(", "))}
 """What we call an operator by its number; others are called by the number itself."""
+
+LEAST_INPUTS = {"conv": 2, **dict.fromkeys(("reshape", "squeeze", "expand_dims", "bitcast", "concat", "softmax"), 1)}
+LEAST_INPUTS |= dict.fromkeys(("add", "sub", "mul", "div", "update_slice"), 1)
+"""What operators need whose memory depends on their inputs; these have an output, too."""
 
 CUSTOM = 32
 DEPENDENCIES = "model_control_dependencies"
@@ -112,11 +117,7 @@ def read_litert(path: str | Path) -> LiteRtModel:
         FileError: if there is none, or it is damaged, or another kind of file.
         GraphError: if it holds several graphs, or a tensor without a size.
     """
-    place = str(path)
-    try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise FileError(place, f"cannot be read: {error.strerror or error}", remedy="check the path") from error
+    place, content = str(path), read_file(path)
     try:
         return _model(place, content)
     except DamagedError as error:
@@ -173,6 +174,9 @@ def _operator(table: Table, words: list[str]) -> LiteRtOperator:
         raise DamagedError(f"kind {index} of {len(words)} is named")
     inputs = tuple(one for one in table.numbers(1) if one != OPTIONAL)
     outputs = tuple(one for one in table.numbers(2) if one != OPTIONAL)
+    least = LEAST_INPUTS.get(words[index], 0)
+    if len(inputs) < least or (least and not outputs):
+        raise DamagedError(f"a {words[index]} has {len(inputs)} inputs and {len(outputs)} outputs")
     options, kernel = table.table(4), (1, 1, 1, 1)
     if words[index] == "conv" and options is not None:
         stride = options.number(1, "i"), options.number(2, "i")

@@ -1,7 +1,7 @@
 """ONNX Runtime: opening a file, and running batches through it."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,26 +13,63 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from microjoule.errors import DataError, FileError
+from microjoule.formats.bounded_file import read_file
 
 RUNTIME = f"onnxruntime {onnxruntime.__version__}"
 WARNINGS_OFF = 3
+LARGEST_BYTES = 2**31 - 1
+REMEDY = "export the network again"
 
 
 def read_model(path: str | Path) -> onnx.ModelProto:
-    """An ONNX file in memory.
+    """An ONNX file in memory, with the numbers that it keeps in other files beside it.
 
     Raises:
-        FileError: if there is none, or something else is in it.
+        FileError: if there is none, or something else is in it, or numbers are not where it says.
     """
+    content = read_file(path, most_bytes=LARGEST_BYTES)
     try:
-        model = onnx.load(os.fspath(path))
-    except OSError as error:
-        raise FileError(str(path), f"cannot be read: {error.strerror or error}", remedy="check the path") from error
+        model = onnx.load_model_from_string(content)
     except Exception as error:  # protobuf says nothing of its exceptions that a type checker could read
-        raise FileError(str(path), "is no ONNX file, or a damaged one", remedy="export the network again") from error
+        raise FileError(str(path), "is no ONNX file, or a damaged one", remedy=REMEDY) from error
     if not model.graph.node:
-        raise FileError(str(path), "is no ONNX file, or an empty one", remedy="export the network again")
+        raise FileError(str(path), "is no ONNX file, or an empty one", remedy=REMEDY)
+    outside = [tensor for tensor in tensors_of(model.graph) if tensor.data_location == onnx.TensorProto.EXTERNAL]
+    if outside:
+        _require_beside(Path(path), outside)
+        onnx.load_external_data_for_model(model, os.fspath(Path(path).parent))
     return model
+
+
+def tensors_of(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    """All stored tensors of a graph, and of the graphs within its nodes."""
+    graphs = [graph]
+    while graphs:
+        one = graphs.pop()
+        yield from one.initializer
+        for sparse in one.sparse_initializer:
+            yield from (sparse.values, sparse.indices)
+        for attribute in (attribute for node in one.node for attribute in node.attribute):
+            yield from (*((attribute.t,) if attribute.HasField("t") else ()), *attribute.tensors)
+            graphs += [*((attribute.g,) if attribute.HasField("g") else ()), *attribute.graphs]
+
+
+def _require_beside(path: Path, tensors: Iterable[onnx.TensorProto]) -> None:
+    """Raise unless the numbers of tensors lie in ordinary files of the same folder, as many as the tensors have."""
+    for tensor in tensors:
+        told = {entry.key: entry.value for entry in tensor.external_data}
+        beside = path.parent / told.get("location", "")
+        plain = Path(told.get("location", "")).name == told.get("location") and told.get("location")
+        offset, length = told.get("offset", "0"), told.get("length", "0")
+        if not plain or beside.is_symlink() or not beside.is_file():
+            fact = f"keeps {tensor.name!r:.80} in {told.get('location')!r:.80}, which is no file beside it"
+        elif not (offset.isdecimal() and length.isdecimal() and len(offset + length) < 40):
+            fact = f"keeps {tensor.name!r:.80} at no place in {beside.name!r:.80}"
+        elif int(offset) + int(length) > beside.stat().st_size:
+            fact = f"keeps {tensor.name!r:.80} behind the end of {beside.name!r:.80}"
+        else:
+            continue
+        raise FileError(str(path), fact, remedy="keep both files together, or write the network as one file")
 
 
 def open_session(model: bytes, place: str) -> onnxruntime.InferenceSession:

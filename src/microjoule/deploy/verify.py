@@ -243,7 +243,7 @@ class _OnnxRuntime:
     """The exported file: as it is, and with its integers as outputs."""
 
     def __init__(self, network: Network, path: str | Path) -> None:
-        model = read_model(path)
+        model, self.network = read_model(path), network
         self.name = RUNTIME
         self.compared = f"{Path(path).name} in ONNX Runtime against the simulation"
         self.deployed = open_session(model.SerializeToString(), str(path))
@@ -259,8 +259,8 @@ class _OnnxRuntime:
 
     def __call__(self, inputs: tuple[Any, ...]) -> tuple[dict[str, Tensor], list[Tensor]]:
         """Run a batch."""
-        arrays = run_session(self.open, inputs, [f"{name}{QUANTIZED}" for name in self.values])
-        outputs = run_session(self.deployed, inputs, None)
+        arrays = run_session(self.open, self.network.bind(*inputs), [f"{name}{QUANTIZED}" for name in self.values])
+        outputs = run_session(self.deployed, self.network.bind(*inputs), None)
         return dict(zip(self.values, map(torch.from_numpy, arrays), strict=True)), list(map(torch.from_numpy, outputs))
 
 

@@ -209,6 +209,31 @@ def _named(parameter: Parameter) -> list[tuple[int, str]]:
     return list(leaves(parameter.given, parameter.name))
 
 
+def require_fit(contract: Contract, row: Sequence[Tensor]) -> None:
+    """Raise if a contract is not one for some tensors.
+
+    Args:
+        contract: what a network takes.
+        row: tensors of any shapes, in the order of its inputs.
+
+    Raises:
+        ValueError: naming the input that it is not for.
+    """
+    if len(row) != len(contract.inputs):
+        raise ValueError(f"it takes {len(contract.inputs)} inputs, and its example has {len(row)}")
+    for one, tensor in zip(contract.inputs, row, strict=True):
+        if dtype_of(one.dtype) != tensor.dtype or len(one.dims) != tensor.dim():
+            raise ValueError(f"{one.name} is a {one.dtype} of shape {one}, and its example is another tensor")
+    sizes = contract.sizes_of(row)
+    if set(sizes) != set(contract.sizes):
+        raise ValueError(f"no dimension is called {', '.join(sorted(set(contract.sizes) - set(sizes)))}")
+    for index, (one, tensor) in enumerate(zip(contract.inputs, row, strict=True)):
+        if contract.shape(index, sizes) != tuple(tensor.shape):
+            raise ValueError(f"{one.name} has shape {one}, and its example {tuple(tensor.shape)}")
+    if not contract.accepts(sizes):
+        raise ValueError(f"its example breaks {contract.broken(sizes)}")
+
+
 # As JSON --------------------------------------------------------------------------------------------------------------
 
 

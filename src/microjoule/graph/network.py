@@ -16,9 +16,9 @@ from torch.utils import _pytree as pytree
 from microjoule.errors import GraphError, SettingError
 from microjoule.graph.bind import Binder
 from microjoule.graph.contract import Contract, contract_of
+from microjoule.graph.file.write import write
 from microjoule.graph.ops import Layer, layers
 from microjoule.graph.quantizer import Quantizer
-from microjoule.graph.write import write
 from microjoule.numerics.gaussian import Gaussian
 from microjoule.records.facts import Record
 

@@ -19,8 +19,8 @@ from microjoule.execution.progress import track
 from microjoule.execution.run import run, unquantized
 from microjoule.execution.scoring import Metric, sample_scores, value_of
 from microjoule.execution.tasks import Jobs, Work, run_tasks
+from microjoule.graph.file.read import read
 from microjoule.graph.network import Network
-from microjoule.graph.read import read
 from microjoule.jobs.identity import Identity, data_facts, network_facts, option_facts
 from microjoule.jobs.run_folder import RunFolder
 from microjoule.numerics.affine import Affine

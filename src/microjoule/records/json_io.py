@@ -9,14 +9,18 @@ import math
 from collections.abc import Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass
 from types import NoneType, UnionType
-from typing import Any, Never, get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
-from microjoule.errors import FileError
+from microjoule.errors import FileError, MicrojouleError
+from microjoule.formats.bounded_text import read_json
 from microjoule.records.facts import Record
 
 TAG = "record"
 KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Record)}
 """Every record by the name of its class."""
+
+FIELDS: dict[type[Any], tuple[dict[str, "Field[Any]"], dict[str, Any]]] = {}
+"""What `_fields` found."""
 
 NOT_FINITE = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
 
@@ -37,25 +41,30 @@ def from_json(text: str, *, source: str = "JSON text") -> Record | list[Record]:
     Raises:
         FileError: for text that is not JSON, an unknown record or field, a missing field, a value of the wrong type.
     """
-    try:
-        content = json.loads(text, parse_constant=_not_json, object_pairs_hook=_object)
-    except (ValueError, RecursionError) as error:
-        raise FileError(source, f"is not valid JSON: {error}", remedy="write it again with to_json") from error
-    try:
-        if isinstance(content, list):
-            return [_record(item, f"[{index}]") for index, item in enumerate(content)]
-        record: Record = _record(content, "")
-    except _WrongError as wrong:
-        raise FileError(
-            source, str(wrong), remedy="use the version of microjoule that wrote it, or write it again"
-        ) from wrong
-    return record
+    return _records(read_json(text, source, remedy="write it again with to_json"), source)
 
 
 def records_from_json(text: str, *, source: str = "JSON text") -> list[Record]:
     """Read records as a list, also where the text holds a single one; as `from_json` otherwise."""
-    found = from_json(text, source=source)
+    return records_of(read_json(text, source, remedy="write it again with to_json"), source=source)
+
+
+def records_of(content: Any, *, source: str = "JSON text") -> list[Record]:
+    """Records from a list, or one from an object, that were read from JSON already; as `from_json` otherwise."""
+    found = _records(content, source)
     return found if isinstance(found, list) else [found]
+
+
+def _records(content: Any, source: str) -> Record | list[Record]:
+    try:
+        if isinstance(content, list):
+            return [_record(item, f"[{index}]") for index, item in enumerate(content)]
+        record: Record = _record(content, "")
+    except (_WrongError, MicrojouleError, ValueError, TypeError) as wrong:
+        raise FileError(
+            source, str(wrong), remedy="use the version of microjoule that wrote it, or write it again"
+        ) from wrong
+    return record
 
 
 # Writing ---------------------------------------------------------------------
@@ -88,17 +97,6 @@ class _WrongError(Exception):
     """Some part of the content is not what a record has there."""
 
 
-def _not_json(constant: str) -> Never:
-    raise ValueError(f"{constant} is not a JSON value")
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    content = dict(pairs)
-    if len(content) != len(pairs):
-        raise ValueError("an object names the same field twice")
-    return content
-
-
 def _record(content: Any, place: str) -> Any:
     if not isinstance(content, dict) or TAG not in content:
         raise _WrongError(f'{place or "the top"} must be an object with a field "{TAG}"')
@@ -112,15 +110,21 @@ def _record(content: Any, place: str) -> Any:
 def _instance(content: Any, kind: type[Any], place: str) -> Any:
     if not isinstance(content, dict):
         raise _WrongError(f"{place} must be an object, got {_short(content)}")
-    known = {field.name: field for field in fields(kind)}
+    known, hints = _fields(kind)
     for name in content:
         if name not in known:
             raise _WrongError(f"{place} has an unknown field {name!r}")
     for name, field in known.items():
         if name not in content and not _has_default(field):
             raise _WrongError(f"{place} lacks the field {name!r}")
-    hints = get_type_hints(kind)
     return kind(**{name: _value(value, hints[name], f"{place}.{name}") for name, value in content.items()})
+
+
+def _fields(kind: type[Any]) -> tuple[dict[str, "Field[Any]"], dict[str, Any]]:
+    """The fields of a record and their types, which take a while to find."""
+    if kind not in FIELDS:
+        FIELDS[kind] = {field.name: field for field in fields(kind)}, get_type_hints(kind)
+    return FIELDS[kind]
 
 
 def _has_default(field: "Field[Any]") -> bool:
@@ -166,10 +170,7 @@ def _float(content: Any, place: str) -> float:
         return NOT_FINITE[content]
     if isinstance(content, bool) or not isinstance(content, int | float):
         raise _WrongError(f"{place} must be a number, got {_short(content)}")
-    try:
-        return float(content)
-    except OverflowError as error:
-        raise _WrongError(f"{place} is a number too large for a float") from error
+    return float(content)
 
 
 def _short(content: Any) -> str:

@@ -14,8 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from microjoule.errors import FileError, GraphError
+from microjoule.formats.bounded_file import read_text
+from microjoule.formats.bounded_text import read_json
 from microjoule.records.files import write_atomically
 from microjoule.scheduling.computation import Computation, Operator, Value, sorted_operators
+
+REMEDY = "give a JSON file with `tensors` and `ops`, as microjoule.scheduling.write_graph writes it"
 
 
 def read_graph(path: str | Path) -> Computation:
@@ -26,23 +30,22 @@ def read_graph(path: str | Path) -> Computation:
         GraphError: for a size, an index or an order that cannot be.
     """
     place = Path(path)
+    found = read_json(read_text(place, remedy=REMEDY), str(place), remedy=REMEDY)
     try:
-        found = json.loads(place.read_text(encoding="utf-8"))
-        values = tuple(_value(index, entry) for index, entry in enumerate(found["tensors"]))
-        operators = [_operator(index, entry) for index, entry in enumerate(found["ops"])]
-    except (OSError, UnicodeDecodeError) as error:
-        raise FileError(str(place), f"cannot be read ({error})", remedy="give the path of a JSON file") from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        fact = f"is no computation graph ({type(error).__name__}: {error})"
-        remedy = "give a JSON file with `tensors` and `ops`, as microjoule.scheduling.write_graph writes it"
-        raise FileError(str(place), fact, remedy=remedy) from error
+        whole = _object(found)
+        name = _text(whole.get("name", place.stem))
+        values = tuple(_value(index, _object(entry)) for index, entry in enumerate(_list(whole["tensors"])))
+        operators = [_operator(index, _object(entry)) for index, entry in enumerate(_list(whole["ops"]))]
+    except (ValueError, KeyError) as error:
+        fact = f"lacks {error.args[0]!r}" if isinstance(error, KeyError) else str(error)
+        raise FileError(str(place), f"is no computation graph: {fact}", remedy=REMEDY) from error
     try:
-        return Computation(str(found.get("name", place.stem)), values, tuple(operators))
+        return Computation(name, values, tuple(operators))
     except GraphError:
         known = all(0 <= value < len(values) for one in operators for value in (*one.inputs, *one.outputs))
         if not known:
             raise
-    return Computation(str(found.get("name", place.stem)), values, sorted_operators(len(values), operators))
+    return Computation(name, values, sorted_operators(len(values), operators))
 
 
 def write_graph(computation: Computation, path: str | Path) -> Path:
@@ -75,14 +78,52 @@ def write_graph(computation: Computation, path: str | Path) -> Path:
 
 
 def _value(index: int, entry: Mapping[str, Any]) -> Value:
-    name = str(entry.get("name", f"value {index}"))
-    return Value(name, entry["size"], bool(entry.get("is_input", False)), bool(entry.get("is_output", False)))
+    name = _text(entry.get("name", f"value {index}"))
+    size = _whole(entry["size"], name)
+    return Value(name, size, _switch(entry, "is_input"), _switch(entry, "is_output"))
 
 
 def _operator(index: int, entry: Mapping[str, Any]) -> Operator:
-    inplace, inputs, outputs = entry.get("inplace"), tuple(entry["inputs"]), tuple(entry["outputs"])
-    if not all(type(value) is int for value in (*inputs, *outputs, 0 if inplace is None else inplace)):
-        raise TypeError(f"operator {index} names values by something else than whole numbers")
-    name, workspace = str(entry.get("name", f"operator {index}")), entry.get("workspace", 0)
-    view, kind = bool(entry.get("view", False)), str(entry.get("kind", ""))
-    return Operator(name, inputs, outputs, inplace, workspace, view, kind)
+    name = _text(entry.get("name", f"operator {index}"))
+    inputs, outputs = (tuple(_whole(one, name) for one in _list(entry[key])) for key in ("inputs", "outputs"))
+    inplace, workspace = entry.get("inplace"), _whole(entry.get("workspace", 0), name)
+    return Operator(
+        name,
+        inputs,
+        outputs,
+        None if inplace is None else _whole(inplace, name),
+        workspace,
+        _switch(entry, "view"),
+        _text(entry.get("kind", "")),
+    )
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{value!r:.80} is no object")
+    return value
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise ValueError(f"{value!r:.80} is no list")
+    return value
+
+
+def _whole(value: Any, place: str) -> int:
+    if type(value) is not int:
+        raise ValueError(f"{place} has {value!r:.80} where a whole number should be")
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r:.80} is no text")
+    return value
+
+
+def _switch(entry: Mapping[str, Any], name: str) -> bool:
+    value = entry.get(name, False)
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} is {value!r:.80}, which is neither true nor false")
+    return value

@@ -14,8 +14,9 @@ from torch.utils.data import Dataset
 
 from microjoule.errors import DataError, SettingError
 from microjoule.execution.average_precision import Boxes
+from microjoule.formats.images import decode_image
 from microjoule.zoo.cards import Card
-from microjoule.zoo.folders import Archive, decoded
+from microjoule.zoo.folders import Archive
 from microjoule.zoo.image_sets import pixels
 
 IGNORE = 255
@@ -175,4 +176,4 @@ def boxes_of(text: str, place: str, *, height: int, width: int) -> Boxes:
 
 
 def _decoded(archive: Archive, name: str, mode: str) -> Image.Image:
-    return decoded(archive.read(name), f"{archive.path}/{name}", mode)
+    return decode_image(archive.read(name), f"{archive.path}/{name}", mode)

@@ -1,23 +1,25 @@
 """Reading the files of a data set; whatever is wrong with them is said with the file's name."""
 
-import io
 import zipfile
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
-
 from microjoule.errors import DataError, FileError
+from microjoule.formats import arrays
+from microjoule.formats.arrays import Array
 from microjoule.zoo.weights import checked
-
-Array = NDArray[np.generic]
 
 REMEDY = "fetch the data set again"
 
 ZIPS = ("images.zip", "coco.zip", "sr*.zip")
+MOST_BYTES = 1 << 26
+"""Of one file in a zip."""
+
+DAMAGED = (KeyError, ValueError, RuntimeError, OSError, zipfile.BadZipFile, zlib.error)
+"""What reading a damaged, encrypted or unknown zip raises."""
+
 PIXELS, JPEGS = {"x", "y"}, {"jpeg", "offset", "label"}
 """The arrays of an npz file of stored values, and of one of JPEGs."""
 
@@ -34,41 +36,29 @@ class Archive:
         try:
             with zipfile.ZipFile(self.path) as archive:
                 return sorted(name for name in archive.namelist() if not name.endswith("/"))
-        except zipfile.BadZipFile as error:
+        except DAMAGED as error:
             raise DataError(str(self.path), f"is not a zip file ({error})", remedy=REMEDY) from error
 
     def read(self, name: str) -> bytes:
         """The bytes of one file."""
         try:
             with zipfile.ZipFile(self.path) as archive:
+                if archive.getinfo(name).file_size > MOST_BYTES:
+                    raise ValueError(f"it unpacks to {archive.getinfo(name).file_size:,} bytes")
                 return archive.read(name)
-        except (KeyError, zipfile.BadZipFile, OSError) as error:
+        except DAMAGED as error:
             raise DataError(f"{self.path}/{name}", f"cannot be read ({error})", remedy=REMEDY) from error
-
-
-def decoded(encoded: bytes, place: str, mode: str = "RGB") -> Image.Image:
-    """An image from its bytes.
-
-    Args:
-        encoded: a JPEG or PNG file.
-        place: what to call it if it is damaged.
-        mode: "RGB" or "L", to which it is converted; "" to leave the stored values as they are.
-    """
-    try:
-        image = Image.open(io.BytesIO(encoded))
-        image.load()
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise DataError(place, f"is not a sound image ({error})", remedy="fetch it again, or leave it out") from error
-    return image.convert(mode) if mode else image
 
 
 def read_arrays(path: Path) -> dict[str, Array]:
     """The arrays of an npz file."""
     try:
-        with np.load(checked(path), allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
-    except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
-        raise DataError(str(path), f"is not a sound npz file ({error})", remedy=REMEDY) from error
+        return arrays.read_arrays(checked(path), remedy=REMEDY)
+    except FileError as error:
+        if not error.fact.startswith("is damaged: "):
+            raise
+        fact = f"is not a sound npz file ({error.fact.removeprefix('is damaged: ')})"
+        raise DataError(str(path), fact, remedy=error.remedy) from error
 
 
 def set_folder(root: Path, name: str, others: Iterable[str] = ()) -> tuple[Path, str | None]:
@@ -102,7 +92,7 @@ def _array_names(path: Path) -> set[str]:
     try:
         with zipfile.ZipFile(path) as archive:
             return {name.removesuffix(".npy") for name in archive.namelist()}
-    except (OSError, zipfile.BadZipFile):
+    except DAMAGED:
         return set()
 
 

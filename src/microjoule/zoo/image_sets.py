@@ -4,7 +4,6 @@ import csv
 import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,8 +12,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from microjoule.errors import DataError, SettingError
+from microjoule.formats.arrays import Array
+from microjoule.formats.images import decode_image
 from microjoule.zoo.cards import Card
-from microjoule.zoo.folders import JPEGS, PIXELS, Archive, Array, decoded, read_arrays
+from microjoule.zoo.folders import JPEGS, PIXELS, Archive, read_arrays
 from microjoule.zoo.preprocessing import GREY, keyword_features
 from microjoule.zoo.weights import checked
 
@@ -87,7 +88,7 @@ def from_zip(folder: Path, entry: Card, limit: int | None) -> LabelledImages:
 
     def read(index: int) -> Tensor:
         file = rows[index][0]
-        return pixels(centre(decoded(archive.read(file), f"{archive.path}/{file}"), height, width))
+        return pixels(centre(decode_image(archive.read(file), f"{archive.path}/{file}"), height, width))
 
     return LabelledImages(folder.name, read, [label for _, label in rows], entry.prepare)
 
@@ -129,21 +130,22 @@ def _check_shape(stored: Tensor, entry: Card, place: Path | str) -> Tensor:
 
 
 def _labels(stored: Array, expected: int, path: Path) -> list[int]:
-    if stored.shape != (expected,):
-        raise DataError(
-            str(path), f"has {expected} samples and labels of shape {stored.shape}", remedy="fetch it again"
-        )
-    labels: list[Any] = stored.tolist()
-    return [int(label) for label in labels]
+    if stored.shape != (expected,) or stored.dtype.kind not in "iu":
+        fact = f"has {expected} samples and labels of shape {stored.shape} and type {stored.dtype}"
+        raise DataError(str(path), fact, remedy="give a whole number for each sample")
+    labels: list[int] = stored.tolist()
+    return labels
 
 
 def _jpegs(arrays: dict[str, Array], path: Path, entry: Card) -> Callable[[int], Tensor]:
-    offset: list[Any] = arrays["offset"].tolist()
+    if arrays["offset"].dtype.kind not in "iu" or arrays["offset"].ndim != 1 or arrays["jpeg"].dtype.kind != "u":
+        raise DataError(str(path), "has offsets or JPEGs that are none", remedy="give whole numbers, and bytes")
+    offset: list[int] = arrays["offset"].tolist()
     mode = "RGB" if entry.input_shape[0] == 3 else "L"
 
     def read(index: int) -> Tensor:
         encoded = arrays["jpeg"][offset[index] : offset[index + 1]].tobytes()
         place = f"{path}, image {index}"
-        return _check_shape(pixels(decoded(encoded, place, mode)), entry, place)
+        return _check_shape(pixels(decode_image(encoded, place, mode)), entry, place)
 
     return read

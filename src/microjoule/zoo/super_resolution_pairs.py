@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from microjoule.errors import DataError
-from microjoule.zoo.folders import Archive, decoded
+from microjoule.formats.images import decode_image
+from microjoule.zoo.folders import Archive
 
 
 class SuperResolution(Dataset[tuple[Tensor, Tensor]]):
@@ -50,7 +51,7 @@ class SuperResolution(Dataset[tuple[Tensor, Tensor]]):
         return torch.stack(small), torch.stack(large)
 
     def _luma(self, name: str) -> Tensor:
-        return luma(decoded(self._archive.read(name), f"{self._archive.path}/{name}"))
+        return luma(decode_image(self._archive.read(name), f"{self._archive.path}/{name}"))
 
 
 def luma(image: Image.Image) -> Tensor:

@@ -1,7 +1,6 @@
 """Where the data folder is, and reading from it: every file is held against the checksum in its folder's manifest."""
 
 import hashlib
-import json
 import os
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -13,6 +12,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from microjoule.errors import FileError
+from microjoule.formats.bounded_file import read_text
+from microjoule.formats.bounded_text import read_json
 
 VARIABLE = "MICROJOULE_DATA"
 """The environment variable that names the data folder."""
@@ -73,9 +74,10 @@ def _compare(path: Path, manifest: Path, _state: tuple[int, int]) -> None:
 
 def _checksums(manifest: Path) -> dict[str, str]:
     try:
-        files = json.loads(manifest.read_text(encoding="utf-8"))["files_sha256"]
+        text = read_text(manifest, remedy=REMEDY)
+        files = read_json(text, str(manifest), remedy=REMEDY)["files_sha256"]
         return {name: str(entry["sha256"]) for name, entry in files.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (FileError, KeyError, TypeError, AttributeError) as error:
         raise FileError(
             str(manifest), f"cannot be read as a manifest ({error!r})", remedy="fetch the folder again"
         ) from error

@@ -2,11 +2,13 @@ import json
 import zipfile
 
 import pytest
+import torch
 from torch import nn
+from torch.utils import _pytree as pytree
 
 from microjoule.capture.export import capture
 from microjoule.errors import FileError
-from microjoule.graph.write import FORMAT, write
+from microjoule.graph.file.write import FORMAT, write
 from tests.capture.models import MODELS, Function, images
 
 
@@ -21,6 +23,15 @@ def test_the_file_says_its_format_and_names_operators(tmp_path):
     found = document(tmp_path / "x.mj")
     assert found["format"] == FORMAT
     assert {"conv1", "aten.relu.default"} <= {node["target"] for node in found["nodes"]}
+
+
+def test_the_file_names_no_classes_but_ours(tmp_path):
+    """A structure of inputs and outputs says how they nest, and a module is one of a written list."""
+    capture(*MODELS["lstm"]).save(tmp_path / "x.mj")
+    found = document(tmp_path / "x.mj")
+    assert found["in_tree"] == {"tuple": [{"tuple": ["value"]}, {"dict": []}]}
+    assert found["out_tree"]["dict"][0] == ["last", "value"]
+    assert {module["class"] for module in found["modules"]} == {"Module", "LSTM"}
 
 
 def test_the_same_network_gives_the_same_file(tmp_path):
@@ -45,16 +56,30 @@ class Scaled(nn.Module):
         return w * 2
 
 
-@pytest.mark.parametrize("change", ["module", "parametrization", "argument"])
+class Own:
+    """A class of inputs that torch was told how to take apart, without keys."""
+
+    def __init__(self, x):
+        self.x = x
+
+
+pytree.register_pytree_node(Own, lambda own: ([own.x], None), lambda x, _: Own(*x), serialized_type_name="tests.Own")
+
+
+@pytest.mark.parametrize("change", ["module", "parametrization", "argument", "function", "outputs"])
 def test_what_cannot_be_stored_is_refused_and_leaves_no_file(tmp_path, change):
     network = capture(Function(lambda m, x: m.linear(x) + 1, linear=nn.Linear(4, 3)), images(2, 4))
     if change == "module":
         network.module.add_module("other", nn.Bilinear(2, 2, 2))
     elif change == "parametrization":
         nn.utils.parametrize.register_parametrization(network.layer("linear").owner, "weight", Scaled())
-    else:
+    elif change == "argument":
         network.node("add").args = (network.node("linear"), object())
-    with pytest.raises(FileError, match="cannot be saved"):
+    elif change == "function":
+        network.node("add").target = torch.add
+    else:
+        network = capture(Function(lambda m, x: Own(x + 1)), images(2, 4))
+    with pytest.raises(FileError, match=r"cannot be saved"):
         network.save(tmp_path / "x.mj")
     assert list(tmp_path.iterdir()) == []
 
