@@ -5,7 +5,9 @@ import pytest
 from microjoule import errors
 from microjoule.errors import MicrojouleError, SettingError
 
-KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]
+CLASSES = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]
+KINDS = [kind for kind in CLASSES if not issubclass(kind, Warning)]
+WARNINGS = [kind for kind in CLASSES if issubclass(kind, Warning)]
 
 
 def test_an_error_gives_place_fact_and_remedy():
@@ -44,3 +46,13 @@ def test_an_error_reaches_another_process_whole(kind):
     again = pickle.loads(pickle.dumps(kind("a", "b", remedy="c")))
     assert type(again) is kind
     assert (str(again), again.remedy) == ("a: b\n  c", "c")
+
+
+@pytest.mark.parametrize("kind", WARNINGS)
+def test_every_warning_is_one_of_ours_and_is_documented(kind):
+    assert issubclass(kind, errors.MicrojouleWarning)
+    assert kind.__doc__
+
+
+def test_the_warnings_are_the_written_ones():
+    assert {kind.__name__ for kind in WARNINGS} == {"MicrojouleWarning", "InputRangeWarning", "DataWarning"}

@@ -50,3 +50,15 @@ class ExportError(MicrojouleError):
 
 class TargetError(MicrojouleError):
     """A target's description is wrong, or the network has what the target lacks."""
+
+
+class MicrojouleWarning(UserWarning):
+    """A result may be wrong: the message gives the place, the fact and the remedy, as an error does."""
+
+
+class InputRangeWarning(MicrojouleWarning):
+    """The range of a network's inputs is not known, or two sources of it contradict each other."""
+
+
+class DataWarning(MicrojouleWarning):
+    """The data looks as if it were not what the network was trained for."""

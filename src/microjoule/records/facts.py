@@ -10,6 +10,7 @@ from microjoule.records.compressed import Compressed, CompressionSensitivity, Fa
 from microjoule.records.decided import MixedPrecision, ParetoFront, Reached, Tried
 from microjoule.records.learned import BayesianPruned
 from microjoule.records.measured import Costs, ErrorsByLayer, Evaluated, Exported, Machine, Measured, Verified
+from microjoule.records.noticed import Noticed
 from microjoule.records.pruned import ChannelsRemoved
 from microjoule.records.scheduled import RanInOrder, Scheduled
 from microjoule.records.skipped import Skipped as Skipped  # noqa: PLC0414 - exported from here, too
@@ -332,6 +333,7 @@ Record = (
     | Exported
     | Verified
     | Measured
+    | Noticed
     | Run
 )
 """Any record that a network's history can hold."""
