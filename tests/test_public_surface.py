@@ -6,7 +6,8 @@ import pytest
 import microjoule
 
 SURFACE = [
-    *("IntegerRunner", "MicrojouleError", "Network", "Target", "absorb_high_biases", "adaround"),
+    *("IntegerRunner", "MicrojouleError", "ModelCard", "Network", "Preprocessing", "Target"),
+    *("absorb_high_biases", "adaround"),
     *("avoid_ties", "balance_rounding", "bayesian_prune", "calibrate", "capture", "channel_groups"),
     *("clip_weights", "compress", "compress_model", "compression_sensitivity", "correct_biases"),
     *("correct_biases_from_statistics", "costs", "equalize", "equalize_model", "equalize_noise"),

@@ -17,9 +17,11 @@ from microjoule.execution.allocator import tune_allocator
 from microjoule.execution.arena import run_in_arena
 from microjoule.execution.evaluate import evaluate
 from microjoule.execution.train import train
+from microjoule.graph.card import ModelCard
 from microjoule.graph.channels import channel_groups
 from microjoule.graph.fold import fold_batch_norms
 from microjoule.graph.network import Network
+from microjoule.graph.preprocessing import Preprocessing
 from microjoule.graph.prune import remove_channels
 from microjoule.graph.split import split_concatenations
 from microjoule.quantization.calibrate import calibrate
@@ -56,7 +58,9 @@ from microjoule.scheduling.schedule import schedule
 __all__ = [
     "IntegerRunner",
     "MicrojouleError",
+    "ModelCard",
     "Network",
+    "Preprocessing",
     "Target",
     "absorb_high_biases",
     "adaround",

@@ -19,9 +19,11 @@ from torch.fx import GraphModule
 from torch.utils import _pytree as pytree
 
 from microjoule.capture.canonical import ASSERTIONS, NO_OPS, canonicalize
+from microjoule.capture.describe import described
 from microjoule.capture.lift import lift
 from microjoule.capture.modules import DROPOUTS, LIFTED
 from microjoule.errors import CaptureError
+from microjoule.graph.card import ModelCard
 from microjoule.graph.network import Example, Network, copied
 from microjoule.graph.ops import kind
 from microjoule.records.facts import Captured, Skipped
@@ -33,13 +35,21 @@ LARGEST_RELATIVE_DIFFERENCE = 1e-6
 """What replacing an operator by an equal one may cost in float32; untouched operators differ by 0.0."""
 
 
-def capture(module: nn.Module, example_inputs: Any, example_kwargs: dict[str, Any] | None = None) -> Network:
+def capture(
+    module: nn.Module,
+    example_inputs: Any,
+    example_kwargs: dict[str, Any] | None = None,
+    *,
+    card: ModelCard | None = None,
+) -> Network:
     """Capture a module, as it is, in evaluation mode; the module itself is left alone.
 
     Args:
         module: any module that torch.export can trace.
         example_inputs: a tensor, or a tuple of positional inputs; tensors may be nested in tuples, lists and dicts.
         example_kwargs: inputs by keyword.
+        card: what is known of the model beside its code: the range of its inputs, their preprocessing, the names of its
+            classes. It goes before what the module says of itself (its `model_card`, or its library's configuration).
 
     Returns:
         The network; its batch is dynamic where the module allows it. It shares the module's parameters' values,
@@ -56,7 +66,9 @@ def capture(module: nn.Module, example_inputs: Any, example_kwargs: dict[str, An
     with _evaluating(module):
         expected = _run(module, example)
         program = _export(module, example)
-    return verified(program, example, expected, source=type(module).__name__, started=started)
+    network = verified(program, example, expected, source=type(module).__name__, started=started)
+    network.card = described(module, card)
+    return network
 
 
 def verified(program: ExportedProgram, example: Example, expected: Any, *, source: str, started: float) -> Network:

@@ -1,7 +1,8 @@
 """What a command line calls things: every name and what it stands for, in one place."""
 
+from microjoule.graph.preprocessing import Preprocessing
 from microjoule.numerics.ranges import RangeRule, kl, min_max, mse, percentile
-from microjoule.zoo.preprocessing import IMAGENET, RAW, TENSORFLOW, UNIT, Normalisation
+from microjoule.zoo.preprocessing import IMAGENET, RAW, TENSORFLOW, UNIT
 
 RULES: dict[str, RangeRule] = {
     "min-max": min_max,
@@ -12,7 +13,7 @@ RULES: dict[str, RangeRule] = {
 }
 """How a range is chosen from what was seen."""
 
-NORMALISATIONS: dict[str, Normalisation] = {
+NORMALISATIONS: dict[str, Preprocessing] = {
     "imagenet": IMAGENET,
     "tensorflow": TENSORFLOW,
     "unit": UNIT,

@@ -14,6 +14,7 @@ from torch.fx import Graph, GraphModule, Node
 from torch.utils import _pytree as pytree
 
 from microjoule.errors import GraphError
+from microjoule.graph.card import ModelCard
 from microjoule.graph.ops import Layer, layers
 from microjoule.graph.quantizer import Quantizer
 from microjoule.graph.write import write
@@ -47,6 +48,7 @@ class Network:
         self.module = module
         self.example = example
         self.dynamic_batch = dynamic_batch
+        self.card = ModelCard()
         self.preactivations: dict[str, Gaussian] = {}
         self.history: list[Record] = []
 
@@ -113,6 +115,7 @@ class Network:
     def copy(self) -> "Network":
         """A network that shares nothing with this one but its (immutable) records and example."""
         other = Network(copied(self.module), self.example, dynamic_batch=self.dynamic_batch)
+        other.card = self.card
         other.preactivations = dict(self.preactivations)
         other.history = list(self.history)
         return other

@@ -20,6 +20,7 @@ from torch.nn.utils import parametrize
 from torch.utils import _pytree as pytree
 
 from microjoule.errors import FileError
+from microjoule.graph.card import card_of
 from microjoule.graph.network import Example, Network, graph_module, set_submodule
 from microjoule.graph.quantizer import Quantizer
 from microjoule.graph.write import CONSTRUCTORS, FORMAT, PYTHON, TENSOR
@@ -76,6 +77,7 @@ def _network(document: dict[str, Any], tensors: dict[str, Tensor]) -> Network:
             module.get_submodule(entry["path"]).training = entry["training"]
     args, kwargs = _with_tensors(_decode(document["example"], {}), tensors)
     network = Network(module, Example(args, kwargs), dynamic_batch=document["dynamic_batch"])
+    network.card = card_of(document.get("card", {}))
     network.preactivations = {
         layer: Gaussian(tensors[f"preactivation/{layer}/mean"], tensors[f"preactivation/{layer}/std"])
         for layer in document["preactivations"]

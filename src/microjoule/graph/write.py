@@ -22,6 +22,7 @@ from torch.nn.utils import parametrize
 from torch.utils import _pytree as pytree
 
 from microjoule.errors import FileError
+from microjoule.graph.card import ModelCard, metadata
 from microjoule.graph.quantizer import Quantizer
 from microjoule.numerics.gaussian import Gaussian
 from microjoule.records.facts import Record
@@ -78,6 +79,10 @@ class Writable(Protocol):
         """Whether any number of samples goes through it."""
 
     @property
+    def card(self) -> ModelCard:
+        """What is known of it."""
+
+    @property
     def preactivations(self) -> dict[str, Gaussian]:
         """How layers' outputs are distributed."""
 
@@ -103,6 +108,7 @@ def write(network: Writable, path: str | Path) -> None:
         "in_spec": pytree.treespec_dumps(info.in_spec) if info else None,
         "out_spec": pytree.treespec_dumps(info.out_spec) if info and info.out_spec is not None else None,
         "example": _encode_tree((network.example.args, network.example.kwargs), tensors),
+        "card": metadata(network),
         "preactivations": sorted(network.preactivations),
         "history": [json.loads(to_json(record)) for record in network.history],
     }
