@@ -6,7 +6,7 @@ from torch.testing import assert_close
 from microjoule.capture.export import capture
 from microjoule.errors import DataError, GraphError
 from microjoule.execution.batches import batches
-from microjoule.execution.run import count, outputs, outputs_and_values, run, to_device, visit, visit_all
+from microjoule.execution.run import outputs, outputs_and_values, run, to_device, visit, visit_all
 from tests.capture.models import Function, images
 
 
@@ -53,10 +53,6 @@ def test_outputs_come_with_their_targets(network):
     found = list(outputs(network, batches((x, targets), batch_size=3)))
     assert_close(torch.cat([output for output, _ in found]), network(x).detach())
     assert torch.equal(torch.cat([target for _, target in found]), targets)
-
-
-def test_samples_of_nested_inputs_are_counted_by_the_first_tensor():
-    assert count(({"a": images(6, 2)}, images(6, 3))) == 6
 
 
 def test_only_tensors_are_moved():
@@ -109,3 +105,68 @@ def test_without_nodes_only_the_outputs_are_computed(network):
 def test_inputs_that_do_not_fit_are_named(network, nodes, inputs):
     with pytest.raises(DataError, match="do not go through a network"):
         outputs_and_values(network, inputs, [network.layers[0].node] if nodes else [])
+
+
+def test_channels_that_come_last_are_told():
+    network = capture(nn.Conv2d(3, 2, 1), images(2, 3, 8, 8))
+    with pytest.raises(DataError, match="channels seem to be last") as refusal:
+        run(network, (images(2, 9, 7, 3),))
+    assert "movedim(-1, 1)" in refusal.value.remedy
+    with pytest.raises(DataError, match="type") as refusal:
+        run(network, (images(2, 4, 8, 8),))
+    assert "channels" not in refusal.value.remedy
+
+
+def test_a_second_input_that_may_be_the_target_is_told():
+    class Two(nn.Module):
+        def forward(self, x, y):
+            return x @ y.mT
+
+    with pytest.raises(DataError, match="do not go through") as refusal:
+        run(capture(Two(), (images(2, 4), images(2, 4))), (images(2, 4), images(2, 5)))
+    assert "((first, second), target)" in refusal.value.remedy
+
+
+def test_an_index_that_an_embedding_lacks_is_refused():
+    network = capture(nn.Embedding(5, 2), torch.zeros(2, 3, dtype=torch.int64))
+    with pytest.raises(DataError, match="do not go through a network"):
+        run(network, (torch.full((2, 3), 7),))
+
+
+# A fixed batch --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def fixed():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+    made = capture(model, images(4, 4))
+    made.dynamic_batch = False
+    return made
+
+
+def test_a_smaller_batch_is_filled_up_and_what_was_added_is_dropped(fixed):
+    x = images(3, 4)
+    expected = fixed.module(x)
+    sizes = []
+    fixed.module.register_forward_pre_hook(lambda module, args: sizes.append(len(args[0])))
+    assert_close(run(fixed, (x,)), expected)
+    found, values = outputs_and_values(fixed, (x,), [fixed.node("_1")])
+    assert_close(found, expected)
+    assert values[fixed.node("_1")].shape == (3, 3)
+    assert_close(outputs_and_values(fixed, (x,), [])[0], expected)
+    assert sizes == [4, 4]
+
+
+def test_visitors_see_the_samples_alone_and_what_they_give_goes_on_for_all(fixed):
+    seen = {}
+
+    def visitor(node, value):
+        seen[node.name] = value
+        return value + 1 if node is fixed.node("_1") else None
+
+    x = images(3, 4)
+    hidden = torch.relu(fixed.layers[0].owner(x)).detach()
+    visit(fixed, (x,), [fixed.node("_1"), fixed.layers[1].node], visitor)
+    assert_close(seen["_1"], hidden)
+    assert_close(seen[fixed.layers[1].node.name], fixed.layers[1].owner(hidden + 1).detach())

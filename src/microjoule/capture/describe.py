@@ -11,11 +11,8 @@ from typing import Any
 
 from torch import nn
 
-from microjoule.graph.card import MODEL_CARD, ModelCard
+from microjoule.graph.card import ATTRIBUTE, MODEL_CARD, ModelCard
 from microjoule.graph.preprocessing import Preprocessing
-
-ATTRIBUTE = "model_card"
-"""Where a module carries its `ModelCard`."""
 
 TIMM = ("pretrained_cfg", "default_cfg")
 PROCESSORS = ("image_processor", "preprocessor_config")

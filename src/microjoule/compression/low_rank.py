@@ -16,7 +16,7 @@ from torch import Tensor
 
 from microjoule.compression.approximations import Sizes, form, layer_sizes
 from microjoule.errors import SettingError
-from microjoule.execution.batches import Batches, batches, first, sample_count
+from microjoule.execution.batches import batches, first, sample_count
 from microjoule.execution.moments import input_moments
 from microjoule.execution.reconstruct import ROWS
 from microjoule.graph.factor import replace_by_factors, unfit
@@ -75,7 +75,7 @@ def low_rank(
         DataError: if the data is empty, not finite, or does not fit.
     """
     chosen, skipped = _chosen(network, ranks, method)
-    found = None if data is None else _limited(data, samples)
+    found = None if data is None else first(batches(data, network), samples)
     layers = [layer for layer, _ in chosen]
     known = {} if found is None or not chosen else input_moments(network, found, layers, rows=rows, seed=seed)
     sizes, done = layer_sizes(network, layers), []
@@ -91,10 +91,6 @@ def low_rank(
     record = Factorized(None if found is None else found.name, count, tuple(done), tuple(skipped))
     network.history.append(record)
     return record
-
-
-def _limited(data: Any, samples: int | None) -> Batches:
-    return batches(data) if samples is None else first(batches(data), samples)
 
 
 def _chosen(

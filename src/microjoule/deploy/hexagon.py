@@ -25,7 +25,7 @@ from torch.utils import _pytree as pytree
 
 from microjoule.deploy.session import read_model, run_session
 from microjoule.errors import ExportError, SettingError
-from microjoule.execution.run import count
+from microjoule.execution.signature import samples_along
 from microjoule.graph.network import Network
 from microjoule.graph.ops import kind
 from microjoule.numerics.affine import quantize
@@ -63,7 +63,7 @@ class Hexagon:
 
     def __call__(self, inputs: tuple[Any, ...]) -> tuple[dict[str, Tensor], Tensor]:
         """Run a batch; returns the integers of the first output where it is on a grid, and that output."""
-        size = count(inputs)
+        size = samples_along(inputs)
         if size not in self.sessions:
             self.sessions[size] = _open(self.model, self.place, size)
         output = torch.from_numpy(run_session(self.sessions[size], inputs, None)[0])

@@ -85,7 +85,7 @@ def verify(
             "has no quantizers, and their values are what is compared",
             remedy="quantize it first: mj.recipes.data_free(network), or microjoule quantize",
         )
-    source = batches(data, batch_size=SAMPLES_AT_ONCE)
+    source = batches(data, network, batch_size=SAMPLES_AT_ONCE)
     source = source if samples is None else first(source, samples)
     names = _names(network, runtimes)
     comparisons = _compare(network, path, names, source)

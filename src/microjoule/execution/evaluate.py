@@ -7,9 +7,10 @@ import torch
 from torch import nn
 
 from microjoule.errors import DataError
-from microjoule.execution.batches import batches
+from microjoule.execution.batches import Batches, batches
 from microjoule.execution.progress import track
-from microjoule.execution.run import count, run, to_device
+from microjoule.execution.run import run, to_device
+from microjoule.execution.survey import Survey, watched
 from microjoule.graph.network import Network
 from microjoule.records.measured import Evaluated
 
@@ -31,7 +32,7 @@ class Metric(Protocol):
 
 
 def evaluate(
-    model: Network | nn.Module, data: Any, metric: Metric, *, stage: str = "fp32", batch_size: int = 32
+    model: Network | nn.Module, data: Any, metric: Metric, *, stage: str = "fp32", batch_size: int | None = None
 ) -> Evaluated:
     """Run a model on labelled data and score its outputs.
 
@@ -40,7 +41,7 @@ def evaluate(
         data: labelled data, in any form that `batches` takes.
         metric: the score; it is reset first.
         stage: which network this is, for the report.
-        batch_size: samples a batch.
+        batch_size: samples a batch; None for 32, or fewer where samples are large.
 
     Returns:
         The record; a network keeps it in its history as well.
@@ -48,20 +49,31 @@ def evaluate(
     Raises:
         DataError: if the data has no labels, or does not fit.
     """
-    source = batches(data, batch_size=batch_size)
+    source = batches(data, model, batch_size=batch_size)
     if not source.labelled:
-        raise DataError(source.name, "has no targets", remedy="give (inputs, targets), or a dataset of such pairs")
+        raise _no_targets(source)
     metric.reset()
     started, samples = time.perf_counter(), 0
-    for inputs, targets in track(source, f"evaluate {stage}", total=source.samples):
+    survey = Survey(model, source.name) if isinstance(model, Network) else None
+    seen = source if survey is None else watched(source, survey)
+    for inputs, targets in track(seen, f"evaluate {stage}", total=source.samples):
+        if targets is None:
+            raise _no_targets(source)
         metric.update(_outputs(model, inputs), targets)
-        samples += count(inputs)
+        samples += source.count(inputs)
+    if survey is not None:
+        survey.warn()
     record = Evaluated(
         stage, metric.name, metric.compute(), metric.unit, samples, source.name, time.perf_counter() - started
     )
     if isinstance(model, Network):
         model.history.append(record)
     return record
+
+
+def _no_targets(source: Batches) -> DataError:
+    remedy = "give (inputs, targets), or name the key of the targets, mj.batches(data, targets='label')"
+    return DataError(source.name, "has no targets", remedy=remedy)
 
 
 def _outputs(model: Network | nn.Module, inputs: tuple[Any, ...]) -> Any:

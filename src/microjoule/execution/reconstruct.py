@@ -24,11 +24,12 @@ from torch.fx import Node
 
 from microjoule.execution.allocator import EVERY, release
 from microjoule.execution.batches import Batches, first, in_parts
+from microjoule.execution.input_store import KeptInputs
 from microjoule.execution.kept import Fitted, Kept, fingerprint
 from microjoule.execution.progress import Progress, track
 from microjoule.execution.run import unquantized, visit
 from microjoule.execution.stages import Stages
-from microjoule.execution.store import KeptInputs, Store
+from microjoule.execution.store import Store
 from microjoule.graph.edit import set_bias, set_weight
 from microjoule.graph.network import Network
 from microjoule.graph.ops import Activation, Layer

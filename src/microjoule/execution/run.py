@@ -10,8 +10,13 @@ from torch.utils import _pytree as pytree
 
 from microjoule.errors import DataError, MicrojouleError
 from microjoule.execution.batches import Batches
+from microjoule.execution.fixed_batch import Fill, filled
+from microjoule.execution.signature import batch_axis, samples_along
 from microjoule.graph.network import Network
 from microjoule.graph.quantizer import Quantizer
+
+MISFITS = (RuntimeError, TypeError, ValueError, IndexError)
+"""What running a network raises where inputs do not fit; the last for an index that an embedding lacks."""
 
 Visitor = Callable[[Node, Tensor], Tensor | None]
 """(node, its value for one batch) -> the value to go on with, or None to leave it."""
@@ -20,17 +25,19 @@ Visitor = Callable[[Node, Tensor], Tensor | None]
 class _Visiting(Interpreter):
     """Runs the graph and shows chosen nodes' values on the way; every value is freed after its last use."""
 
-    def __init__(self, network: Network, nodes: Collection[Node], visitor: Visitor) -> None:
+    def __init__(self, network: Network, nodes: Collection[Node], visitor: Visitor, fill: Fill | None = None) -> None:
         super().__init__(network.module, garbage_collect_values=True)
         self.chosen = set(nodes)
         self.visitor = visitor
+        self.fill = fill
 
     def run_node(self, n: Node) -> Any:
         """Run one node, and let the visitor see what it gives."""
         result = super().run_node(n)
         if n in self.chosen and isinstance(result, Tensor):
-            changed = self.visitor(n, result)
-            return result if changed is None else changed
+            changed = self.visitor(n, result if self.fill is None else self.fill.cut(result))
+            if changed is not None:
+                return changed if self.fill is None else self.fill.repeat(changed)
         return result
 
 
@@ -40,13 +47,14 @@ def run(network: Network, inputs: tuple[Any, ...]) -> Any:
     Raises:
         DataError: if the inputs do not fit the network.
     """
-    moved = to_device(inputs, network.device)
+    moved, fill = filled(network, to_device(inputs, network.device))
     try:
         with torch.no_grad():
-            return network(*moved)
+            outputs = network(*moved)
+            return outputs if fill is None else fill.cut(outputs)
     except MicrojouleError:
         raise
-    except (RuntimeError, TypeError, ValueError) as error:
+    except MISFITS as error:
         raise misfit(network, moved, error) from error
 
 
@@ -56,14 +64,14 @@ def visit(network: Network, inputs: tuple[Any, ...], nodes: Collection[Node], vi
     Raises:
         DataError: if the inputs do not fit the network.
     """
-    moved = to_device(inputs, network.device)
+    moved, fill = filled(network, to_device(inputs, network.device))
     try:
         check_count(network, moved)
         with torch.no_grad():
-            _Visiting(network, nodes, visitor).run(*moved)
+            _Visiting(network, nodes, visitor, fill).run(*moved)
     except MicrojouleError:
         raise
-    except (RuntimeError, TypeError, ValueError) as error:
+    except MISFITS as error:
         raise misfit(network, moved, error) from error
 
 
@@ -81,14 +89,15 @@ def outputs_and_values(
         DataError: if the inputs do not fit the network.
     """
     values: dict[Node, Tensor] = {}
+    whole, fill = filled(network, inputs)
     try:
-        check_count(network, inputs)
-        if not nodes:
-            return network(*inputs), values
-        return _Visiting(network, nodes, values.__setitem__).run(*inputs), values
+        check_count(network, whole)
+        run_whole = _Visiting(network, nodes, values.__setitem__, fill).run if nodes else network
+        outputs = run_whole(*whole)
+        return (outputs if fill is None else fill.cut(outputs)), values
     except MicrojouleError:
         raise
-    except (RuntimeError, TypeError, ValueError) as error:
+    except MISFITS as error:
         raise misfit(network, inputs, error) from error
 
 
@@ -97,7 +106,7 @@ def visit_all(network: Network, data: Batches, nodes: Collection[Node], visitor:
     samples = 0
     for inputs, _ in data:
         visit(network, inputs, nodes, visitor)
-        samples += count(inputs)
+        samples += data.count(inputs)
     return samples
 
 
@@ -118,14 +127,9 @@ def check_count(network: Network, inputs: tuple[Any, ...]) -> None:
         raise ValueError(f"takes {taken} tensors, got {given}")
 
 
-def count(inputs: Any) -> int:
-    """How many samples a batch holds."""
-    return int(next(leaf.shape[0] for leaf in pytree.tree_leaves(inputs) if isinstance(leaf, Tensor)))
-
-
 def batch_step(network: Network) -> int:
     """By how many samples batches may differ: 1, or all those of the example where the network takes no other."""
-    return 1 if network.dynamic_batch else count((network.example.args, network.example.kwargs))
+    return 1 if network.dynamic_batch else samples_along(network.example.tensors, batch_axis(network))
 
 
 def to_device(inputs: tuple[Any, ...], device: torch.device) -> tuple[Any, ...]:
@@ -139,11 +143,18 @@ def misfit(network: Network, inputs: tuple[Any, ...], error: Exception) -> DataE
     got = [tuple(t.shape) for t in pytree.tree_leaves(inputs) if isinstance(t, Tensor)]
     expected = [("n", *t.shape[1:]) for t in network.example.tensors]
     reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    return DataError(
-        "data",
-        f"inputs of shape {got} do not go through a network that takes {expected}: {reason}",
-        remedy="give inputs of the example's shape and type",
-    )
+    remedy = "give inputs of the example's shape and type"
+    if any(_channels_last(shape, tensor.shape) for shape, tensor in zip(got, network.example.tensors, strict=False)):
+        remedy = "the channels seem to be last: move them before the others, x.movedim(-1, 1)"
+    elif len(expected) > 1:
+        remedy += "; if the last was the target, ((first, second), target)"
+    fact = f"inputs of shape {got} do not go through a network that takes {expected}: {reason}"
+    return DataError("data", fact, remedy=remedy)
+
+
+def _channels_last(got: tuple[int, ...], expected: tuple[int, ...]) -> bool:
+    """Whether a shape (n, ..., channels) was given where (n, channels, ...) is taken."""
+    return len(got) == len(expected) > 2 and got[-1] == expected[1] != got[1]
 
 
 class unquantized:  # noqa: N801

@@ -30,7 +30,7 @@ from microjoule.execution.kept import fingerprint
 from microjoule.execution.moving_average import MovingAverage
 from microjoule.execution.optimizers import MakeOptimizer, find_optimizer, parameter_groups, warm_cosine
 from microjoule.execution.progress import Progress
-from microjoule.execution.run import count, outputs_and_values, to_device
+from microjoule.execution.run import outputs_and_values, to_device
 from microjoule.execution.tasks import digest
 from microjoule.execution.train_settings import (
     PRECISIONS,
@@ -156,7 +156,7 @@ class _Training:
         self.network, self.data, self.how, self.changing = network, data, how, changing
         self.lessons, self.state = lessons, state
         self.order, self.chance = Generator(), Generator()
-        self.source = batches(data, batch_size=how.batch_size, shuffle=self.order)
+        self.source = batches(data, network, batch_size=how.batch_size, shuffle=self.order)
         self.steps, self.samples = _counted(self.source, data, how.batch_size)
         total, warmup = how.epochs * self.steps, round(how.warmup * self.steps)
         self.schedule = LambdaLR(state.optimizer, partial(warm_cosine, steps=total, warmup=warmup))
@@ -199,7 +199,7 @@ class _Training:
                 remedy = "lower learning_rate, give clip=1.0, or look for what the loss cannot take in the data"
                 raise DataError(f"epoch {epoch + 1}, step {step + 1}", f"the loss is {value}", remedy=remedy)
             self._move(loss, (done + 1) / (self.how.epochs * self.steps))
-            total, seen = total + value * count(inputs), seen + count(inputs)
+            total, seen = total + value * self.source.count(inputs), seen + self.source.count(inputs)
             progress.step(label=f"epoch {epoch + 1} of {self.how.epochs}: loss {total / seen:.4g}")
         return total / seen
 
@@ -313,5 +313,5 @@ def _counted(source: Batches, data: Any, batch_size: int) -> tuple[int, int]:
     """How many batches and samples an epoch has; known, or found by going through them."""
     if source.samples is not None and not isinstance(data, Batches):
         return math.ceil(source.samples / batch_size), source.samples
-    sizes = [count(inputs) for inputs, _ in source]
+    sizes = [source.count(inputs) for inputs, _ in source]
     return len(sizes), sum(sizes)

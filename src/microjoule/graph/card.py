@@ -18,8 +18,14 @@ from microjoule.records.facts import Record, Run
 Range = tuple[float, float]
 """The smallest and the largest value."""
 
+Ranges = Range | Mapping[str, Range]
+"""Of all inputs, or of each by its name."""
+
 DECLARED, MODEL_CARD, PREPROCESSING, DATA, EXAMPLE = "declared", "model card", "preprocessing", "data", "example"
 """Where the range of an input comes from; the last is no knowledge."""
+
+ATTRIBUTE = "model_card"
+"""Where a module carries its card."""
 
 ORIGINS = (DECLARED, MODEL_CARD, PREPROCESSING, DATA, EXAMPLE)
 REMEDY = "give the smallest and the largest value of real inputs, input_range=(low, high)"
@@ -48,7 +54,7 @@ class ModelCard:
         version: of microjoule, that wrote the file.
     """
 
-    input_range: Range | Mapping[str, Range] | None = None
+    input_range: Ranges | None = None
     preprocessing: Preprocessing | None = None
     labels: tuple[str, ...] = ()
     metric: str | None = None
@@ -98,6 +104,20 @@ class Described(Protocol):
     @property
     def history(self) -> Sequence[Record]:
         """What was done to it."""
+
+
+def range_in(ranges: Ranges, name: str) -> Range:
+    """The range of one input.
+
+    Raises:
+        SettingError: if there is none for it.
+    """
+    if not isinstance(ranges, Mapping):
+        return ranges
+    if name not in ranges:
+        fact = f"has no entry for {name}, but for {', '.join(ranges) or 'none'}"
+        raise SettingError("input_range", fact, remedy="give the range of each input by its name")
+    return ranges[name]
 
 
 def metadata(network: Described) -> dict[str, Any]:

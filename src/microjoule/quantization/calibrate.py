@@ -6,10 +6,11 @@ from typing import Any
 from torch import Tensor, nn
 from torch.fx import Node
 
-from microjoule.errors import GraphError
+from microjoule.errors import DataError, GraphError
 from microjoule.execution.batches import batches, first
 from microjoule.execution.progress import track
-from microjoule.execution.run import count, run, unquantized
+from microjoule.execution.run import run, unquantized
+from microjoule.execution.survey import Survey, keep_ranges, watched
 from microjoule.graph.network import Network
 from microjoule.graph.ops import kind
 from microjoule.graph.quantizer import Quantizer
@@ -50,23 +51,33 @@ def calibrate(
     def look(quantizer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         statistics[quantizer].update(inputs[0])
 
-    found = batches(data) if samples is None else first(batches(data), samples)
-    seen = 0
+    found = first(batches(data, network), samples)
+    survey = Survey(network, found.name)
     with unquantized(network), contextlib.ExitStack() as hooks:
         for quantizer in statistics:
             hooks.enter_context(quantizer.register_forward_pre_hook(look))
-        for inputs, _ in track(found, "calibrate", total=found.samples):
+        for inputs, _ in track(watched(found, survey), "calibrate", total=found.samples):
             run(network, inputs)
-            seen += count(inputs)
+    if not found.drawn:
+        _check(network, survey)
     ranges: dict[Quantizer, RangeFound] = {}
     for node, quantizer in places.items():
         if quantizer not in ranges:
             ranges[quantizer] = _set(
                 quantizer, statistics[quantizer], rule, str(node.target).removeprefix("quantizers.")
             )
-    record = Calibrated(found.name, rule_name(rule), seen, tuple(ranges.values()))
+    record = Calibrated(found.name, rule_name(rule), survey.samples, tuple(ranges.values()))
     network.history.append(record)
     return record
+
+
+def _check(network: Network, survey: Survey) -> None:
+    """See whether the data can be what the network will see."""
+    if survey.constant is not None:
+        fact = f"holds nothing but the value {survey.constant:g}, from which no range follows"
+        raise DataError(survey.name, fact, remedy="give real inputs")
+    survey.warn()
+    keep_ranges(network, survey.ranges)
 
 
 def _set(quantizer: Quantizer, seen: Histogram, rule: RangeRule, name: str) -> RangeFound:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from microjoule.errors import GraphError
 from microjoule.execution.batches import batches, first
-from microjoule.execution.run import count, run
+from microjoule.execution.run import run
 from microjoule.graph.network import Network
 from microjoule.graph.quantizer import Quantizer
 from microjoule.numerics.affine import Affine, along
@@ -46,9 +46,10 @@ def histograms(network: Network, data: Any, *, samples: int = 32) -> GridHistogr
     hooks = [quantizer.register_forward_pre_hook(look) for quantizer in values]
     seen = 0
     try:
-        for inputs, _ in first(batches(data, batch_size=8), samples):
+        source = first(batches(data, network, batch_size=8), samples)
+        for inputs, _ in source:
             run(network, inputs)
-            seen += count(inputs)
+            seen += source.count(inputs)
     finally:
         for hook in hooks:
             hook.remove()

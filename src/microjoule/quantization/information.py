@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.fx import Interpreter, Node
 
 from microjoule.execution.batches import Batches
+from microjoule.execution.fixed_batch import filled
 from microjoule.execution.progress import track
 from microjoule.execution.run import to_device, unquantized
 from microjoule.graph.network import Network
@@ -37,7 +38,7 @@ def channel_information(
     with unquantized(network):
         for inputs, _ in track(data, "gradients", total=data.samples):
             seen = _Watching(network, nodes)
-            outputs = output_tensors(seen.run(*to_device(inputs, network.device)))
+            outputs = output_tensors(seen.run(*filled(network, to_device(inputs, network.device))[0]))
             _loss(outputs, generator).backward()
             for node, value in seen.values.items():
                 if value.grad is not None:

@@ -192,7 +192,7 @@ def find_menu(network: Network, data: Any, wanted: Wanted) -> Menu:
     Raises:
         GraphError: if the network has quantizers already.
     """
-    own, source = network.copy().eval(), first(batches(data), wanted.samples)
+    own, source = network.copy().eval(), first(batches(data, network), wanted.samples)
     fold_batch_norms(own)
     weights, activations = wanted.widest
     rules = find_target(wanted.target)

@@ -7,7 +7,7 @@ from torch.fx import Node
 
 from microjoule.execution.batches import batches, first
 from microjoule.execution.progress import track
-from microjoule.execution.run import count, visit
+from microjoule.execution.run import visit
 from microjoule.graph.network import Network
 from microjoule.numerics.gaussian import Gaussian
 from microjoule.numerics.statistics import Moments
@@ -30,7 +30,7 @@ def observe_statistics(network: Network, data: Any, *, samples: int | None = Non
     """
     missing = {layer.node: layer for layer in network.layers if layer.path not in network.preactivations}
     moments = {node: Moments(axis=layer.channel_axis) for node, layer in missing.items()}
-    found = batches(data) if samples is None else first(batches(data), samples)
+    found = first(batches(data, network), samples)
     seen = 0
 
     def look(node: Node, value: Tensor) -> None:
@@ -38,7 +38,7 @@ def observe_statistics(network: Network, data: Any, *, samples: int | None = Non
 
     for inputs, _ in track(found, "observe", total=found.samples):
         visit(network, inputs, missing, look)
-        seen += count(inputs)
+        seen += found.count(inputs)
     for node, layer in missing.items():
         mean, std = moments[node].mean, moments[node].variance.sqrt()
         network.preactivations[layer.path] = Gaussian(mean.to(layer.stored_weight), std.to(layer.stored_weight))

@@ -13,10 +13,11 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from microjoule.errors import DataError, FileError
-from microjoule.execution.batches import Batch
+from microjoule.execution.binding import Batch
 from microjoule.execution.evaluate import Metric
 from microjoule.execution.progress import track
 from microjoule.execution.run import run, unquantized
+from microjoule.execution.signature import batch_axis, samples_along
 from microjoule.execution.tasks import Jobs, Work, digest, run_tasks
 from microjoule.graph.network import Network
 from microjoule.graph.read import read
@@ -71,10 +72,11 @@ def reference(network: Network, given: Sequence[Batch], metric: Metric | None) -
         DataError: if the inputs do not fit the network, or it gives no floating-point tensor.
     """
     outputs: list[tuple[Tensor, ...]] = []
+    samples = sum(samples_along(inputs, batch_axis(network)) for inputs, _ in given)
     if metric is not None:
         metric.reset()
     with unquantized(network):
-        for inputs, targets in track(given, "in floating point", total=_count(given)):
+        for inputs, targets in track(given, "in floating point", total=samples):
             found = run(network, inputs)
             if metric is not None:
                 metric.update(found, targets)
@@ -82,11 +84,7 @@ def reference(network: Network, given: Sequence[Batch], metric: Metric | None) -
     if not outputs[0]:
         raise DataError("network", "gives no floating-point tensor", remedy="capture the part that gives its scores")
     value = None if metric is None else float(metric.compute())
-    return Reference(tuple(given), tuple(outputs), metric, value, _count(given))
-
-
-def _count(given: Sequence[Batch]) -> int:
-    return sum(next(t.shape[0] for t in pytree.tree_leaves(x) if isinstance(t, Tensor)) for x, _ in given)
+    return Reference(tuple(given), tuple(outputs), metric, value, samples)
 
 
 # One task --------------------------------------------------------------------

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.fx import Node
 
 from microjoule.execution.batches import batches, first
-from microjoule.execution.run import count, unquantized, visit
+from microjoule.execution.run import unquantized, visit
 from microjoule.graph.network import Network
 from microjoule.quantization.calibrate import quantizer_nodes
 from microjoule.records.facts import Spread, WeightRanges
@@ -44,7 +44,8 @@ def errors_by_layer(network: Network, data: Any, *, samples: int = 32, stage: st
     signal = dict.fromkeys(places, 0.0)
     noise = dict.fromkeys(places, 0.0)
     seen = 0
-    for inputs, _ in first(batches(data, batch_size=8), samples):
+    source = first(batches(data, network, batch_size=8), samples)
+    for inputs, _ in source:
         exact: dict[Node, Tensor] = {}
         with unquantized(network):
             visit(network, inputs, places, lambda node, value: exact.update({node: value.clone()}))  # noqa: B023
@@ -55,7 +56,7 @@ def errors_by_layer(network: Network, data: Any, *, samples: int = 32, stage: st
             noise[node] += (value.double() - reference).square().sum().item()
 
         visit(network, inputs, places, compare)
-        seen += count(inputs)
+        seen += source.count(inputs)
     layers = tuple(LayerError(_name(node), _decibel(signal[node], noise[node])) for node in places)
     record = ErrorsByLayer(seen, layers, stage)
     network.history.append(record)

@@ -9,7 +9,9 @@ from typing import Any
 from microjoule.costs.target import Target
 from microjoule.costs.target import target as find_target
 from microjoule.errors import SettingError
-from microjoule.execution.batches import Batches
+from microjoule.execution.batches import Batches, batches
+from microjoule.execution.survey import keep_ranges
+from microjoule.graph.card import Ranges
 from microjoule.graph.fold import fold_batch_norms
 from microjoule.graph.network import Network
 from microjoule.quantization.calibrate import calibrate
@@ -23,7 +25,7 @@ from microjoule.quantization.ptq.statistic_ranges import ranges_from_statistics
 from microjoule.quantization.simulate import Bits, freeze, quantize
 from microjoule.quantization.spread import weight_ranges
 from microjoule.quantization.tie_free import avoid_ties
-from microjoule.recipes.preparation import example_range, run_record
+from microjoule.recipes.preparation import as_ranges, find_ranges, origins, run_record
 
 
 def data_free(
@@ -33,7 +35,7 @@ def data_free(
     weights: int | None = None,
     activations: int | None = None,
     layers: Mapping[str, Bits] | None = None,
-    input_range: tuple[float, float] | None = None,
+    input_range: Ranges | None = None,
     data: Any = None,
     seed: int = 0,
 ) -> Network:
@@ -50,7 +52,9 @@ def data_free(
         weights: bits of weights; None for the target's default.
         activations: bits of activations; None for the target's default.
         layers: exceptions by layer path, as in `quantize`.
-        input_range: smallest and largest value of the network's inputs; None takes those of its example inputs.
+        input_range: smallest and largest value of the network's inputs, of all or of each by its name. None takes what
+            `data` has, or the network's card says; and if nothing tells it, the range of the example inputs, with a
+            warning.
         data: unlabelled inputs, in any form that `batches` takes, to be used instead of statistics and noise.
         seed: of the noise.
 
@@ -62,8 +66,10 @@ def data_free(
     """
     started, rules = time.perf_counter(), find_target(target)
     result = network.copy()
-    inputs = input_range or example_range(network)
-    source = data if data is not None else _noise(result, inputs, seed)
+    given = None if data is None else batches(data, result)
+    found = find_ranges(result, input_range, given) if given is None or rules.weights.axis is None else {}
+    inputs = as_ranges(found)
+    source = _noise(result, inputs, seed) if given is None else given
     fold_batch_norms(result)
     by_statistics = data is None and bool(result.preactivations)
     weight_ranges(result, "before")
@@ -86,8 +92,10 @@ def data_free(
     else:
         correct_biases(result, source)
     freeze(result)
-    settings = {"target": rules.name, "weights": weights, "activations": activations, "layers": dict(layers or {})}
-    result.history.append(run_record("data_free", {**settings, "input_range": inputs}, seed, started))
+    settings: dict[str, Any] = {"target": rules.name, "weights": weights, "activations": activations}
+    settings |= {"layers": dict(layers or {}), "input_range": inputs, "input_range from": origins(found)}
+    keep_ranges(result, found)
+    result.history.append(run_record("data_free", settings, seed, started))
     return result
 
 
@@ -130,12 +138,10 @@ def _lacks_something(network: Network) -> bool:
     return not all(quantizer.calibrated for quantizer in network.quantizers.values())
 
 
-def _noise(network: Network, inputs: tuple[float, float], seed: int) -> Batches:
+def _noise(network: Network, inputs: Ranges, seed: int) -> Batches:
     """Generated inputs; were all the same (as in an example of zeros), they would tell nothing."""
-    if not -math.inf < inputs[0] < inputs[1] < math.inf:
-        raise SettingError(
-            "input_range",
-            f"is {inputs}",
-            remedy="give the smallest and the largest value of real inputs, input_range=(low, high), or data",
-        )
+    for low, high in inputs.values() if isinstance(inputs, Mapping) else [inputs]:
+        if not -math.inf < low < high < math.inf:
+            remedy = "give the smallest and the largest value of real inputs, input_range=(low, high), or data"
+            raise SettingError("input_range", f"is {(low, high)}", remedy=remedy)
     return noise_like(network, input_range=inputs, seed=seed)

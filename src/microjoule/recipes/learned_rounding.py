@@ -9,6 +9,8 @@ from typing import Any
 
 from microjoule.costs.target import Target
 from microjoule.costs.target import target as find_target
+from microjoule.execution.batches import batches
+from microjoule.graph.card import Ranges
 from microjoule.graph.fold import fold_batch_norms
 from microjoule.graph.network import Network
 from microjoule.numerics.ranges import min_max, mse
@@ -22,7 +24,7 @@ from microjoule.quantization.ptq.noise_equalization import equalize_noise
 from microjoule.quantization.simulate import Bits, freeze, quantize
 from microjoule.quantization.spread import weight_ranges
 from microjoule.quantization.tie_free import avoid_ties
-from microjoule.recipes.preparation import example_range, run_record
+from microjoule.recipes.preparation import as_ranges, find_ranges, run_record
 
 WIDE = 8
 """Activations of this many bits and more cover every value that was seen; those of fewer are clipped by least squares.
@@ -43,7 +45,7 @@ def adaround(
     weights: int = 4,
     activations: int = 8,
     layers: Mapping[str, Bits] | None = None,
-    input_range: tuple[float, float] | None = None,
+    input_range: Ranges | None = None,
     iterations: int = 1000,
     activation: bool = False,
     ranges: bool = False,
@@ -59,7 +61,7 @@ def adaround(
         weights: bits of weights.
         activations: bits of activations.
         layers: exceptions by layer path, as in `quantize`.
-        input_range: smallest and largest value of the network's inputs; None takes those of its example inputs.
+        input_range: smallest and largest value of the network's inputs; None takes those of `data`.
         iterations: for each layer.
         activation: take a clamp that follows a layer into the objective. It takes up to five times as long, and what it
             gained or lost was within what another seed does, up to a point.
@@ -84,7 +86,7 @@ def gptq(
     weights: int = 4,
     activations: int = 8,
     layers: Mapping[str, Bits] | None = None,
-    input_range: tuple[float, float] | None = None,
+    input_range: Ranges | None = None,
     ranges: bool = False,
     seed: int = 0,
     folder: str | Path | None = None,
@@ -98,7 +100,7 @@ def gptq(
         weights: bits of weights.
         activations: bits of activations.
         layers: exceptions by layer path, as in `quantize`.
-        input_range: smallest and largest value of the network's inputs; None takes those of its example inputs.
+        input_range: smallest and largest value of the network's inputs; None takes those of `data`.
         ranges: choose the range of each weight by its layer's output (`mj.sequential_mse`), not by its own error.
         seed: of what is looked at.
         folder: keeps each layer as soon as it is done; the same call then goes on where it was interrupted.
@@ -119,7 +121,7 @@ def qdrop(
     weights: int = 4,
     activations: int = 4,
     layers: Mapping[str, Bits] | None = None,
-    input_range: tuple[float, float] | None = None,
+    input_range: Ranges | None = None,
     iterations: int = 500,
     drop: float = 0.5,
     seed: int = 0,
@@ -134,7 +136,7 @@ def qdrop(
         weights: bits of weights.
         activations: bits of activations.
         layers: exceptions by layer path, as in `quantize`.
-        input_range: smallest and largest value of the network's inputs; None takes those of its example inputs.
+        input_range: smallest and largest value of the network's inputs; None takes those of `data`.
         iterations: for each block.
         drop: the probability that an activation is not quantized while learning.
         seed: of every draw.
@@ -164,7 +166,7 @@ class _Wanted:
     weights: int
     activations: int
     layers: Mapping[str, Bits]
-    input_range: tuple[float, float] | None
+    input_range: Ranges | None
     seed: int
     moves_scales: bool
 
@@ -173,7 +175,7 @@ def prepared(
     network: Network,
     data: Any,
     target: Target,
-    input_range: tuple[float, float] | None,
+    input_range: Ranges | None,
     *,
     weights: int,
     activations: int,
@@ -195,8 +197,8 @@ def prepared(
     if target.weights.axis is None:
         if not result.preactivations:
             observe_statistics(result, data)
-        bounds = input_range or example_range(network)
-        equalize_noise(result, input_range=bounds, weights=weights, activations=activations)
+        bounds = find_ranges(result, input_range, batches(data, result))
+        equalize_noise(result, input_range=as_ranges(bounds), weights=weights, activations=activations)
     weight_ranges(result, "after")
     return result
 
@@ -205,6 +207,7 @@ def _rounded(network: Network, data: Any, rounding: Callable[[Network, Any], obj
     """Fold, equalize for one scale a tensor, place quantizers, round by a method that needs data, freeze."""
     started = time.perf_counter()
     bits: dict[str, Any] = {"weights": wanted.weights, "activations": wanted.activations}
+    data = batches(data, network)
     result = prepared(network, data, wanted.target, wanted.input_range, **bits)
     quantize(result, target=wanted.target, layers=wanted.layers, weight_rule=mse, **bits)
     calibrate(result, data, rule=min_max if wanted.activations >= WIDE else mse)

@@ -15,6 +15,7 @@ from microjoule.errors import FileError, SettingError
 from microjoule.execution.batches import batches
 from microjoule.execution.evaluate import Metric, evaluate
 from microjoule.execution.tasks import Jobs, Work, digest, run_tasks
+from microjoule.graph.card import Ranges
 from microjoule.graph.network import Network
 from microjoule.numerics.ranges import min_max, mse
 from microjoule.quantization.bit_costs import Price, find_cost
@@ -42,7 +43,7 @@ def mixed_precision(
     candidates: Sequence[Candidate] = CANDIDATES,
     target: str | Path | Target = "onnxruntime",
     rounding: str = "gptq",
-    input_range: tuple[float, float] | None = None,
+    input_range: Ranges | None = None,
     samples: int = 64,
     seed: int = 0,
     folder: str | Path | None = None,
@@ -59,7 +60,7 @@ def mixed_precision(
         candidates: as there.
         target: a target's name, a TOML file, or a Target.
         rounding: "gptq" or "adaround".
-        input_range: smallest and largest value of the network's inputs; None takes those of its example inputs.
+        input_range: smallest and largest value of the network's inputs; None takes those of the data.
         samples: on how many of the first inputs losses are measured; the rounding looks at all.
         seed: of every draw.
         folder: keeps the bits, and each rounded layer, as soon as it is there; the same call then goes on where it was
@@ -87,7 +88,7 @@ def pareto(
     candidates: Sequence[Candidate] = CANDIDATES,
     target: str | Path | Target = "onnxruntime",
     rounding: str = "gptq",
-    input_range: tuple[float, float] | None = None,
+    input_range: Ranges | None = None,
     samples: int = 64,
     seed: int = 0,
     folder: str | Path | None = None,
@@ -104,7 +105,7 @@ def pareto(
         candidates: as there.
         target: a target's name, a TOML file, or a Target.
         rounding: "gptq" or "adaround".
-        input_range: smallest and largest value of the network's inputs; None takes those of its example inputs.
+        input_range: smallest and largest value of the network's inputs; None takes those of the data.
         samples: on how many of the first inputs losses are measured; the rounding looks at all.
         seed: of every draw.
         folder: keeps each point and each rounded layer as soon as it is done; the same call then goes on where it was
@@ -121,7 +122,7 @@ def pareto(
     inputs = data if calibration is None else calibration
     wanted = _wanted(inputs, cost, candidates, target, samples, seed)
     maker = _Maker(network, inputs, wanted, _rounding(rounding), input_range, seed)
-    identity = maker.identity() | {"data": batches(data).name, "metric": metric.name, "rounding": rounding}
+    identity = maker.identity() | {"data": batches(data, network).name, "metric": metric.name, "rounding": rounding}
     points = _Points(maker, dict(zip(names, budgets, strict=True)), data, metric, folder)
     texts = run_tasks(points.work, [FLOAT, *names], Jobs(folder), identity=identity, label="Pareto front")
     record = _front({name: _parsed(text, name, folder) for name, text in texts.items()}, metric, maker.wanted)
@@ -140,7 +141,7 @@ class _Maker:
     data: Any
     wanted: Wanted
     rounding: Callable[..., Network]
-    input_range: tuple[float, float] | None
+    input_range: Ranges | None
     seed: int
 
     def menu(self) -> Menu:
@@ -171,7 +172,7 @@ class _Maker:
         state = self.network.state_dict()
         return {
             "network": digest([str(self.network.graph), list(state), list(state.values())]),
-            "calibration": digest([inputs for inputs, _ in batches(self.data)]),
+            "calibration": digest([inputs for inputs, _ in batches(self.data, self.network)]),
             "cost": find_cost(self.wanted.cost).name,
             "candidates": str(tuple(self.wanted.candidates)),
             "target": find_target(self.wanted.target).name,

@@ -8,21 +8,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-from torch.utils import _pytree as pytree
-
 from microjoule.costs.target import Target
 from microjoule.costs.target import target as find_target
 from microjoule.errors import DataError, GraphError, SettingError
 from microjoule.execution.batches import Batches, batches, first
+from microjoule.execution.binding import Batch
 from microjoule.execution.evaluate import Metric
-from microjoule.execution.run import count
+from microjoule.graph.card import Ranges
 from microjoule.graph.network import Network
 from microjoule.quantization.simulate import Bits
 from microjoule.recipes.attempt_bench import FLOAT, Bench
 from microjoule.recipes.attempt_costs import price
 from microjoule.recipes.attempt_files import AttemptFiles
 from microjoule.recipes.attempts import ATTEMPTS, Attempt, Settings
+from microjoule.recipes.preparation import as_ranges, find_ranges
 from microjoule.records.decided import Reached, Tried
 from microjoule.records.measured import Evaluated
 from microjoule.report.units import difference
@@ -42,7 +41,7 @@ def reach(
     weights: int = 8,
     activations: int = 8,
     layers: Mapping[str, Bits] | None = None,
-    input_range: tuple[float, float] | None = None,
+    input_range: Ranges | None = None,
     samples: int = 256,
     iterations: int = 1000,
     attempts: Sequence[Attempt] = ATTEMPTS,
@@ -83,11 +82,11 @@ def reach(
         GraphError: if the network has quantizers already, or allows no attempt.
         FileError: if the folder holds the work of another run.
     """
-    own, source, rules = network.copy().eval(), batches(data), find_target(target)
+    own, source, rules = network.copy().eval(), batches(data, network), find_target(target)
     _check(own, source, drop, attempts)
     price(cost)
-    inputs = _held(source if calibration is None else batches(calibration), samples)
-    bounds = input_range or _bounds(inputs)
+    inputs = _held(source if calibration is None else batches(calibration, network), samples)
+    bounds = as_ranges(find_ranges(own, input_range, inputs))
     settings = Settings(rules, weights, activations, dict(layers or {}), bounds, iterations, seed)
     with contextlib.ExitStack() as stack:
         place = folder or stack.enter_context(tempfile.TemporaryDirectory(prefix="microjoule-"))
@@ -180,12 +179,6 @@ def _check(network: Network, source: Batches, drop: float, attempts: Sequence[At
 
 def _held(data: Batches, samples: int) -> Batches:
     """The first inputs, in memory, so that every attempt sees the same."""
-    held = [inputs for inputs, _ in first(data, samples)]
-    return Batches(lambda: iter(held), data.name, sum(count(inputs) for inputs in held), labelled=False)
-
-
-def _bounds(inputs: Batches) -> tuple[float, float]:
-    """The smallest and the largest value of floating-point inputs; (0, 0) if there are none."""
-    leaves = (leaf for held, _ in inputs for leaf in pytree.tree_leaves(held))
-    tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor) and leaf.is_floating_point()]
-    return min((t.min().item() for t in tensors), default=0.0), max((t.max().item() for t in tensors), default=0.0)
+    held = [Batch(inputs, None) for inputs, _ in first(data, samples)]
+    count = sum(data.count(inputs) for inputs, _ in held)
+    return replace(data, start=lambda: iter(held), samples=count, labelled=False, bind=None, settled=True)

@@ -62,7 +62,7 @@ def sensitivity(
     """
     own = network.copy().eval()
     jobs, grids = Jobs(folder, n_jobs, backend), _grids(own, bits, kinds, weight_rule)
-    source, asked = first(batches(data), samples), None if proxy_only else metric
+    source, asked = first(batches(data, network), samples), None if proxy_only else metric
     if asked is not None and not source.labelled:
         raise DataError(source.name, "has no targets", remedy="give (inputs, targets), or leave the metric out")
     exact = reference(own, list(source), asked)

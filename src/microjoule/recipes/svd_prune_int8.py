@@ -12,6 +12,7 @@ from microjoule.costs.target import Target
 from microjoule.errors import SettingError
 from microjoule.execution.batches import Batches
 from microjoule.execution.evaluate import Metric, evaluate
+from microjoule.graph.card import Ranges
 from microjoule.graph.network import Network
 from microjoule.numerics.low_rank_shapes import Method
 from microjoule.recipes.compress import compress
@@ -42,7 +43,7 @@ def svd_prune_int8(
     weights: int = 8,
     activations: int = 8,
     rounding: str = "data_free",
-    input_range: tuple[float, float] | None = None,
+    input_range: Ranges | None = None,
     samples: int = 1000,
     seed: int = 0,
     folder: str | Path | None = None,
@@ -68,7 +69,7 @@ def svd_prune_int8(
         weights: bits of weights.
         activations: bits of activations.
         rounding: the recipe that quantizes: "data_free", or for fewer bits "gptq" or "adaround".
-        input_range: smallest and largest value of the network's inputs; None takes those of its example inputs.
+        input_range: smallest and largest value of the network's inputs; None takes those of the data.
         samples: how many calibration inputs are used, the first ones.
         seed: of every draw.
         folder: keeps what `compress` does, and each fitted layer; the same call goes on where it was interrupted.

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from torch import nn
 
+from microjoule.graph.card import ATTRIBUTE
 from microjoule.zoo.cards import DIGITS_MODEL, Card, card
 from microjoule.zoo.weights import data_folder, filled, seeded
 
@@ -23,7 +24,7 @@ def load(name: str, data: str | Path | None = None) -> nn.Module:
     """
     entry = card(name)
     module = _with_weights(entry, data)
-    module.model_card = entry.model_card  # type: ignore[assignment] - torch takes attributes for tensors and modules
+    setattr(module, ATTRIBUTE, entry.model_card)
     return module
 
 

@@ -103,7 +103,7 @@ def bayesian_prune(
         SettingError: for an unknown method, or a value that cannot be.
     """
     started, original = time.perf_counter(), network.copy() if teacher is None else teacher
-    samples = _check(method, batches(data), strength, compression, guard_bits)
+    samples = _check(method, batches(data, network), strength, compression, guard_bits)
     before = network.parameter_count
     settings: dict[str, Any] = {"data": data, "batch_size": batch_size, "augment": augment, "seed": seed}
     settings |= {"optimizer": "adamw", "weight_decay": 0.0}
@@ -118,7 +118,7 @@ def bayesian_prune(
         train(network, warmup=1, teacher=original, ema=finetune_ema, **settings)
     bits = _round(network, variances, guard_bits) if round_weights else {}
     told: dict[str, Any] = {"method": method, "epochs": epochs, "strength": strength, "seed": seed}
-    told |= {"parameters_before": before, "data": batches(data).name, "seconds": time.perf_counter() - started}
+    told |= {"parameters_before": before, "data": batches(data, network).name, "seconds": time.perf_counter() - started}
     told |= {"bits": bits, "size_bits": _size_bits(network, bits, picks)}
     record = _record(network, choice, told)
     network.history.append(record)

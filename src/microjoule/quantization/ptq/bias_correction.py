@@ -19,8 +19,12 @@ from torch.fx import Node
 
 from microjoule.errors import GraphError
 from microjoule.execution.batches import batches, first
+from microjoule.execution.input_store import KeptInputs
 from microjoule.execution.progress import track
-from microjoule.execution.run import count, unquantized, visit
+from microjoule.execution.run import unquantized, visit
+from microjoule.execution.stages import Stages
+from microjoule.execution.store import Store
+from microjoule.graph.card import Ranges
 from microjoule.graph.edit import bias_of, per_input, set_bias
 from microjoule.graph.geometry import met_share
 from microjoule.graph.network import Network
@@ -48,12 +52,12 @@ def expected_shift(rounding: Tensor, mean: Tensor, share: Tensor | float = 1.0) 
 # Analytic: from batch-norm statistics ---------------------------------------------------------------------------------
 
 
-def correct_biases_from_statistics(network: Network, *, input_range: tuple[float, float]) -> BiasesCorrected:
+def correct_biases_from_statistics(network: Network, *, input_range: Ranges) -> BiasesCorrected:
     """Correct every bias in place, with E[x] from batch-norm statistics.
 
     Args:
         network: a network with quantized weights, whose batch norms were folded.
-        input_range: smallest and largest value of the network's inputs.
+        input_range: smallest and largest value of all inputs, or of each by its name.
     """
     _check(network)
     known, dims = propagate(network, input_range), shapes(network)
@@ -92,49 +96,36 @@ def _share_inside(network: Network, layer: Layer, dims: dict[Node, Shape]) -> Te
 
 
 def correct_biases(network: Network, data: Any, *, samples: int | None = 64) -> BiasesCorrected:
-    """Correct every bias in place, from the mean outputs on data, one layer after another in one pass.
+    """Correct every bias in place, from the mean outputs on data, one layer after another.
+
+    All data goes through the network up to a layer, whose mean outputs then move its bias, and on from there: batch by
+    batch, so that memory does not grow with the number of samples.
 
     Args:
         network: a network with quantizers that have their ranges.
-        data: inputs (images, or generated noise), in any form that `batches` takes; all of it goes through the
-            network as one batch.
+        data: inputs (images, or generated noise), in any form that `batches` takes.
         samples: how many samples to use; None for all.
     """
     _check(network)
-    found = batches(data) if samples is None else first(batches(data), samples)
+    found = first(batches(data, network), samples)
     skipped = [Skipped(layer.path, reason) for layer in network.layers if (reason := _cannot_correct(network, layer))]
     chosen = {layer.node: layer for layer in network.layers if not _cannot_correct(network, layer)}
     expected = {node: Moments(axis=layer.channel_axis) for node, layer in chosen.items()}
-    parts = [inputs for inputs, _ in found]  # gone through once: shuffled data would give others the next time
+    parts = KeptInputs(found)  # gone through once: shuffled data would give others the next time
     with unquantized(network):
         for inputs in track(parts, "mean outputs", total=found.samples):
             visit(network, inputs, chosen, lambda node, value: expected[node].update(value))
-    together = _joined(parts)
-    before: dict[Node, Tensor] = {}
-
-    def correct(node: Node, value: Tensor) -> Tensor:
-        layer = chosen[node]
+    stages, shifts = Stages(network, parts, list(chosen), Store()), []
+    for stage, (node, layer) in enumerate(chosen.items()):
         moments = Moments(axis=layer.channel_axis)
-        moments.update(value)
-        shift = (moments.mean - expected[node].mean).to(value.dtype)
-        before[node] = shift
-        set_bias(network, layer, bias_of(layer) - shift)
-        shape = [1] * value.dim()
-        shape[layer.channel_axis] = -1
-        return value - shift.reshape(shape)
-
-    visit(network, together, chosen, correct)
-    shifts = [
-        _in_units_of(chosen[node].path, shift, torch.zeros_like(shift), expected[node].variance.sqrt())
-        for node, shift in before.items()
-    ]
-    record = BiasesCorrected(f"{count(together)} samples of {found.name}", tuple(shifts), tuple(skipped))
+        for _, values in stages.go_on(stage):
+            moments.update(values.cut(values.step(node)))
+        shift = moments.mean - expected[node].mean
+        set_bias(network, layer, bias_of(layer) - shift.to(bias_of(layer)))
+        shifts.append(_in_units_of(layer.path, shift, torch.zeros_like(shift), expected[node].variance.sqrt()))
+    record = BiasesCorrected(f"{parts.samples} samples of {found.name}", tuple(shifts), tuple(skipped))
     network.history.append(record)
     return record
-
-
-def _joined(parts: list[tuple[Any, ...]]) -> tuple[Any, ...]:
-    return tuple(torch.cat(tensors) for tensors in zip(*parts, strict=True))
 
 
 # Both -----------------------------------------------------------------------------------------------------------------

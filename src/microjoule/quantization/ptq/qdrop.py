@@ -217,7 +217,7 @@ def qdrop(
         FileError: if the folder holds the work of another run, or cannot be written.
     """
     chain = _chain(network, iterations, drop)
-    found = batches(data, batch_size=BATCH) if samples is None else first(batches(data, batch_size=BATCH), samples)
+    found = first(batches(data, network, batch_size=BATCH), samples)
     ideal = network.copy() if exact is None else exact
     information = channel_information(ideal, found, [block.exit for block in blocks(ideal)], seed=seed)
     weights = dict(zip(chain, (information.get(block.exit) for block in blocks(ideal)), strict=True))

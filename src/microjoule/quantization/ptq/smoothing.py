@@ -23,7 +23,7 @@ from torch.fx import Node
 from microjoule.errors import GraphError, SettingError
 from microjoule.execution.batches import Batches, batches, first
 from microjoule.execution.progress import track
-from microjoule.execution.run import count, visit
+from microjoule.execution.run import visit
 from microjoule.graph.edit import by_input
 from microjoule.graph.families import Family, find_families
 from microjoule.graph.network import Network
@@ -96,7 +96,7 @@ def smooth(network: Network, data: Any, *, alpha: float = 0.5, samples: int | No
     if network.quantizers or any(layer.quantizer for layer in network.layers):
         raise GraphError("network", "has quantizers already", remedy="call mj.smooth before mj.quantize")
     groups, skipped = find_groups(network)
-    found = batches(data) if samples is None else first(batches(data), samples)
+    found = first(batches(data, network), samples)
     reach, seen = _reaches(network, groups, found)
     scales: dict[str, tuple[float, float]] = {}
     for group in reversed(groups):  # a group changes columns of its readers, and rows of those of the group before
@@ -126,7 +126,7 @@ def _reaches(network: Network, groups: list[Family], data: Batches) -> tuple[dic
     nodes = {_input(reader.layer) for group in groups for reader in group.readers}
     for inputs, _ in track(data, "smooth", total=data.samples):
         visit(network, inputs, nodes, look)
-        seen += count(inputs)
+        seen += data.count(inputs)
     return reach, seen
 
 

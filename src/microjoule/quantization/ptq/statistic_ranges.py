@@ -10,6 +10,7 @@ Source: Nagel et al. 2019, https://arxiv.org/abs/1906.04721, section 5.
 import torch
 from torch import Tensor
 
+from microjoule.graph.card import Ranges
 from microjoule.graph.network import Network
 from microjoule.graph.quantizer import Quantizer
 from microjoule.numerics.distribution import Distribution
@@ -39,7 +40,7 @@ def density(known: Known, *, sigmas: float) -> Distribution:
 def ranges_from_statistics(
     network: Network,
     *,
-    input_range: tuple[float, float],
+    input_range: Ranges,
     sigmas: float = 6.0,
     rule: RangeRule = min_max,
 ) -> Calibrated:
@@ -47,7 +48,7 @@ def ranges_from_statistics(
 
     Args:
         network: a network with quantizers, whose batch norms were folded.
-        input_range: smallest and largest value of the network's inputs.
+        input_range: smallest and largest value of all inputs, or of each by its name.
         sigmas: how far a channel is taken to reach.
         rule: how a range is chosen from the densities.
     """
