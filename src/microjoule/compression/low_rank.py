@@ -17,6 +17,7 @@ from torch import Tensor
 from microjoule.compression.approximations import Sizes, form, layer_sizes
 from microjoule.errors import SettingError
 from microjoule.execution.batches import batches, first, sample_count
+from microjoule.execution.device import Device, move, returns
 from microjoule.execution.moments import input_moments
 from microjoule.execution.reconstruct import ROWS
 from microjoule.graph.factor import replace_by_factors, unfit
@@ -41,6 +42,7 @@ from microjoule.records.compressed import Factorized, LayerFactorized
 from microjoule.records.skipped import Skipped
 
 
+@returns
 def low_rank(
     network: Network,
     ranks: Mapping[str, Rank],
@@ -50,6 +52,7 @@ def low_rank(
     samples: int | None = None,
     rows: int = ROWS,
     seed: int = 0,
+    device: Device = None,
 ) -> Factorized:
     """Replace layers by their low-rank forms, in place.
 
@@ -65,6 +68,7 @@ def low_rank(
         samples: how many samples of the data to use; None for all.
         rows: how many places of a layer's output to look at, over all samples.
         seed: of the places.
+        device: where it runs, such as "cuda"; None for where the network is, and where it is afterwards.
 
     Returns:
         What became of each layer, and which were not replaced, with the reason.
@@ -74,6 +78,7 @@ def low_rank(
         SettingError: for a rank or a form that cannot be; nothing is changed then.
         DataError: if the data is empty, not finite, or does not fit.
     """
+    move(network, device)
     chosen, skipped = _chosen(network, ranks, method)
     found = None if data is None else first(batches(data, network), samples)
     layers = [layer for layer, _ in chosen]

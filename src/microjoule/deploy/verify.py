@@ -28,6 +28,7 @@ from microjoule.deploy.qdq import QUANTIZED, stored_type
 from microjoule.deploy.session import RUNTIME, open_session, read_model, run_session
 from microjoule.errors import ExportError, GraphError, SettingError
 from microjoule.execution.batches import Batches, batches, first
+from microjoule.execution.device import move, returns
 from microjoule.execution.progress import track
 from microjoule.execution.run import run, visit
 from microjoule.graph.network import Network
@@ -53,6 +54,7 @@ class Runtime(Protocol):
         """Run a batch; returns the integers of each value, and the network's first output."""
 
 
+@returns
 def verify(
     network: Network, path: str | Path, data: Any, *, samples: int | None = None, runtimes: Sequence[str] | None = None
 ) -> list[Verified]:
@@ -85,6 +87,7 @@ def verify(
             "has no quantizers, and their values are what is compared",
             remedy="quantize it first: mj.recipes.data_free(network), or microjoule quantize",
         )
+    move(network, "cpu")  # where the runtimes are
     source = batches(data, network, batch_size=SAMPLES_AT_ONCE)
     source = source if samples is None else first(source, samples)
     names = _names(network, runtimes)

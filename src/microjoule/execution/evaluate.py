@@ -8,6 +8,7 @@ from torch import nn
 
 from microjoule.errors import DataError
 from microjoule.execution.batches import Batches, batches
+from microjoule.execution.device import Device, move, returns
 from microjoule.execution.progress import track
 from microjoule.execution.run import run, to_device
 from microjoule.execution.survey import Survey, watched
@@ -31,8 +32,15 @@ class Metric(Protocol):
         """Forget all."""
 
 
+@returns
 def evaluate(
-    model: Network | nn.Module, data: Any, metric: Metric, *, stage: str = "fp32", batch_size: int | None = None
+    model: Network | nn.Module,
+    data: Any,
+    metric: Metric,
+    *,
+    stage: str = "fp32",
+    batch_size: int | None = None,
+    device: Device = None,
 ) -> Evaluated:
     """Run a model on labelled data and score its outputs.
 
@@ -42,6 +50,7 @@ def evaluate(
         metric: the score; it is reset first.
         stage: which network this is, for the report.
         batch_size: samples a batch; None for 32, or fewer where samples are large.
+        device: where it runs, such as "cuda"; None for where the network is, and where it is afterwards.
 
     Returns:
         The record; a network keeps it in its history as well.
@@ -49,6 +58,7 @@ def evaluate(
     Raises:
         DataError: if the data has no labels, or does not fit.
     """
+    move(model, device)
     source = batches(data, model, batch_size=batch_size)
     if not source.labelled:
         raise _no_targets(source)
@@ -59,7 +69,7 @@ def evaluate(
     for inputs, targets in track(seen, f"evaluate {stage}", total=source.samples):
         if targets is None:
             raise _no_targets(source)
-        metric.update(_outputs(model, inputs), targets)
+        metric.update(*_outputs(model, inputs, targets))
         samples += source.count(inputs)
     if survey is not None:
         survey.warn()
@@ -76,9 +86,10 @@ def _no_targets(source: Batches) -> DataError:
     return DataError(source.name, "has no targets", remedy=remedy)
 
 
-def _outputs(model: Network | nn.Module, inputs: tuple[Any, ...]) -> Any:
+def _outputs(model: Network | nn.Module, inputs: tuple[Any, ...], targets: Any) -> tuple[Any, Any]:
+    """What a model gives, and the targets where that is."""
     if isinstance(model, Network):
-        return run(model, inputs)
+        return run(model, inputs), to_device(targets, model.device)
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     with torch.no_grad():
-        return model(*to_device(inputs, device))
+        return model(*to_device(inputs, device)), to_device(targets, device)

@@ -1,7 +1,7 @@
 """Running a network on data, one batch after another, with a look at the values inside it."""
 
 from collections.abc import Callable, Collection, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -14,6 +14,8 @@ from microjoule.execution.fixed_batch import Fill, filled
 from microjoule.execution.signature import batch_axis, samples_along
 from microjoule.graph.network import Network
 from microjoule.graph.quantizer import Quantizer
+
+T = TypeVar("T")
 
 MISFITS = (RuntimeError, TypeError, ValueError, IndexError)
 """What running a network raises where inputs do not fit; the last for an index that an embedding lacks."""
@@ -132,9 +134,9 @@ def batch_step(network: Network) -> int:
     return 1 if network.dynamic_batch else samples_along(network.example.tensors, batch_axis(network))
 
 
-def to_device(inputs: tuple[Any, ...], device: torch.device) -> tuple[Any, ...]:
-    """Inputs on a device."""
-    moved: tuple[Any, ...] = pytree.tree_map_only(Tensor, lambda t: t.to(device), inputs)
+def to_device(values: T, device: torch.device) -> T:
+    """Inputs or targets on a device; what holds no tensor stays as it is."""
+    moved: T = pytree.tree_map_only(Tensor, lambda t: t.to(device), values)
     return moved
 
 

@@ -24,6 +24,7 @@ from microjoule.errors import DataError
 from microjoule.execution.augment import Augment
 from microjoule.execution.batches import Batches, batches
 from microjoule.execution.checkpoint import Checkpoints
+from microjoule.execution.device import Device, move, returns
 from microjoule.execution.distill import Lessons, Teacher
 from microjoule.execution.evaluate import Metric, evaluate
 from microjoule.execution.kept import fingerprint
@@ -49,6 +50,7 @@ from microjoule.graph.network import Network
 from microjoule.records.trained import Trained
 
 
+@returns
 def train(
     network: Network,
     data: Any,
@@ -73,6 +75,7 @@ def train(
     metric: Metric | None = None,
     seed: int = 0,
     folder: str | Path | None = None,
+    device: Device = None,
 ) -> Trained:
     """Train a network in place; the learning rate rises over the warm-up and falls to 0 along a cosine.
 
@@ -103,6 +106,7 @@ def train(
         metric: the score.
         seed: of the samples' order, of `augment`, and of all that draws from torch's own generator.
         folder: keeps the state after each epoch; the same call goes on from there.
+        device: where it runs, such as "cuda"; None for where the network is, and where it is afterwards.
 
     Returns:
         The record; the network keeps it in its history as well.
@@ -113,6 +117,7 @@ def train(
         GraphError: if the teacher has no such value.
         SettingError: for a setting that cannot be.
     """
+    move(network, device)
     how = Numbers(epochs, learning_rate, warmup, weight_decay, batch_size, precision, clip, seed)
     changing = Functions(find_loss(loss), augment, penalty, after_step)
     named = {"loss": loss, "augment": augment, "penalty": penalty, "after_step": after_step, "factor": factor}
@@ -122,7 +127,7 @@ def train(
     )
     made = find_optimizer(optimizer)(groups)
     average = None if ema is None else MovingAverage(network.module, ema)
-    lessons = None if teacher is None else Lessons(network, as_teacher(teacher))
+    lessons = None if teacher is None else Lessons(network, as_teacher(teacher, network))
     run = _Training(network, data, how, changing, lessons, _State(made, average))
     return run.go(Watch(valid, metric, after_epoch), folder, told)
 

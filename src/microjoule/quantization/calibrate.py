@@ -8,6 +8,7 @@ from torch.fx import Node
 
 from microjoule.errors import DataError, GraphError
 from microjoule.execution.batches import batches, first
+from microjoule.execution.device import Device, move, returns
 from microjoule.execution.progress import track
 from microjoule.execution.run import run, unquantized
 from microjoule.execution.survey import Survey, keep_ranges, watched
@@ -19,6 +20,7 @@ from microjoule.numerics.statistics import Histogram
 from microjoule.records.facts import Calibrated, RangeFound
 
 
+@returns
 def calibrate(
     network: Network,
     data: Any,
@@ -26,6 +28,7 @@ def calibrate(
     rule: RangeRule = min_max,
     samples: int | None = None,
     keep: bool = False,
+    device: Device = None,
 ) -> Calibrated:
     """Set the range of every activation quantizer from what the unquantized network computes on data.
 
@@ -37,11 +40,13 @@ def calibrate(
         rule: how a range is chosen from the statistics of a value.
         samples: how many samples to use; None for all.
         keep: leave quantizers that have a range as they are.
+        device: where it runs, such as "cuda"; None for where the network is, and where it is afterwards.
 
     Raises:
         GraphError: if the network has no activation quantizer.
         DataError: if the data is empty, not finite, or does not fit.
     """
+    move(network, device)
     everywhere = quantizer_nodes(network)
     places = {node: q for node, q in everywhere.items() if not (keep and q.calibrated)}
     if not everywhere:

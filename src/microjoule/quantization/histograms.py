@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from microjoule.errors import GraphError
 from microjoule.execution.batches import batches, first
+from microjoule.execution.device import Device, move, returns
 from microjoule.execution.run import run
 from microjoule.graph.network import Network
 from microjoule.graph.quantizer import Quantizer
@@ -21,18 +22,21 @@ BINS = 64
 """Within the grid at most; half as many on each side of it."""
 
 
-def histograms(network: Network, data: Any, *, samples: int = 32) -> GridHistograms:
+@returns
+def histograms(network: Network, data: Any, *, samples: int = 32, device: Device = None) -> GridHistograms:
     """Count the values that each quantizer reads while the quantized network runs, and note it in the history.
 
     Args:
         network: a network with quantizers that have their ranges.
         data: inputs, in any form that `batches` takes.
         samples: how many samples to use.
+        device: where it runs, such as "cuda"; None for where the network is, and where it is afterwards.
 
     Raises:
         GraphError: if the network has no quantizer with a range.
         DataError: if the data is empty, not finite, or does not fit.
     """
+    move(network, device)
     weights = {layer.path: layer for layer in network.layers if layer.quantizer is not None}
     values = {quantizer: name for name, quantizer in network.quantizers.items() if quantizer.calibrated}
     if not weights and not values:

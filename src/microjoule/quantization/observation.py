@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.fx import Node
 
 from microjoule.execution.batches import batches, first
+from microjoule.execution.device import Device, move, returns
 from microjoule.execution.progress import track
 from microjoule.execution.run import visit
 from microjoule.graph.network import Network
@@ -14,7 +15,10 @@ from microjoule.numerics.statistics import Moments
 from microjoule.records.facts import StatisticsObserved
 
 
-def observe_statistics(network: Network, data: Any, *, samples: int | None = None) -> StatisticsObserved:
+@returns
+def observe_statistics(
+    network: Network, data: Any, *, samples: int | None = None, device: Device = None
+) -> StatisticsObserved:
     """Measure mean and standard deviation of what each layer gives, channel by channel, where no batch norm told them.
 
     What needs batch-norm statistics (`equalize_noise`, `ranges_from_statistics`, `absorb_high_biases`) then works on
@@ -24,10 +28,12 @@ def observe_statistics(network: Network, data: Any, *, samples: int | None = Non
         network: a network without quantizers; its `preactivations` get an entry for each layer that had none.
         data: inputs, in any form that `batches` takes; labels are not read.
         samples: how many samples to use; None for all.
+        device: where it runs, such as "cuda"; None for where the network is, and where it is afterwards.
 
     Raises:
         DataError: if the data is empty, not finite, or does not fit.
     """
+    move(network, device)
     missing = {layer.node: layer for layer in network.layers if layer.path not in network.preactivations}
     moments = {node: Moments(axis=layer.channel_axis) for node, layer in missing.items()}
     found = first(batches(data, network), samples)

@@ -16,7 +16,7 @@ from microjoule.errors import DataError, FileError
 from microjoule.execution.binding import Batch
 from microjoule.execution.evaluate import Metric
 from microjoule.execution.progress import track
-from microjoule.execution.run import run, unquantized
+from microjoule.execution.run import run, to_device, unquantized
 from microjoule.execution.signature import batch_axis, samples_along
 from microjoule.execution.tasks import Jobs, Work, digest, run_tasks
 from microjoule.graph.network import Network
@@ -79,7 +79,7 @@ def reference(network: Network, given: Sequence[Batch], metric: Metric | None) -
         for inputs, targets in track(given, "in floating point", total=samples):
             found = run(network, inputs)
             if metric is not None:
-                metric.update(found, targets)
+                metric.update(found, to_device(targets, network.device))
             outputs.append(tuple(tensor.cpu() for tensor in output_tensors(found)))
     if not outputs[0]:
         raise DataError("network", "gives no floating-point tensor", remedy="capture the part that gives its scores")
@@ -99,7 +99,7 @@ def effect(network: Network, site: Site, affine: Affine, exact: Reference) -> Ef
         for (inputs, targets), wanted in zip(exact.batches, exact.outputs, strict=True):
             found = run(network, inputs)
             if exact.metric is not None:
-                exact.metric.update(found, targets)
+                exact.metric.update(found, to_device(targets, network.device))
             for one, other in zip(wanted, output_tensors(found), strict=True):
                 signal += one.double().square().sum().item()
                 noise += (other.cpu().double() - one.double()).square().sum().item()

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.fx import Node
 
 from microjoule.execution.batches import batches, first
+from microjoule.execution.device import Device, move, returns
 from microjoule.execution.run import unquantized, visit
 from microjoule.graph.network import Network
 from microjoule.quantization.calibrate import quantizer_nodes
@@ -31,7 +32,10 @@ def weight_ranges(network: Network, stage: str) -> WeightRanges:
     return record
 
 
-def errors_by_layer(network: Network, data: Any, *, samples: int = 32, stage: str = "") -> ErrorsByLayer:
+@returns
+def errors_by_layer(
+    network: Network, data: Any, *, samples: int = 32, stage: str = "", device: Device = None
+) -> ErrorsByLayer:
     """The signal-to-noise ratio at each quantizer, quantized against floating point on the same inputs.
 
     Args:
@@ -39,7 +43,9 @@ def errors_by_layer(network: Network, data: Any, *, samples: int = 32, stage: st
         data: inputs, in any form that `batches` takes.
         samples: how many samples to use.
         stage: which network this is, for the report.
+        device: where it runs, such as "cuda"; None for where the network is, and where it is afterwards.
     """
+    move(network, device)
     places = quantizer_nodes(network)
     signal = dict.fromkeys(places, 0.0)
     noise = dict.fromkeys(places, 0.0)

@@ -8,6 +8,7 @@ from typing import Any
 from microjoule.compression.criteria import CRITERIA
 from microjoule.compression.menu import METHODS
 from microjoule.errors import SettingError
+from microjoule.execution.device import Device, move, returns
 from microjoule.execution.evaluate import Metric
 from microjoule.graph.network import Network
 from microjoule.numerics.low_rank_shapes import Method
@@ -15,6 +16,7 @@ from microjoule.recipes.compression_trial import WAYS, How, by_metric, find_tria
 from microjoule.recipes.preparation import check_network, inputs_and_judge, run_record
 
 
+@returns
 def compress(
     network: Network,
     data: Any,
@@ -33,6 +35,7 @@ def compress(
     samples: int = 1000,
     seed: int = 0,
     folder: str | Path | None = None,
+    device: Device = None,
 ) -> Network:
     """Make a network cheaper without training: prune channels, put layers in low-rank forms, fit what is left.
 
@@ -60,6 +63,7 @@ def compress(
         seed: of the places that are looked at.
         folder: keeps each way's score and each fitted layer; the same call goes on where it was interrupted, and a
             call for another share, or `compression_front`, may use the same folder.
+        device: where it runs, such as "cuda"; None for where the network is, and where it is afterwards.
 
     Returns:
         A new network, really smaller; its history ends with the record `Compressed`.
@@ -71,6 +75,7 @@ def compress(
         ExportError: for a latency, if the network cannot be exported.
         FileError: if the folder holds the work of another run, or cannot be written.
     """
+    move(network, device)
     started = time.perf_counter()
     budgets = {"macs": macs, "size": size, "energy": energy, "latency": latency}
     cost, share = budget_of(**budgets)

@@ -10,6 +10,7 @@ from microjoule.costs.target import Target
 from microjoule.costs.target import target as find_target
 from microjoule.errors import SettingError
 from microjoule.execution.batches import Batches, batches
+from microjoule.execution.device import Device, move, returns
 from microjoule.execution.survey import keep_ranges
 from microjoule.graph.card import Ranges
 from microjoule.graph.fold import fold_batch_norms
@@ -28,6 +29,7 @@ from microjoule.quantization.tie_free import avoid_ties
 from microjoule.recipes.preparation import as_ranges, find_ranges, origins, run_record
 
 
+@returns
 def data_free(
     network: Network,
     *,
@@ -38,6 +40,7 @@ def data_free(
     input_range: Ranges | None = None,
     data: Any = None,
     seed: int = 0,
+    device: Device = None,
 ) -> Network:
     """Quantize without labels and without training: fold, equalize, round in balance, correct biases.
 
@@ -57,6 +60,7 @@ def data_free(
             warning.
         data: unlabelled inputs, in any form that `batches` takes, to be used instead of statistics and noise.
         seed: of the noise.
+        device: where it runs, such as "cuda"; None for where the network is, and where it is afterwards.
 
     Returns:
         A new network with quantizers, frozen; its history says what was done.
@@ -64,6 +68,7 @@ def data_free(
     Raises:
         SettingError: without data, if the range of the inputs is empty.
     """
+    move(network, device)
     started, rules = time.perf_counter(), find_target(target)
     result = network.copy()
     given = None if data is None else batches(data, result)
@@ -99,6 +104,7 @@ def data_free(
     return result
 
 
+@returns
 def naive(
     network: Network,
     data: Any,
@@ -107,6 +113,7 @@ def naive(
     weights: int | None = None,
     activations: int | None = None,
     layers: Mapping[str, Bits] | None = None,
+    device: Device = None,
 ) -> Network:
     """Quantize with no further care: fold batch norms, ranges from the smallest to the largest value.
 
@@ -117,10 +124,12 @@ def naive(
         weights: bits of weights; None for the target's default.
         activations: bits of activations; None for the target's default.
         layers: exceptions by layer path, as in `quantize`.
+        device: where it runs, such as "cuda"; None for where the network is, and where it is afterwards.
 
     Returns:
         A new network with quantizers, frozen.
     """
+    move(network, device)
     started, rules = time.perf_counter(), find_target(target)
     result = network.copy()
     fold_batch_norms(result)

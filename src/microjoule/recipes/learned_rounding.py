@@ -10,6 +10,7 @@ from typing import Any
 from microjoule.costs.target import Target
 from microjoule.costs.target import target as find_target
 from microjoule.execution.batches import batches
+from microjoule.execution.device import Device, move, returns
 from microjoule.graph.card import Ranges
 from microjoule.graph.fold import fold_batch_norms
 from microjoule.graph.network import Network
@@ -37,6 +38,7 @@ FIRM = 1.0
 MobileNetV2 W4A4, 128 images, 100 iterations a block: 39.8 from a ridge of 1, 33.4 from one of 0.3."""
 
 
+@returns
 def adaround(
     network: Network,
     data: Any,
@@ -51,6 +53,7 @@ def adaround(
     ranges: bool = False,
     seed: int = 0,
     folder: str | Path | None = None,
+    device: Device = None,
 ) -> Network:
     """Quantize with a rounding that is learned layer by layer from unlabelled inputs.
 
@@ -68,16 +71,19 @@ def adaround(
         ranges: choose the range of each weight by its layer's output (`mj.sequential_mse`), not by its own error.
         seed: of what is looked at.
         folder: keeps each layer as soon as it is done; the same call then goes on where it was interrupted.
+        device: where it runs, such as "cuda"; None for where the network is, and where it is afterwards.
 
     Returns:
         A new network with quantizers, frozen; its history says what was done.
     """
+    move(network, device)
     settings: dict[str, Any] = {"iterations": iterations, "activation": activation, "ranges": ranges}
     rounding = partial(adaptive.adaround, **settings, seed=seed, folder=folder)
     wanted = _Wanted("adaround", find_target(target), weights, activations, layers or {}, input_range, seed, ranges)
     return _rounded(network, data, rounding, wanted)
 
 
+@returns
 def gptq(
     network: Network,
     data: Any,
@@ -90,6 +96,7 @@ def gptq(
     ranges: bool = False,
     seed: int = 0,
     folder: str | Path | None = None,
+    device: Device = None,
 ) -> Network:
     """Quantize with a rounding found layer by layer in closed form: nearly as good as `adaround`, and faster.
 
@@ -104,15 +111,18 @@ def gptq(
         ranges: choose the range of each weight by its layer's output (`mj.sequential_mse`), not by its own error.
         seed: of what is looked at.
         folder: keeps each layer as soon as it is done; the same call then goes on where it was interrupted.
+        device: where it runs, such as "cuda"; None for where the network is, and where it is afterwards.
 
     Returns:
         A new network with quantizers, frozen; its history says what was done.
     """
+    move(network, device)
     rounding = partial(compensating.gptq, ranges=ranges, seed=seed, folder=folder)
     wanted = _Wanted("gptq", find_target(target), weights, activations, layers or {}, input_range, seed, ranges)
     return _rounded(network, data, rounding, wanted)
 
 
+@returns
 def qdrop(
     network: Network,
     data: Any,
@@ -126,6 +136,7 @@ def qdrop(
     drop: float = 0.5,
     seed: int = 0,
     folder: str | Path | None = None,
+    device: Device = None,
 ) -> Network:
     """Quantize by `gptq`, then learn roundings, activation scales and biases block by block: for activations of 4 bits.
 
@@ -142,10 +153,13 @@ def qdrop(
         seed: of every draw.
         folder: keeps each layer and each block as soon as it is done; the same call then goes on where it was
             interrupted.
+        device: where it runs, such as "cuda"; None for where the network is, and where it is afterwards.
 
     Returns:
         A new network with quantizers, frozen; its history says what was done.
     """
+
+    move(network, device)
 
     def rounding(result: Network, inputs: Any) -> None:
         exact = result.copy()

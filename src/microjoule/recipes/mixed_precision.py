@@ -13,6 +13,7 @@ from microjoule.costs.target import Target
 from microjoule.costs.target import target as find_target
 from microjoule.errors import FileError, SettingError
 from microjoule.execution.batches import batches
+from microjoule.execution.device import Device, move, returns
 from microjoule.execution.evaluate import Metric, evaluate
 from microjoule.execution.tasks import Jobs, Work, digest, run_tasks
 from microjoule.graph.card import Ranges
@@ -34,6 +35,7 @@ FLOAT = "FP32"
 """The name of the network in floating point among the points of a front."""
 
 
+@returns
 def mixed_precision(
     network: Network,
     data: Any,
@@ -47,6 +49,7 @@ def mixed_precision(
     samples: int = 64,
     seed: int = 0,
     folder: str | Path | None = None,
+    device: Device = None,
 ) -> Network:
     """Quantize each layer to the bits that it needs within a budget, with a rounding that is fitted to data.
 
@@ -65,6 +68,7 @@ def mixed_precision(
         seed: of every draw.
         folder: keeps the bits, and each rounded layer, as soon as it is there; the same call then goes on where it was
             interrupted.
+        device: where it runs, such as "cuda"; None for where the network is, and where it is afterwards.
 
     Returns:
         A new network with quantizers, frozen; its history ends with the record of the choice.
@@ -72,11 +76,13 @@ def mixed_precision(
     Raises:
         SettingError: for a rounding that there is not, and as `mj.mixed_precision`.
     """
+    move(network, device)
     wanted = _wanted(data, cost, candidates, target, samples, seed)
     maker = _Maker(network, data, wanted, _rounding(rounding), input_range, seed)
     return maker.network_of(_chosen(maker, budget, folder), folder)
 
 
+@returns
 def pareto(
     network: Network,
     data: Any,
@@ -92,6 +98,7 @@ def pareto(
     samples: int = 64,
     seed: int = 0,
     folder: str | Path | None = None,
+    device: Device = None,
 ) -> ParetoFront:
     """Measure accuracy against cost: for each budget choose bits, quantize, and score the network.
 
@@ -110,12 +117,14 @@ def pareto(
         seed: of every draw.
         folder: keeps each point and each rounded layer as soon as it is done; the same call then goes on where it was
             interrupted, and another call may ask for more budgets.
+        device: where it runs, such as "cuda"; None for where the network is, and where it is afterwards.
 
     Raises:
         SettingError: for no budgets or two of one name, and as `mixed_precision`.
         DataError: if the data has no targets.
         FileError: if the folder holds the results of another run, or a file that is no result.
     """
+    move(network, device)
     names = [str(budget) for budget in budgets]
     if not names or len(set(names)) < len(names):
         raise SettingError("budgets", f"is {names}", remedy="give at least one, and each once")

@@ -13,6 +13,7 @@ from microjoule.costs.target import target as find_target
 from microjoule.errors import DataError, GraphError, SettingError
 from microjoule.execution.batches import Batches, batches, first
 from microjoule.execution.binding import Batch
+from microjoule.execution.device import Device, move, returns
 from microjoule.execution.evaluate import Metric
 from microjoule.graph.card import Ranges
 from microjoule.graph.network import Network
@@ -29,6 +30,7 @@ from microjoule.report.units import difference
 REMEDY = "say with `layers` what is to stay in floating point, or give other attempts"
 
 
+@returns
 def reach(
     network: Network,
     data: Any,
@@ -47,6 +49,7 @@ def reach(
     attempts: Sequence[Attempt] = ATTEMPTS,
     folder: str | Path | None = None,
     seed: int = 0,
+    device: Device = None,
 ) -> Network:
     """Quantize by the first recipe that keeps the metric within a drop, the cheapest tried first.
 
@@ -72,6 +75,7 @@ def reach(
         folder: keeps each attempt, and each fitted layer, as soon as it is done; the same call then goes on where it
             was interrupted. Another drop, or other attempts, go on in the same folder, too.
         seed: of every draw.
+        device: where it runs, such as "cuda"; None for where the network is, and where it is afterwards.
 
     Returns:
         A new network with quantizers, frozen; its history ends with the record `Reached`: what was tried and why.
@@ -82,6 +86,7 @@ def reach(
         GraphError: if the network has quantizers already, or allows no attempt.
         FileError: if the folder holds the work of another run.
     """
+    move(network, device)
     own, source, rules = network.copy().eval(), batches(data, network), find_target(target)
     _check(own, source, drop, attempts)
     price(cost)

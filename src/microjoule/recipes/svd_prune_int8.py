@@ -11,6 +11,7 @@ from microjoule.compression.menu import METHODS
 from microjoule.costs.target import Target
 from microjoule.errors import SettingError
 from microjoule.execution.batches import Batches
+from microjoule.execution.device import Device, move, returns
 from microjoule.execution.evaluate import Metric, evaluate
 from microjoule.graph.card import Ranges
 from microjoule.graph.network import Network
@@ -25,6 +26,7 @@ FITTED: dict[str, Callable[..., Network]] = {"gptq": gptq, "adaround": adaround}
 """Roundings that are fitted layer by layer; "data_free" balances and corrects, which is enough for 8 bits."""
 
 
+@returns
 def svd_prune_int8(
     network: Network,
     data: Any,
@@ -47,6 +49,7 @@ def svd_prune_int8(
     samples: int = 1000,
     seed: int = 0,
     folder: str | Path | None = None,
+    device: Device = None,
 ) -> Network:
     """Compress by low rank and pruning, then quantize: `compress` and a quantizing recipe, one after the other.
 
@@ -73,6 +76,7 @@ def svd_prune_int8(
         samples: how many calibration inputs are used, the first ones.
         seed: of every draw.
         folder: keeps what `compress` does, and each fitted layer; the same call goes on where it was interrupted.
+        device: where it runs, such as "cuda"; None for where the network is, and where it is afterwards.
 
     Returns:
         A new network with quantizers, frozen; its history has the score of each of the three networks.
@@ -82,6 +86,7 @@ def svd_prune_int8(
         DataError: if the data has no targets, is empty, or does not fit.
         FileError: if the folder holds the work of another run, or cannot be written.
     """
+    move(network, device)
     started = time.perf_counter()
     quantized = _rounding(rounding, None if folder is None else Path(folder) / "rounded")
     check_network(network)

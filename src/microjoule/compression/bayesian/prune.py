@@ -26,6 +26,7 @@ from microjoule.compression.bayesian.posterior import HOLDER, Posterior, spread,
 from microjoule.errors import SettingError
 from microjoule.execution.augment import Augment
 from microjoule.execution.batches import Batches, batches
+from microjoule.execution.device import Device, move, returns
 from microjoule.execution.distill import Teacher
 from microjoule.execution.train import train
 from microjoule.graph.edit import per_input, set_weight
@@ -51,6 +52,7 @@ SIGN_AND_EXPONENT = 4
 """Bits of a weight beside its significand."""
 
 
+@returns
 def bayesian_prune(
     network: Network,
     data: Any,
@@ -69,6 +71,7 @@ def bayesian_prune(
     batch_size: int = 100,
     augment: Augment | None = None,
     seed: int = 0,
+    device: Device = None,
 ) -> BayesianPruned:
     """Learn which units a network needs, and remove the others, in place.
 
@@ -93,6 +96,7 @@ def bayesian_prune(
         batch_size: samples a batch.
         augment: changes each batch at random.
         seed: of the training.
+        device: where it runs, such as "cuda"; None for where the network is, and where it is afterwards.
 
     Returns:
         The record; the network keeps it in its history as well, after those of its training and its removals.
@@ -102,6 +106,7 @@ def bayesian_prune(
         GraphError: if no channels can be removed.
         SettingError: for an unknown method, or a value that cannot be.
     """
+    move(network, device)
     started, original = time.perf_counter(), network.copy() if teacher is None else teacher
     samples = _check(method, batches(data, network), strength, compression, guard_bits)
     before = network.parameter_count

@@ -19,6 +19,7 @@ from torch.fx import Node
 
 from microjoule.errors import GraphError
 from microjoule.execution.batches import batches, first
+from microjoule.execution.device import Device, move, returns
 from microjoule.execution.input_store import KeptInputs
 from microjoule.execution.progress import track
 from microjoule.execution.run import unquantized, visit
@@ -95,7 +96,8 @@ def _share_inside(network: Network, layer: Layer, dims: dict[Node, Shape]) -> Te
 # Empirical: from images or noise --------------------------------------------------------------------------------------
 
 
-def correct_biases(network: Network, data: Any, *, samples: int | None = 64) -> BiasesCorrected:
+@returns
+def correct_biases(network: Network, data: Any, *, samples: int | None = 64, device: Device = None) -> BiasesCorrected:
     """Correct every bias in place, from the mean outputs on data, one layer after another.
 
     All data goes through the network up to a layer, whose mean outputs then move its bias, and on from there: batch by
@@ -105,7 +107,9 @@ def correct_biases(network: Network, data: Any, *, samples: int | None = 64) -> 
         network: a network with quantizers that have their ranges.
         data: inputs (images, or generated noise), in any form that `batches` takes.
         samples: how many samples to use; None for all.
+        device: where it runs, such as "cuda"; None for where the network is, and where it is afterwards.
     """
+    move(network, device)
     _check(network)
     found = first(batches(data, network), samples)
     skipped = [Skipped(layer.path, reason) for layer in network.layers if (reason := _cannot_correct(network, layer))]

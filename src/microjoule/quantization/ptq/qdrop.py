@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from microjoule.errors import GraphError, SettingError
 from microjoule.execution.batches import batches, first
+from microjoule.execution.device import Device, beside, move, returns
 from microjoule.execution.kept import KeptTensors, fingerprint
 from microjoule.execution.reconstruct_blocks import BlockData, reconstruct_blocks
 from microjoule.graph.blocks import Block, blocks
@@ -180,6 +181,7 @@ def _instead(scales: list[_Scale], share: float, generator: torch.Generator) -> 
 # Applying it ----------------------------------------------------------------------------------------------------------
 
 
+@returns
 def qdrop(
     network: Network,
     data: Any,
@@ -190,6 +192,7 @@ def qdrop(
     samples: int | None = None,
     seed: int = 0,
     folder: str | Path | None = None,
+    device: Device = None,
 ) -> Reconstructed:
     """Learn roundings, activation scales and biases block by block, in place.
 
@@ -206,6 +209,7 @@ def qdrop(
         samples: how many samples to use; None for all.
         seed: of the batches and of what is dropped.
         folder: keeps each block as soon as it is learned; the same call then goes on where it was interrupted.
+        device: where it runs, such as "cuda"; None for where the network is, and where it is afterwards.
 
     Returns:
         Each block's error before and after.
@@ -216,9 +220,10 @@ def qdrop(
         DataError: if the data is empty, not finite, or does not fit.
         FileError: if the folder holds the work of another run, or cannot be written.
     """
+    move(network, device)
     chain = _chain(network, iterations, drop)
     found = first(batches(data, network, batch_size=BATCH), samples)
-    ideal = network.copy() if exact is None else exact
+    ideal = network.copy() if exact is None else beside(exact, network)
     information = channel_information(ideal, found, [block.exit for block in blocks(ideal)], seed=seed)
     weights = dict(zip(chain, (information.get(block.exit) for block in blocks(ideal)), strict=True))
     reached = {path for block in chain for path in block.layers}

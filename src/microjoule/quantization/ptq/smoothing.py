@@ -22,6 +22,7 @@ from torch.fx import Node
 
 from microjoule.errors import GraphError, SettingError
 from microjoule.execution.batches import Batches, batches, first
+from microjoule.execution.device import Device, move, returns
 from microjoule.execution.progress import track
 from microjoule.execution.run import visit
 from microjoule.graph.edit import by_input
@@ -74,7 +75,10 @@ def find_groups(network: Network) -> tuple[list[Family], list[Skipped]]:
 # Applying it ----------------------------------------------------------------------------------------------------------
 
 
-def smooth(network: Network, data: Any, *, alpha: float = 0.5, samples: int | None = None) -> Smoothed:
+@returns
+def smooth(
+    network: Network, data: Any, *, alpha: float = 0.5, samples: int | None = None, device: Device = None
+) -> Smoothed:
     """Move what is uneven in activations into the weights that read them, in place; the network computes the same.
 
     Args:
@@ -82,6 +86,7 @@ def smooth(network: Network, data: Any, *, alpha: float = 0.5, samples: int | No
         data: inputs, in any form that `batches` takes; labels are not read.
         alpha: how much is moved: 0 evens the weights alone, 1 the activations alone.
         samples: how many samples to use; None for all.
+        device: where it runs, such as "cuda"; None for where the network is, and where it is afterwards.
 
     Returns:
         The scales of each group, and where smoothing does not apply, with the reason.
@@ -91,6 +96,7 @@ def smooth(network: Network, data: Any, *, alpha: float = 0.5, samples: int | No
         SettingError: unless 0 <= alpha <= 1.
         DataError: if the data is empty, not finite, or does not fit.
     """
+    move(network, device)
     if not 0 <= alpha <= 1:
         raise SettingError("alpha", f"is {alpha}", remedy="choose 0 to 1, such as 0.5")
     if network.quantizers or any(layer.quantizer for layer in network.layers):
