@@ -10,6 +10,7 @@ import typer
 
 from microjoule.cli import auto, compress, deploy, evaluate, inspect, quantize, quickstart, report, schedule, tradeoff
 from microjoule.cli.names import EXIT_INTERRUPTED, EXIT_OUR_ERROR, EXIT_USER_ERROR
+from microjoule.cli.values import joined_pairs
 from microjoule.errors import MicrojouleError
 from microjoule.records.machine import this_machine
 
@@ -73,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with warnings.catch_warnings():
         if not verbose:
             warnings.simplefilter("ignore")
-        return _guarded([word for word in given if word not in VERBOSE], verbose=verbose)
+        return _guarded(joined_pairs([word for word in given if word not in VERBOSE]), verbose=verbose)
 
 
 def _guarded(arguments: list[str], *, verbose: bool) -> int:

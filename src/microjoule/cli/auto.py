@@ -7,11 +7,26 @@ from typing import Annotated, Any
 import typer
 
 from microjoule.cli.data import Reading, find_both
+from microjoule.cli.describe import Words
 from microjoule.cli.models import Model, find_model
 from microjoule.cli.names import EXIT_CHECK_FAILED
-from microjoule.cli.options import DataSource, Json, ModelSource, Normalise, Samples, Seed, Shape, Size, ZooData
+from microjoule.cli.options import (
+    Classes,
+    DataSource,
+    Device,
+    InputRange,
+    Json,
+    ModelSource,
+    Normalise,
+    Prepare,
+    Samples,
+    Seed,
+    Shape,
+    Size,
+    ZooData,
+)
 from microjoule.cli.output import finish
-from microjoule.cli.quantize import InputRange, LayerBits, Out, TargetName
+from microjoule.cli.quantize import LayerBits, Out, TargetName
 from microjoule.cli.seed import seed_everything
 from microjoule.cli.values import layer_bits, range_of
 from microjoule.deploy.onnx_file import export
@@ -21,8 +36,10 @@ from microjoule.recipes.attempt_costs import PRICES
 from microjoule.recipes.reach import reach
 from microjoule.recipes.report import report as write_report
 from microjoule.records.decided import Reached
+from microjoule.records.facts import Record
 from microjoule.records.files import check_places
 from microjoule.report.attempts import attempts_table, outcome
+from microjoule.report.notices import notices
 from microjoule.report.terminal import rich_table
 from microjoule.zoo.metrics import METRICS
 from microjoule.zoo.metrics import metric as find_metric
@@ -60,10 +77,13 @@ def auto(
     input_range: InputRange = None,
     size: Size = None,
     normalise: Normalise = None,
+    prepare: Prepare = None,
+    classes: Classes = None,
     samples: Samples = None,
     calibration_samples: CalibrationSamples = 256,
     shape: Shape = None,
     zoo_data: ZooData = None,
+    device: Device = None,
     onnx: OnnxFile = None,
     report: ReportFile = None,
     work_folder: SearchFolder = None,
@@ -81,10 +101,11 @@ def auto(
     seed_everything(seed)
     paths = {"out": out, "onnx": onnx, "report": report}
     check_places(paths.values())
-    found, chosen = model_and_metric(model, metric, shape=shape, zoo_data=zoo_data)
-    reading = Reading(size, normalise, samples, zoo_data)
+    found, chosen = model_and_metric(model, metric, shape=shape, zoo_data=zoo_data, device=device)
+    words = Words(size, normalise, tuple(prepare or ()), input_range, classes)
+    reading = Reading(words, samples, zoo_data, seed)
     labelled, inputs = find_both(data, calibration, found, reading, calibration_samples=calibration_samples)
-    bounds = range_of("--input-range", input_range) or (found.card.input_range if found.card else None)
+    bounds = range_of("--input-range", input_range)
     asked: dict[str, Any] = {"drop": drop, "cost": cost, "samples": calibration_samples, "folder": work_folder}
     asked |= {"target": target, "weights": weights, "activations": activations, "layers": layer_bits(layer or [])}
     result = reach(found.network, labelled, chosen, calibration=inputs, input_range=bounds, seed=seed, **asked)
@@ -95,17 +116,18 @@ def _finish(network: Network, paths: Mapping[str, Path | None], title: str, *, a
     """Write and print what was found."""
     record = _decision(network)
     written = _write(network, paths, title)
-    finish([record], rich_table(attempts_table(record)), outcome(record), as_json=as_json, met=record.met, **written)
+    records: list[Record] = [record, *notices(network.history)]
+    finish(records, rich_table(attempts_table(record)), outcome(record), as_json=as_json, met=record.met, **written)
     if not record.met:
         raise typer.Exit(EXIT_CHECK_FAILED)
 
 
 def model_and_metric(
-    source: str, metric: str | None, *, shape: str | None, zoo_data: Path | None
+    source: str, metric: str | None, *, shape: str | None, zoo_data: Path | None, device: str | None
 ) -> tuple[Model, Metric]:
-    """The model and the metric: what was asked for, the zoo model's own, or top1."""
-    found = find_model(source, shape=shape, zoo_data=zoo_data)
-    return found, find_metric(metric or (found.card.metric if found.card else None) or "top1")
+    """The model and the metric: what was asked for, the one of the model's card, or top1."""
+    found = find_model(source, shape=shape, zoo_data=zoo_data, device=device)
+    return found, find_metric(metric or found.metric)
 
 
 def _decision(network: Network) -> Reached:

@@ -8,7 +8,21 @@ import typer
 
 from microjoule.cli.auto import MetricName, SearchFolder, model_and_metric
 from microjoule.cli.data import Reading, find_both
-from microjoule.cli.options import DataSource, Json, ModelSource, Normalise, Samples, Seed, Shape, Size, ZooData
+from microjoule.cli.describe import Words
+from microjoule.cli.options import (
+    Classes,
+    DataSource,
+    Device,
+    Json,
+    ModelSource,
+    Normalise,
+    Prepare,
+    Samples,
+    Seed,
+    Shape,
+    Size,
+    ZooData,
+)
 from microjoule.cli.output import finish
 from microjoule.cli.quantize import Out
 from microjoule.cli.seed import seed_everything
@@ -22,8 +36,10 @@ from microjoule.recipes.compress import compress as compressed_by
 from microjoule.recipes.compress_model import SCHEMES
 from microjoule.recipes.report import report as write_report
 from microjoule.records.compressed import Compressed
+from microjoule.records.facts import Record
 from microjoule.records.files import check_places
 from microjoule.report.compression import compressed, compressed_table
+from microjoule.report.notices import notices
 from microjoule.report.terminal import rich_table
 
 STAGE = "compressed"
@@ -68,10 +84,13 @@ def compress(
     calibration: FittedTo = None,
     size: Size = None,
     normalise: Normalise = None,
+    prepare: Prepare = None,
+    classes: Classes = None,
     samples: Samples = None,
     calibration_samples: CalibrationSamples = 1000,
     shape: Shape = None,
     zoo_data: ZooData = None,
+    device: Device = None,
     onnx: FloatOnnxFile = None,
     report: ReportFile = None,
     work_folder: SearchFolder = None,
@@ -100,8 +119,9 @@ def compress(
     asked = _budget({"--macs": macs, "--bytes": bytes_, "--energy": energy, "--latency": latency})
     asked |= {"multiple": multiple, "criterion": criterion_of(criterion), "methods": methods, "ways": ways}
     asked |= {"samples": calibration_samples, "seed": seed, "folder": work_folder, "latency_bits": latency_bits}
-    found, chosen = model_and_metric(model, metric, shape=shape, zoo_data=zoo_data)
-    reading = Reading(size, normalise, samples, zoo_data)
+    found, chosen = model_and_metric(model, metric, shape=shape, zoo_data=zoo_data, device=device)
+    words = Words(size, normalise, tuple(prepare or ()), None, classes)
+    reading = Reading(words, samples, zoo_data, seed)
     labelled, inputs = find_both(data, calibration, found, reading, calibration_samples=calibration_samples)
     result = compressed_by(found.network, labelled, chosen, calibration=inputs, **asked)
     _finish(result, paths, f"{STAGE} {model}", as_json=json)
@@ -152,4 +172,5 @@ def _finish(network: Network, paths: Mapping[str, Path | None], title: str, *, a
     if report is not None:
         write_report(network, report, title=title)
     written = {name: str(path) for name, path in paths.items() if path is not None}
-    finish([record], rich_table(compressed_table(record)), compressed(record).summary, as_json=as_json, **written)
+    records: list[Record] = [record, *notices(network.history)]
+    finish(records, rich_table(compressed_table(record)), compressed(record).summary, as_json=as_json, **written)

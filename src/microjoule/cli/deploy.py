@@ -6,15 +6,18 @@ from typing import Annotated
 import typer
 
 from microjoule.cli.data import Reading, find_data
+from microjoule.cli.describe import Words
 from microjoule.cli.keep import history_keeper, keep
 from microjoule.cli.models import find_model, stage_name
 from microjoule.cli.names import EXIT_CHECK_FAILED
 from microjoule.cli.options import (
+    Classes,
     DataSource,
     Json,
     Keep,
     ModelSource,
     Normalise,
+    Prepare,
     Samples,
     Seed,
     Shape,
@@ -28,6 +31,8 @@ from microjoule.deploy.measure import measure_together
 from microjoule.deploy.onnx_file import export as export_network
 from microjoule.deploy.verify import HEXAGON, RUNTIMES
 from microjoule.deploy.verify import verify as verify_network
+from microjoule.records.facts import Record
+from microjoule.report.notices import notices
 from microjoule.report.tables import agreements, files, measurements
 from microjoule.report.terminal import rich_table
 
@@ -76,6 +81,8 @@ def verify(
     ] = None,
     size: Size = None,
     normalise: Normalise = None,
+    prepare: Prepare = None,
+    classes: Classes = None,
     samples: Samples = VERIFY_SAMPLES,
     keep_in: Keep = None,
     zoo_data: ZooData = None,
@@ -91,11 +98,13 @@ def verify(
     seed_everything(seed)
     keeper = history_keeper(keep_in)
     found = find_model(model, zoo_data=zoo_data)
-    batches = find_data(data, found, Reading(size, normalise, samples, zoo_data))
+    words = Words(size, normalise, tuple(prepare or ()), None, classes)
+    batches = find_data(data, found, Reading(words, samples, zoo_data, seed))
     records = verify_network(found.network, path, batches, runtimes=runtime)
     keep(keeper, keep_in, records)
     departed = [record for record in records if record.first_departure is not None]
-    finish(records, rich_table(agreements(records)), as_json=json, passed=not departed)
+    shown: list[Record] = [*records, *notices(found.network.history)]
+    finish(shown, rich_table(agreements(records)), as_json=json, passed=not departed)
     if departed:
         raise typer.Exit(EXIT_CHECK_FAILED)
 

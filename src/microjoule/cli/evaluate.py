@@ -5,14 +5,18 @@ from typing import Annotated
 import typer
 
 from microjoule.cli.data import Reading, find_data
+from microjoule.cli.describe import Words
 from microjoule.cli.keep import history_keeper, keep
 from microjoule.cli.models import find_model, stage_name
 from microjoule.cli.options import (
+    Classes,
     DataSource,
+    Device,
     Json,
     Keep,
     ModelSource,
     Normalise,
+    Prepare,
     Samples,
     Seed,
     Shape,
@@ -23,6 +27,8 @@ from microjoule.cli.options import (
 from microjoule.cli.output import finish
 from microjoule.cli.seed import seed_everything
 from microjoule.execution.evaluate import evaluate as evaluate_network
+from microjoule.records.facts import Record
+from microjoule.report.notices import notices
 from microjoule.report.tables import evaluations
 from microjoule.report.terminal import rich_table
 from microjoule.zoo.metrics import METRICS
@@ -38,11 +44,14 @@ def evaluate(
     metric: Annotated[str | None, typer.Option(metavar="NAME", help=METRIC_HELP)] = None,
     size: Size = None,
     normalise: Normalise = None,
+    prepare: Prepare = None,
+    classes: Classes = None,
     samples: Samples = None,
     stage: Stage = None,
     keep_in: Keep = None,
     shape: Shape = None,
     zoo_data: ZooData = None,
+    device: Device = None,
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
@@ -55,9 +64,11 @@ def evaluate(
     """
     seed_everything(seed)
     keeper = history_keeper(keep_in)
-    found = find_model(model, shape=shape, zoo_data=zoo_data)
-    chosen = find_metric(metric or (found.card.metric if found.card else None) or "top1")
-    batches = find_data(data, found, Reading(size, normalise, samples, zoo_data))
+    found = find_model(model, shape=shape, zoo_data=zoo_data, device=device)
+    chosen, before = find_metric(metric or found.metric), len(found.network.history)
+    words = Words(size, normalise, tuple(prepare or ()), None, classes)
+    batches = find_data(data, found, Reading(words, samples, zoo_data, seed))
     record = evaluate_network(found.network, batches, chosen, stage=stage or stage_name(found.network))
-    keep(keeper, keep_in, [record])
-    finish([record], rich_table(evaluations([record])), as_json=json)
+    records: list[Record] = [record, *notices(found.network.history[before:])]
+    keep(keeper, keep_in, records)
+    finish(records, rich_table(evaluations([record])), as_json=json)

@@ -18,8 +18,9 @@ NORMALISATIONS: dict[str, Preprocessing] = {
     "tensorflow": TENSORFLOW,
     "unit": UNIT,
     "raw": RAW,
+    "none": UNIT,
 }
-"""From stored pixels (0 to 255) to inputs: ImageNet's mean and deviation, -1 to 1, 0 to 1, 0 to 255."""
+"""From stored pixels (0 to 255) to inputs: ImageNet's mean and deviation, -1 to 1, 0 to 1, 0 to 255, 0 to 1."""
 
 MIXED = "mixed"
 """The recipe that chooses the bits of every layer within a budget."""

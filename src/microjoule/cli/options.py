@@ -7,6 +7,9 @@ import typer
 
 from microjoule.cli.names import NORMALISATIONS
 
+PREPARE = ("resize", "interpolation", "colours", "layout")
+"""What `--prepare` can say of images, beside `--normalise` and `--size`."""
+
 ModelSource = Annotated[
     str,
     typer.Argument(
@@ -29,14 +32,36 @@ ZooData = Annotated[
     Path | None,
     typer.Option(metavar="FOLDER", help="The zoo's data folder.  [default: $MICROJOULE_DATA]", show_default=False),
 ]
-Samples = Annotated[int | None, typer.Option(metavar="N", help="Use only the first N samples.")]
+Samples = Annotated[
+    int | None, typer.Option(metavar="N", help="Use N samples, spread over the classes.  [default: all]")
+]
 Size = Annotated[str | None, typer.Option(metavar="H,W", help="Size of images.  [default: the model's]")]
 Normalise = Annotated[
     str | None,
     typer.Option(
-        metavar="NAME",
-        help=f"Of pixels: {', '.join(NORMALISATIONS)}.  [default: the zoo model's, else imagenet; unit for grey]",
+        "--normalise",
+        "--normalize",
+        metavar="MEAN STD",
+        help=f"Of pixels: numbers, a channel or all, or {', '.join(NORMALISATIONS)}.  [default: the model's card]",
     ),
+]
+Prepare = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=VALUE",
+        help=f"Of images: {', '.join(PREPARE)}, such as resize=256. Repeatable.  [default: the model's card]",
+    ),
+]
+Classes = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="The classes in the order of outputs: a name or WordNet id a line."),
+]
+InputRange = Annotated[
+    str | None,
+    typer.Option(metavar="LOW HIGH", help="Smallest and largest input.  [default: the data's, or the model's card]"),
+]
+Device = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Where to run: cpu, cuda, cuda:1, mps.  [default: cpu]")
 ]
 Stage = Annotated[
     str | None,

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from microjoule.records.facts import Record
 from microjoule.records.json_io import to_json
+from microjoule.report.notices import notices
 from microjoule.report.tables import Column, word
 from microjoule.report.tables import Table as Plain
 from microjoule.report.terminal import rich_table
@@ -41,6 +42,9 @@ def finish(records: Sequence[Record], *shown: RenderableType, as_json: bool, **f
         document = {**facts, "records": json.loads(to_json(list(records)))}
         print(json.dumps(document, indent=1, allow_nan=False))
         return
+    for noticed in notices(records):
+        style = "bold red" if noticed.serious else "dim"
+        console().print(f"{'Warning' if noticed.serious else 'Note'}: {noticed}", markup=False, style=style)
     for part in shown:
         console().print(part, markup=False)
 

@@ -7,14 +7,30 @@ from typing import Annotated, Any
 import typer
 
 from microjoule.cli.data import Reading, find_data
-from microjoule.cli.models import find_model, stage_name
+from microjoule.cli.describe import Words, describe
+from microjoule.cli.models import Model, find_model, stage_name
 from microjoule.cli.names import FITTED, MIXED, RECIPES, RULES
-from microjoule.cli.options import Json, MaybeDataSource, ModelSource, Normalise, Samples, Seed, Shape, Size, ZooData
+from microjoule.cli.options import (
+    Classes,
+    Device,
+    InputRange,
+    Json,
+    MaybeDataSource,
+    ModelSource,
+    Normalise,
+    Prepare,
+    Samples,
+    Seed,
+    Shape,
+    Size,
+    ZooData,
+)
 from microjoule.cli.output import finish
 from microjoule.cli.seed import seed_everything
 from microjoule.cli.values import amount_or_bits, bit_pairs, layer_bits, range_of
 from microjoule.costs.target import names as target_names
 from microjoule.errors import SettingError
+from microjoule.execution.signature import Signature
 from microjoule.graph.network import Network
 from microjoule.quantization.bit_costs import COSTS
 from microjoule.quantization.calibrate import calibrate
@@ -26,7 +42,6 @@ from microjoule.report.terminal import history_table, rich_table
 LAYER_HELP = "An exception: PATH=BITS of weights, PATH=WEIGHTS/OUTPUTS, or PATH=none for floating point. Repeatable."
 BUDGET_HELP = "What the network may cost: a number, or what it would with bits such as W4A8 everywhere.  [mixed]"
 CANDIDATES_HELP = "To choose from, for example W3A8,W4A8,W8A8.  [mixed; default: W4A8,W8A8,W8A16]"
-INPUT_HELP = "Smallest and largest input.  [default: the zoo model's, else those of the example inputs]"
 
 Out = Annotated[Path, typer.Option(metavar="FILE", help="Where to save the network, for example model.mj.")]
 RecipeName = Annotated[str, typer.Option(metavar="NAME", help=f"How: {', '.join(RECIPES)}.")]
@@ -42,7 +57,6 @@ RuleName = Annotated[
 WorkFolder = Annotated[
     Path | None, typer.Option(metavar="FOLDER", help=f"Keeps each layer as soon as it is done ({', '.join(FITTED)}).")
 ]
-InputRange = Annotated[str | None, typer.Option(metavar="LOW,HIGH", help=INPUT_HELP)]
 Budget = Annotated[str | None, typer.Option(metavar="AMOUNT", help=BUDGET_HELP)]
 CostName = Annotated[
     str | None, typer.Option(metavar="NAME", help=f"Of the budget: {', '.join(COSTS)}.  [mixed; bops]")
@@ -70,9 +84,12 @@ def quantize(
     input_range: InputRange = None,
     size: Size = None,
     normalise: Normalise = None,
+    prepare: Prepare = None,
+    classes: Classes = None,
     samples: Samples = None,
     shape: Shape = None,
     zoo_data: ZooData = None,
+    device: Device = None,
     work_folder: WorkFolder = None,
     seed: Seed = 0,
     json: Json = False,
@@ -98,9 +115,12 @@ def quantize(
     choice = _given(budget=budget, cost=cost, candidates=candidates)
     _check(recipe, data, rule, work_folder)
     settings = _settings(recipe, target, bits, choice)
-    found = find_model(model, shape=shape, zoo_data=zoo_data)
-    batches = find_data(data, found, Reading(size, normalise, samples, zoo_data)) if data is not None else None
-    inputs = range_of("--input-range", input_range) or (found.card.input_range if found.card else None)
+    found = find_model(model, shape=shape, zoo_data=zoo_data, device=device)
+    words = Words(size, normalise, tuple(prepare or ()), input_range, classes)
+    describe(found.network, words)
+    batches = find_data(data, found, Reading(words, samples, zoo_data, seed)) if data is not None else None
+    inputs = range_of("--input-range", input_range)
+    _check_range(found, data)
     result = _quantized(recipe, found.network, batches, settings, inputs=inputs, seed=seed, folder=work_folder)
     if batches is not None and rule is not None:
         calibrate(result, batches, rule=RULES[rule])
@@ -126,6 +146,16 @@ def _quantized(
     if recipe == "data-free":
         return data_free(network, data=data, **settings, input_range=inputs, seed=seed)
     return FIT[recipe](network, data, **settings, input_range=inputs, seed=seed, folder=folder)
+
+
+def _check_range(model: Model, data: str | None) -> None:
+    """See that the range of inputs is known where the example inputs are ours."""
+    signature = Signature.of(model.network)
+    needed = signature.needed if signature is not None else ()
+    unknown = [entry.name for entry in needed if model.network.card.range_of(entry.name) is None]
+    if model.drawn and data is None and unknown:
+        remedy = "give --input-range LOW HIGH, --normalise MEAN STD, or --data"
+        raise SettingError("--shape", f"tells nothing of the range of {', '.join(unknown)}", remedy=remedy)
 
 
 def _given(**options: Any) -> dict[str, Any]:

@@ -19,7 +19,21 @@ from microjoule.cli.compress import (
     scheme_of,
 )
 from microjoule.cli.data import Reading, find_both
-from microjoule.cli.options import DataSource, Json, ModelSource, Normalise, Samples, Seed, Shape, Size, ZooData
+from microjoule.cli.describe import Words
+from microjoule.cli.options import (
+    Classes,
+    DataSource,
+    Device,
+    Json,
+    ModelSource,
+    Normalise,
+    Prepare,
+    Samples,
+    Seed,
+    Shape,
+    Size,
+    ZooData,
+)
 from microjoule.cli.output import finish
 from microjoule.cli.seed import seed_everything
 from microjoule.compression.alone import CHANNELS, LOW_RANK
@@ -65,10 +79,13 @@ def tradeoff(
     calibration: FittedTo = None,
     size: Size = None,
     normalise: Normalise = None,
+    prepare: Prepare = None,
+    classes: Classes = None,
     samples: Samples = None,
     calibration_samples: CalibrationSamples = 1000,
     shape: Shape = None,
     zoo_data: ZooData = None,
+    device: Device = None,
     report: Report = DEFAULT_REPORT,
     work_folder: SearchFolder = None,
     seed: Seed = 0,
@@ -86,8 +103,9 @@ def tradeoff(
     seed_everything(seed)
     check_places([report])
     (methods, ways), by = scheme_of(scheme), criterion_of(criterion)
-    found, chosen = model_and_metric(model, metric, shape=shape, zoo_data=zoo_data)
-    reading = Reading(size, normalise, samples, zoo_data)
+    found, chosen = model_and_metric(model, metric, shape=shape, zoo_data=zoo_data, device=device)
+    words = Words(size, normalise, tuple(prepare or ()), None, classes)
+    reading = Reading(words, samples, zoo_data, seed)
     labelled, inputs = find_both(data, calibration, found, reading, calibration_samples=calibration_samples)
     asked: Any = {"calibration": inputs, "samples": calibration_samples, "seed": seed, "criterion": by}
     points: Any = {"methods": methods, "ways": ways, "multiple": multiple, "folder": work_folder}

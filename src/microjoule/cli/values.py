@@ -1,5 +1,6 @@
 """The values of options, as text, to numbers; what cannot be read is said with the option's name."""
 
+import math
 from collections.abc import Sequence
 
 from microjoule.errors import SettingError
@@ -7,6 +8,7 @@ from microjoule.quantization.bit_costs import uniform_widths
 from microjoule.quantization.simulate import Bits
 
 FLOAT = "none"
+NORMALISE_FORM = "0.485,0.456,0.406 0.229,0.224,0.225"
 LAYER_FORM = "write --layer PATH=BITS, PATH=WEIGHTS/OUTPUTS or PATH=none"
 
 
@@ -22,16 +24,67 @@ def whole_numbers(option: str, text: str, *, at_least: int) -> tuple[int, ...]:
 
 
 def range_of(option: str, text: str | None) -> tuple[float, float] | None:
-    """Two numbers "LOW,HIGH", the first below the second; None stays None."""
+    """Two numbers "LOW,HIGH" or "LOW HIGH", the first below the second; None stays None."""
     if text is None:
         return None
     try:
-        low, high = (float(part) for part in text.split(","))
+        low, high = (float(part) for part in text.replace(",", " ").split())
     except ValueError as error:
         raise SettingError(option, f"is {text!r}", remedy="write it as LOW,HIGH, for example 0,1") from error
     if not -float("inf") < low < high < float("inf"):
         raise SettingError(option, f"is {text!r}", remedy="the first number must be below the second, and both finite")
     return low, high
+
+
+PAIRED = ("--normalise", "--normalize", "--input-range")
+"""Options of two values, which may stand one after the other."""
+
+
+def joined_pairs(words: Sequence[str]) -> list[str]:
+    """A command line in which the two values of an option are one word: "--normalise", "0.5 0.25"."""
+    found: list[str] = []
+    left = list(words)
+    while left:
+        word = left.pop(0)
+        found.append(word)
+        if word in PAIRED and len(left) > 1 and _numbers(left[0]) and _numbers(left[1]):
+            found.append(f"{left.pop(0)} {left.pop(0)}")
+    return found
+
+
+def normalisation(option: str, text: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation "MEAN STD", each a number or a list with commas, one a channel; of pixels of 0 to 1.
+
+    Numbers that cannot be those of pixels of 0 to 1, as they are above 1, are of pixels of 0 to 255.
+    """
+    parts = [_numbers(part) for part in text.replace("/", " ").split()]
+    if len(parts) != 2 or not parts[0] or not parts[1] or 1 != len(parts[0]) != len(parts[1]) != 1:
+        raise SettingError(option, f"is {text!r}", remedy=f"write MEAN STD, for example {NORMALISE_FORM}, or a name")
+    channels = max(map(len, parts))
+    mean, std = ((*part,) * (channels // len(part)) for part in parts)
+    whole = 255.0 if max(map(abs, (*mean, *std))) > 1 else 1.0
+    return tuple(value / whole for value in mean), tuple(value / whole for value in std)
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    """Numbers with commas between; none where there is anything else."""
+    try:
+        found = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        return ()
+    return found if all(math.isfinite(number) for number in found) else ()
+
+
+def named_values(option: str, settings: Sequence[str], known: Sequence[str]) -> dict[str, str]:
+    """Each "NAME=VALUE" as an entry; a name is one of those that are known."""
+    found: dict[str, str] = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals or not value or name not in known or name in found:
+            remedy = f"write NAME=VALUE, each of {', '.join(known)} at most once"
+            raise SettingError(option, f"is {setting!r}", remedy=remedy)
+        found[name] = value
+    return found
 
 
 def bit_pairs(text: str) -> tuple[tuple[int, int], ...]:

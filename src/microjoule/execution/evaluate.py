@@ -8,11 +8,14 @@ from torch import nn
 
 from microjoule.errors import DataError
 from microjoule.execution.batches import Batches, batches
+from microjoule.execution.class_order import ClassOrder
 from microjoule.execution.device import Device, move, returns
 from microjoule.execution.progress import track
 from microjoule.execution.run import run, to_device
 from microjoule.execution.survey import Survey, watched
 from microjoule.graph.network import Network
+from microjoule.graph.notice import notice
+from microjoule.graph.quantizer import Quantizer
 from microjoule.records.measured import Evaluated
 
 
@@ -64,21 +67,29 @@ def evaluate(
         raise _no_targets(source)
     metric.reset()
     started, samples = time.perf_counter(), 0
-    survey = Survey(model, source.name) if isinstance(model, Network) else None
+    survey, order = Survey(model, source.name) if isinstance(model, Network) else None, ClassOrder(source.name)
     seen = source if survey is None else watched(source, survey)
     for inputs, targets in track(seen, f"evaluate {stage}", total=source.samples):
         if targets is None:
             raise _no_targets(source)
-        metric.update(*_outputs(model, inputs, targets))
+        outputs, targets = _outputs(model, inputs, targets)  # noqa: PLW2901 - now where the outputs are
+        metric.update(outputs, targets)
+        order.update(outputs, targets)
         samples += source.count(inputs)
-    if survey is not None:
+    if survey is not None and isinstance(model, Network):
         survey.warn()
+        for noticed in order.notices(trained=not any(module.enabled for module in _quantizers(model))):
+            notice(model, noticed)
     record = Evaluated(
         stage, metric.name, metric.compute(), metric.unit, samples, source.name, time.perf_counter() - started
     )
     if isinstance(model, Network):
         model.history.append(record)
     return record
+
+
+def _quantizers(network: Network) -> list[Quantizer]:
+    return [module for module in network.module.modules() if isinstance(module, Quantizer)]
 
 
 def _no_targets(source: Batches) -> DataError:
