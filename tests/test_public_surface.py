@@ -1,5 +1,9 @@
+import ast
 import inspect
+import subprocess
+import sys
 import types
+from pathlib import Path
 
 import pytest
 
@@ -28,10 +32,12 @@ def test_the_public_surface_is_the_written_list():
 def test_the_recipes_are_the_written_list():
     assert microjoule.recipes.__all__ == [
         "adaround",
+        "auto",
         "compress",
         "compress_model",
         "compression_front",
         "data_free",
+        "deliver",
         "equalize_model",
         "gptq",
         "mixed_precision",
@@ -67,3 +73,15 @@ def test_what_a_function_takes_and_gives_is_typed_and_settings_are_named(name, f
     assert all(parameter.annotation is not inspect.Parameter.empty for parameter in signature.parameters.values())
     positional = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.KEYWORD_ONLY]
     assert not any(isinstance(parameter.default, bool) for parameter in positional)
+
+
+def test_the_stub_that_type_checkers_read_lists_the_same():
+    stub = Path(microjoule.__file__).with_suffix(".pyi")
+    listed = next(line.value for line in ast.parse(stub.read_text()).body if isinstance(line, ast.Assign))
+    assert ast.literal_eval(listed) == SURFACE
+    assert stub.with_name("py.typed").is_file()
+
+
+def test_every_name_is_completed_before_it_is_used():
+    code = f"import sys, microjoule; assert set({SURFACE}) <= set(dir(microjoule)); assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -17,21 +17,32 @@ __all__ = [
     "Function",
     "Refusal",
     "adaround",
+    "auto",
+    "bayesian_prune",
     "capture",
     "command_line",
+    "compress",
+    "compression_sensitivity",
     "data_free",
     "evaluate",
     "export",
     "gptq",
     "in_onnx_runtime",
     "integer_runner",
+    "kept_files",
     "load",
     "load_encodings",
+    "metric",
+    "mixed_precision",
     "naive",
+    "qdrop",
+    "sensitivity",
     "sqnr_db",
     "target",
     "train",
+    "unfreeze",
     "verify",
+    "version_facts",
 ]
 
 capture = mj.capture
@@ -47,6 +58,23 @@ naive = mj.recipes.naive
 data_free = mj.recipes.data_free
 gptq = mj.recipes.gptq
 adaround = mj.recipes.adaround
+qdrop = mj.recipes.qdrop
+mixed_precision = mj.recipes.mixed_precision
+auto = mj.reach
+compress = mj.compress
+compression_sensitivity = mj.compression_sensitivity
+sensitivity = mj.sensitivity
+bayesian_prune = mj.bayesian_prune
+unfreeze = mj.unfreeze
+metric = mj.zoo.metric
+
+version_facts = "microjoule.jobs.identity.versions"
+"""Where what a run folder knows of versions comes from."""
+
+
+def kept_files(folder: Path) -> list[Path]:
+    """The files of finished parts in a run folder."""
+    return sorted(path for path in folder.rglob("*") if path.suffix in {".safetensors", ".mj"})
 
 
 class Function(nn.Module):

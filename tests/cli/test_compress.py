@@ -6,7 +6,6 @@ import re
 import pytest
 
 import microjoule as mj
-from microjoule.cli import compress as module
 
 PROGRAM = """
 import torch
@@ -57,8 +56,8 @@ def test_people_see_a_table_and_what_it_came_to(command, words, tmp_path):
 
 
 def test_channels_are_chosen_by_a_criterion(command, words, monkeypatch):
-    asked, real = [], module.compressed_by
-    monkeypatch.setattr(module, "compressed_by", lambda *some, **how: asked.append(how) or real(*some, **how))
+    asked, real = [], mj.compress
+    monkeypatch.setattr(mj, "compress", lambda *some, **how: asked.append(how) or real(*some, **how))
     for criterion in ([], ["--criterion", "geometric-median"]):
         assert command("compress", *words, "--macs", 0.5, "--scheme", "channel-pruning", *criterion)[0] == 0
     assert [how["criterion"] for how in asked] == ["elimination", "geometric_median"]

@@ -26,3 +26,15 @@ def test_a_file_that_is_no_model_is_refused(command, quantized, tmp_path):
     code, _, err = command("verify", quantized, path, "--data", "zoo:digits_test")
     assert code == 2
     assert str(path) in err
+
+
+def test_encodings_go_beside_it(document, quantized, tmp_path):
+    document("export", quantized, "--out", tmp_path / "x.ONNX", "--encodings", tmp_path / "x.encodings")
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".ONNX", ".encodings", ".mj"]
+
+
+def test_stages_are_given_once_a_file(document, quantized, tmp_path):
+    path = tmp_path / "digits.onnx"
+    document("export", quantized, "--out", path)
+    (record,) = document("measure", path, "--runs", 2, "--stage", "mine", "--threads", 1)["records"]
+    assert (record["stage"], record["threads"]) == ("mine", 1)

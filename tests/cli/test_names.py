@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from microjoule.cli.names import NORMALISATIONS, RECIPES, RULES
+from microjoule.cli.names import RULES
 from microjoule.numerics.distribution import Distribution
 from microjoule.numerics.grid import IntGrid, Scheme
 
@@ -15,8 +15,3 @@ def test_every_rule_gives_a_range_within_what_was_seen(name):
     low, high = RULES[name](Distribution.of(values, scheme), scheme)
     assert -3.001 <= low.item() < -2
     assert 4 < high.item() <= 5.001
-
-
-def test_recipes_and_normalisations_are_the_written_ones():
-    assert RECIPES == ("data-free", "naive", "gptq", "adaround", "qdrop", "mixed")
-    assert set(NORMALISATIONS) == {"imagenet", "tensorflow", "unit", "raw"}

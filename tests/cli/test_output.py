@@ -2,7 +2,7 @@
 
 import json
 
-from microjoule.cli.output import finish, plain_table, warn
+from microjoule.cli.output import finish, plain_table, written_table
 from microjoule.records.measured import ErrorsByLayer, LayerError
 
 RECORD = ErrorsByLayer(1, (LayerError("a", 30.0),))
@@ -24,7 +24,9 @@ def test_people_get_what_is_shown(capsys):
     assert "[1]" in printed
 
 
-def test_warnings_go_to_standard_error(capsys):
-    warn("look out")
-    captured = capsys.readouterr()
-    assert (captured.out, "look out" in captured.err) == ("", True)
+def test_files_are_told_with_their_sizes(capsys, tmp_path):
+    path = tmp_path / "[x].mj"
+    path.write_bytes(bytes(1500))
+    finish([], written_table({path: "the network"}), as_json=False)
+    line = capsys.readouterr().out.splitlines()[-1].split()
+    assert line == [str(path), "1.50", "kB", "the", "network"]

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import onnx
 import pytest
 
 import microjoule as mj
@@ -81,3 +82,13 @@ def test_mixed_bits_by_another_cost(cost, document, tmp_path):
     words = ["--cost", cost, "--data", "zoo:digits_train", "--samples", 16, "--out", path]
     document("quantize", MODEL, "--recipe", "mixed", "--budget", "1e12", *words)
     assert {layer.quantizer.scheme.grid.bits for layer in mj.load(path).layers} == {8}
+
+
+def test_the_suffix_says_what_is_written(command, tmp_path):
+    """An .onnx is the integer model and no network under a name that says something else."""
+    code, out, err = command("quantize", MODEL, "--target", "per-tensor", "--out", tmp_path / "x.onnx")
+    assert (code, err) == (0, "")
+    assert "Wrote data-free W8A8 as" in out
+    assert "--out x.mj" in out
+    operators = {node.op_type for node in onnx.load(tmp_path / "x.onnx").graph.node}
+    assert {"QuantizeLinear", "DequantizeLinear"} <= operators

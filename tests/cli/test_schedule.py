@@ -32,7 +32,7 @@ def test_a_network_is_saved_with_its_history(command, tmp_path):
 def test_a_model_is_not_converted(command, tmp_path):
     code, _, err = command("schedule", branches(tmp_path), "-o", tmp_path / "small.tflite")
     assert code == 2
-    assert "give a file of the same kind" in err
+    assert "end it in .onnx: a model is ordered, not converted" in err
 
 
 def test_outputs_that_differ_are_a_failed_check(command, tmp_path, monkeypatch):

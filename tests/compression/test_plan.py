@@ -5,7 +5,7 @@ from torch.testing import assert_close
 
 from microjoule.capture.export import capture
 from microjoule.compression.cuts import cuts
-from microjoule.compression.plan import Plan, carry_out, reading, restructure
+from microjoule.compression.plan import Plan, carry_out, reading, restructure, sized
 from microjoule.execution.batches import batches
 from microjoule.graph.channels import channel_groups
 from microjoule.graph.prune import remove_channels
@@ -172,3 +172,12 @@ def test_a_layer_that_is_used_twice_is_not_fitted():
     record = carry_out(network, Plan({}, {"a": ("output", 2)}), batches([x]))
     assert [one.layer for one in record.layers] == ["a", "c"]
     assert torch.equal(network.layer("b").stored_weight, before)
+
+
+@pytest.mark.parametrize(("method", "rank"), [("spatial", 3), ("output", 2), ("input", 2), ("tucker", (2, 3))])
+def test_factors_that_are_only_sized_have_the_shapes_of_the_real_ones(method, rank):
+    weight = torch.rand(6, 4, 3, 3, dtype=torch.float64)
+    made, real = sized(weight, method, rank), approximated(weight, method, rank)
+    assert [one.shape for one in made.factors] == [one.shape for one in real.factors]
+    assert made.weight.shape == weight.shape
+    assert {one.dtype for one in made.factors} == {torch.float64}

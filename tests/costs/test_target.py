@@ -2,13 +2,12 @@ import pytest
 
 from microjoule.costs.target import WORDS, names, parse, target
 from microjoule.errors import SettingError, TargetError
-from microjoule.numerics.grid import IntGrid
+from microjoule.numerics.grid import Interval, IntGrid
 
 TEXT = """
 name = "mine"
 description = "a chip"
 accumulator_bits = 24
-opset = 21
 [weights]
 bits = [4, 8]
 signed = true
@@ -73,7 +72,16 @@ def test_a_file_of_ones_own(tmp_path):
     assert found.weight_scheme(None, 1).axis == 1
     assert found.weight_scheme(8, 0).grid == IntGrid(8)
     assert found.activation_scheme(None).power_of_two
-    assert (found.accumulator_bits, found.opset) == (24, 21)
+    assert found.accumulator_bits == 24
+    assert dict(found.fixed)["softmax"] == Interval(0, 1, open_end=True)
+    assert found.demanded == found.unrounded == frozenset()
+
+
+def test_a_file_says_what_grids_its_kernels_demand():
+    found = parse(f"{TEXT}" + 'unrounded = ["matmul"]\n[fixed]\ntanh = "[-1, 1)"', "mine")
+    assert dict(found.fixed)["tanh"] == Interval(-1, 1, open_end=True)
+    assert dict(found.fixed)["sigmoid"] == Interval(0, 1)
+    assert (found.demanded, found.unrounded) == ({"tanh"}, {"matmul"})
 
 
 @pytest.mark.parametrize("bits", [3, 16])
@@ -96,7 +104,10 @@ def test_a_width_that_no_grid_has_is_refused(bits):
         ("bits = [4, 8]", "bits = []", "names no width"),
         ("bits = [4, 8]", "bits = 8", "TypeError"),
         ('integer = ["conv"]', 'integer = ["convolution"]', "operators.integer names convolution"),
-        ("opset = 21", "opset = 'x'", "invalid literal"),
+        ("accumulator_bits = 24", "accumulator_bits = 'x'", "invalid literal"),
+        ("sharing = []", 'sharing = []\n[fixed]\nconv = "[0, 1]"', "fixed names conv"),
+        ("sharing = []", 'sharing = []\n[fixed]\ntanh = "1"', "interval: got"),
+        ("sharing = []", 'sharing = []\nunrounded = ["mat"]', "operators.unrounded names mat"),
         ("[weights]", "[weights", "TOMLDecodeError"),
         ("signed = true\n", "signed = false\nnarrow = true\n", "narrow"),
     ],

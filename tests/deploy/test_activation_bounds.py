@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn, tensor
 
-from microjoule.deploy.activation_bounds import clamp_before, integer_bounds, quantizer_on
+from microjoule.deploy.activation_bounds import clamp_before, integer_bounds
 from microjoule.numerics.affine import affine_from_range, quantize
 from microjoule.numerics.grid import IntGrid, Scheme
 from tests.deploy.networks import images, quantized
@@ -66,10 +66,3 @@ def test_a_clamp_that_others_read_as_well_stays():
     assert clamp_before(network, last) is not None
     network.graph.output_node().args = ((last, last.args[0]),)
     assert clamp_before(network, last) is None
-
-
-def test_a_grid_is_found_through_operators_that_pass_it_on():
-    network = quantized(nn.Sequential(nn.Conv2d(2, 4, 1), nn.MaxPool2d(2), nn.Flatten()), images(2, 2, 4, 4))
-    last = network.graph.output_node().all_input_nodes[0]
-    assert quantizer_on(network, last) is list(network.quantizers.values())[-1]
-    assert quantizer_on(network, next(iter(network.graph.nodes))) is None

@@ -1,9 +1,11 @@
 import math
 
 import pytest
+import torch
 from torch import tensor
 
 from microjoule.deploy.agreement import Comparison, Tally
+from microjoule.deploy.output_agreement import Limits, OutputTally
 from microjoule.errors import DataError
 
 
@@ -36,11 +38,15 @@ def test_shapes_that_differ_are_refused():
 
 
 def compared(*pairs):
-    comparison = Comparison("runtime", {str(index): Tally(0) for index in range(len(pairs))})
+    comparison = Comparison(
+        "runtime", "a with b", {str(i): Tally(0) for i in range(len(pairs))}, [OutputTally("output")]
+    )
     for index, (expected, got) in enumerate(pairs):
         comparison.update(str(index), tensor(expected), tensor(got))
-    comparison.update_outputs(tensor([[0.0, 1.0], [1.0, 0.0]]), tensor([[0.0, 1.0], [0.0, 1.0]]))
-    return comparison.record("file", len(pairs))
+    simulated, deployed = tensor([[0.0, 1.0], [1.0, 0.0]]), tensor([[0.0, 1.0], [0.0, 1.0]])
+    comparison.batch_sizes.append(2)
+    comparison.update_outputs([deployed], [simulated], [simulated], samples=2)
+    return comparison.record("file", len(pairs), reference="FP32", limits=Limits())
 
 
 def test_the_first_layer_that_departs_is_named():
@@ -53,14 +59,21 @@ def test_one_in_a_thousand_may_be_further_apart():
     assert compared(([0] * 999, [2] + [0] * 998)).first_departure == "0"
 
 
+def test_a_value_without_entries_departs_from_nothing():
+    record = compared(([], []))
+    assert (record.first_departure, record.layers[0].equal_share) == (None, 1.0)
+
+
 def test_the_largest_outputs_are_counted():
     record = compared(([0], [0]))
     assert (record.samples, record.top1_agreement, record.runtime, record.path) == (2, 0.5, "runtime", "file")
+    assert (record.compared, record.reference, record.batch_sizes) == ("a with b", "FP32", (2,))
+    assert record.outputs[0].worst_sample == 1
+    assert not record.passed  # half of the output's power is wrong
 
 
-@pytest.mark.parametrize("shape", [(2, 1), (2, 3, 4)])
-def test_outputs_that_are_no_scores_of_classes_have_no_largest(shape):
-    comparison = Comparison("runtime", {})
-    zeros = tensor(0.0).expand(shape)
-    comparison.update_outputs(zeros, zeros)
-    assert comparison.record("file", 0).top1_agreement is None
+@pytest.mark.parametrize("output", [torch.zeros(2, 1), torch.zeros(2, 3, 4), torch.zeros(2, 3, dtype=torch.int64)])
+def test_outputs_that_are_no_scores_of_classes_have_no_largest(output):
+    comparison = Comparison("runtime", "", {}, [OutputTally("output")])
+    comparison.update_outputs([output], [output], [output], samples=2)
+    assert comparison.record("file", 0, reference="", limits=Limits()).top1_agreement is None

@@ -1,11 +1,14 @@
 import re
+from importlib import resources
 
 import pytest
 import torch
 from torch import nn, tensor
 
 from microjoule.capture.export import capture
-from microjoule.deploy.integer import IntegerRunner, unsupported
+from microjoule.costs.target import parse
+from microjoule.deploy.integer import IntegerRunner
+from microjoule.deploy.integer_support import unsupported
 from microjoule.errors import DataError, ExportError
 from microjoule.graph.edit import clamp_channels
 from microjoule.graph.ops import Activation
@@ -53,7 +56,7 @@ def test_caps_of_each_channel_hold():
 
 def test_what_it_does_not_run_is_named_all_at_once():
     module = Function(
-        lambda m, x: torch.softmax(m.b(torch.cumsum(m.a(x), 1)), 1), a=nn.Conv2d(4, 4, 1), b=nn.Conv2d(4, 2, 1)
+        lambda m, x: m.b(torch.softmax(m.b(torch.cumsum(m.a(x), 1)), 1)), a=nn.Conv2d(4, 4, 1), b=nn.Conv2d(4, 4, 1)
     )
     network = capture(module, images(2, 4, 3, 3))
     quantize(network)
@@ -82,9 +85,45 @@ def test_a_quantizer_without_a_range_is_named():
     assert "its quantizer has no range yet" in reasons(network)
 
 
-def test_an_addition_of_a_number_is_named():
-    network = quantized(Function(lambda m, x: m.a(x) + 1.0, a=nn.Conv2d(4, 4, 1)), images(2, 4, 3, 3))
-    assert "add of something other than two quantized values" in reasons(network)
+def made(function, **settings):
+    return quantized(
+        Function(lambda m, x: m.b(function(m.a(x))), a=nn.Conv2d(4, 4, 1), b=nn.Conv2d(4, 2, 1)),
+        images(4, 4, 5, 5),
+        **settings,
+    )
+
+
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [
+        (lambda y: y + torch.linspace(0, 1, 5), "add reads a stored tensor or a size without a quantizer"),
+        (lambda y: y * y.shape[3], "mul reads a stored tensor or a size without a quantizer"),
+        (lambda y: torch.cat([y, torch.ones(y.shape)], 2), "reads a value without a quantizer"),
+        (lambda y: torch.clamp(y, max=y.mean()), "without a quantizer|its bounds are computed"),
+        (lambda y: y / (y.square() + 1), "none of its operators|has no form for two quantized values"),
+        (lambda y: torch.where(y > 0, y, y * 2), "none of its operators"),
+    ],
+)
+def test_what_has_no_form_is_named(function, reason):
+    assert re.search(reason, reasons(made(function, target="qualcomm-htp")))
+
+
+def test_sums_have_as_many_bits_as_the_target_says():
+    text = (resources.files("microjoule.costs") / "targets" / "per-tensor.toml").read_text()
+    narrow = parse(text.replace("accumulator_bits = 32", "accumulator_bits = 12"), "narrow")
+    network, x = small("linear", target=narrow)
+    assert IntegerRunner(network).accumulator_bits == 12
+    with pytest.raises(ExportError, match="does not fit into 12 bits"):
+        IntegerRunner(network)(x)
+    IntegerRunner(network, accumulator_bits=32)(x)
+
+
+def test_all_outputs_come_out_in_their_nesting():
+    module = Function(lambda m, x: {"a": m.a(x), "b": [m.b(x)]}, a=nn.Conv2d(4, 2, 1), b=nn.Conv2d(4, 3, 1))
+    network = quantized(module, images(2, 4, 3, 3))
+    found, outputs = IntegerRunner(network).integers((images(3, 4, 3, 3),))
+    assert outputs["a"].shape == (3, 2, 3, 3)
+    assert torch.equal(outputs["b"][0], dequantize(found["b"], network.quantizers["b"].affine))
 
 
 def test_a_sum_beyond_the_accumulator_names_its_layer():

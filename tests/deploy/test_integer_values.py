@@ -1,8 +1,9 @@
+import pytest
 import torch
 from torch import tensor
 from torch.testing import assert_close
 
-from microjoule.deploy.integer_values import Added, Clamp, Integers, Joined, Sums, on_grid, same_grid
+from microjoule.deploy.integer_values import Added, Clamp, Filled, Integers, Joined, Sums, Term, on_grid, same_grid
 from microjoule.numerics.affine import Affine
 from microjoule.numerics.grid import IntGrid, Scheme
 
@@ -45,20 +46,62 @@ def test_a_clamp_after_a_clamp_is_as_if_one_came_after_the_other():
 
 def test_an_addition_by_hand():
     """10 * 0.1 + 20 * 0.05 = 2 is 20 steps of 0.1, and the zero point 3."""
-    added = Added(values([10.0], 0.1, 50), values([20.0], 0.05, 7))
+    added = Added(Term.of(values([10.0], 0.1, 50)), Term.of(values([20.0], 0.05, 7)))
     assert added.on(affine(0.1, 3)).stored.tolist() == [23]
     assert_close(added.reals(), tensor([2.0]))
 
 
 def test_an_addition_is_clamped():
-    added = Added(values([10.0, -90.0], 0.1, 100), values([20.0, 0.0], 0.05, 7)).clamped(0.0, 1.5)
+    a, b = Term.of(values([10.0, -90.0], 0.1, 100)), Term.of(values([20.0, 0.0], 0.05, 7))
+    added = Added(a, b).clamped(0.0, 1.5)
     assert added.on(affine(0.1, 3)).stored.tolist() == [18, 3]
 
 
 def test_joined_parts_go_to_one_grid():
-    joined = Joined((values([[10.0]], 0.1), values([[10.0]], 0.2)), 1)
+    joined = Joined((values([[10.0]], 0.1), values([[10.0]], 0.2)), lambda parts: torch.cat(parts, 1))
     assert joined.on(affine(0.1)).stored.tolist() == [[10, 20]]
     assert_close(joined.reals(), tensor([[1.0, 2.0]]))
+
+
+@pytest.mark.parametrize(
+    ("term", "steps"),
+    [
+        (Term.of(values([20.0], 0.05), 2.0), 10 + 20),  # 1 + 2 · 1
+        (Term.of(values([20.0], 0.05), -0.5), 10 - 5),
+        (Term.constant(0.7), 17),
+        (Term.constant(-0.7), 3),
+        (Term.constant(0.0), 10),
+        (Term.constant(-300.0), -2990),
+    ],
+)
+def test_what_is_added_may_be_multiplied_and_may_be_a_number(term, steps):
+    added = Added(Term.of(values([10.0], 0.1)), term)
+    assert added.on(affine(0.1, 4000, bits=13)).stored.tolist() == [4000 + steps]
+    assert_close(added.reals(), tensor([steps * 0.1]))
+
+
+def test_a_number_around_a_value_goes_to_the_same_grid():
+    """10 steps of 0.1 are 4 of 0.25; 3.5 are 14; the zero point is 2."""
+    filled = Filled(values([[10.0]], 0.1, 7), (1, 0), 3.5)
+    assert filled.on(affine(0.25, 2)).stored.tolist() == [[16, 6]]
+    assert_close(filled.reals(), tensor([[3.5, 1.0]]))
+
+
+def test_a_number_beyond_the_grid_is_its_end():
+    assert Filled(values([[10.0]], 0.1), (1, 0), 99.0).on(affine(0.1)).stored.tolist() == [[255, 10]]
+
+
+@pytest.mark.parametrize(
+    "waiting",
+    [
+        Joined((values([[10.0]], 0.1), values([[90.0]], 0.1)), lambda parts: torch.cat(parts, 1)),
+        Filled(values([[10.0]], 0.1), (0, 1), 9.0),
+    ],
+)
+def test_what_waits_for_a_grid_is_clamped_there(waiting):
+    clamped = waiting.clamped(0.0, 3.0)
+    assert clamped.on(affine(0.1)).stored.tolist() == [[10, 30]]
+    assert_close(clamped.reals(), tensor([[1.0, 3.0]]))
 
 
 def test_integers_stay_on_their_own_grid_and_move_to_another():

@@ -20,7 +20,7 @@ def operators(model):
 @pytest.mark.parametrize("name", CASES)
 def test_every_layer_reads_integers_of_32_bits_for_its_bias(name):
     network, _ = small(name, target="per-tensor")
-    model, _ = onnx_model(network)
+    model, *_ = onnx_model(network)
     for node in model.graph:
         if node.op_type in ("Conv", "ConvTranspose", "Gemm"):
             read = [value.producer() for value in node.inputs if value is not None]
@@ -31,14 +31,14 @@ def test_every_layer_reads_integers_of_32_bits_for_its_bias(name):
 
 @pytest.mark.parametrize("name", CASES)
 def test_no_mark_is_left(name):
-    model, _ = onnx_model(small(name, target="per-tensor")[0])
+    model, *_ = onnx_model(small(name, target="per-tensor")[0])
     assert {node.domain for node in model.graph} == {""}
     assert set(model.opset_imports) == {""}
 
 
 def test_a_bias_is_at_the_scale_of_the_sum():
     network, _ = small("conv")
-    model, notes = onnx_model(network)
+    model, _, notes = onnx_model(network)
     (conv,) = [node for node in model.graph if node.op_type == "Conv"]
     (x, weight, bias) = [value.producer().inputs[1].const_value.numpy() for value in conv.inputs]
     assert bias == pytest.approx(x * weight, rel=1e-6)
@@ -61,7 +61,7 @@ def test_caps_of_each_channel_are_a_minimum_of_integers():
     network.recompile()
     quantize(network)
     calibrate(network, images(4, 4, 5, 5))
-    model, notes = onnx_model(network)
+    model, _, notes = onnx_model(network)
     (cap,) = [node for node in model.graph if node.op_type == "Min"]
     assert cap.inputs[0].producer().op_type == "QuantizeLinear"
     assert cap.outputs[0].name.endswith("_quantized")
@@ -69,14 +69,14 @@ def test_caps_of_each_channel_are_a_minimum_of_integers():
 
 
 def test_a_mean_over_the_image_is_global_pooling_on_integers():
-    model, _ = onnx_model(small("mean")[0])
+    model, *_ = onnx_model(small("mean")[0])
     (pool,) = [node for node in model.graph if node.op_type == "GlobalAveragePool"]
     assert [user.op_type for user, _ in pool.outputs[0].uses()] == ["QuantizeLinear"]
     assert operators(onnx_model(small("mean of one axis")[0])[0])["ReduceMean"] == 1
 
 
 def test_an_operator_that_keeps_the_scale_stands_between_integers():
-    model, notes = onnx_model(small("slice")[0])
+    model, _, notes = onnx_model(small("slice")[0])
     (cut,) = [node for node in model.graph if node.op_type == "Slice"]
     assert cut.inputs[0].producer().op_type == "DequantizeLinear"
     (again,) = [user for user, _ in cut.outputs[0].uses()]
@@ -86,7 +86,7 @@ def test_an_operator_that_keeps_the_scale_stands_between_integers():
 
 
 def test_a_layer_that_is_called_twice_is_stored_once():
-    model, _ = onnx_model(small("reused")[0])
+    model, *_ = onnx_model(small("reused")[0])
     assert len([name for name in model.graph.initializers if name.endswith("weight_quantized")]) == 1
     assert operators(model)["Conv"] == 2
 
@@ -95,12 +95,12 @@ def test_a_channel_whose_bias_does_not_fit_is_noted():
     module = nn.Sequential(nn.Conv2d(4, 2, 1))
     module[0].weight.data[0] = 1e-9
     module[0].bias.data[0] = 5.0
-    _, notes = onnx_model(quantized(module, images(2, 4, 3, 3)))
+    *_, notes = onnx_model(quantized(module, images(2, 4, 3, 3)))
     assert "1 channels have a larger weight scale, since their bias needs it" in notes
 
 
 @pytest.mark.parametrize(("packed", "kind"), [(False, "INT8"), (True, "INT4")])
 def test_weights_of_four_bits_take_half_a_byte_on_request(packed, kind):
-    model, _ = onnx_model(small("conv", weights=4)[0], packed=packed)
+    model, *_ = onnx_model(small("conv", weights=4)[0], packed=packed)
     (weight,) = [v for name, v in model.graph.initializers.items() if name.endswith("weight_quantized")]
     assert weight.const_value.dtype.name == kind

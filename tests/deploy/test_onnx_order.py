@@ -3,9 +3,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from microjoule.deploy.onnx_order import onnx_computation, write_onnx_order
+from microjoule.deploy.onnx_order import has_quantizers, onnx_computation, write_onnx_order
 from microjoule.errors import FileError, GraphError, SettingError
 from microjoule.scheduling.computation import Computation
+from tests.deploy.live_bytes import live_bytes
 from tests.deploy.onnx_models import FLOAT, node, onnx_file
 
 X = 2 * 4 * 4 * 4
@@ -197,3 +198,52 @@ def test_an_order_that_cannot_be(tmp_path, order, expected):
     with pytest.raises(GraphError, match=expected):
         write_onnx_order(onnx_file(tmp_path, BRANCHES, ["y"], weights=WEIGHTS), order, tmp_path / "other.onnx")
     assert not (tmp_path / "other.onnx").exists()
+
+
+# Files with quantizers ------------------------------------------------------------------------------------------------
+
+QDQ = {"s": np.array(0.1, "f"), "z": np.array(0, "u1"), "ws": np.array(0.1, "f"), "wz": np.array(0, "i1")}
+QDQ |= {"w": np.ones((3, 2, 1, 1), "i1")}
+
+
+def quantized_nodes(*, activation=()):
+    """A convolution between two grids, with its weight dequantized."""
+    last = "r" if activation else "c"
+    return [
+        node("QuantizeLinear", "x s z", "xq"),
+        node("DequantizeLinear", "xq s z", "xf"),
+        node("DequantizeLinear", "w ws wz", "wf"),
+        node("Conv", "xf wf", "c"),
+        *activation,
+        node("QuantizeLinear", f"{last} s z", "yq"),
+        node("DequantizeLinear", "yq s z", "y"),
+    ]
+
+
+@pytest.mark.parametrize("activation", [(), (node("Relu", "c", "r"),)], ids=["none", "relu"])
+def test_a_file_with_quantizers_is_counted_as_integers(activation, tmp_path):
+    """x has 2 x 4 x 4 bytes as integers, the convolution gives 3 x 4 x 4, and the output is in floating point."""
+    found = of(tmp_path, quantized_nodes(activation=activation), "y", weights=QDQ, keeps_inputs=False)
+    sizes = {one.name: one.size_bytes for one in found.values}
+    assert (sizes["xq"], sizes["xf"], sizes["wf"], sizes["c"]) == (32, 0, 0, 48)
+    assert sizes["y"] == 4 * 48
+    assert live_bytes(found) == 48 + 4 * 48
+
+
+def test_a_real_value_between_grids_takes_its_bytes(tmp_path):
+    """It has two readers, so it cannot be put into integers at once."""
+    nodes = [*quantized_nodes()[:4], node("QuantizeLinear", "c s z", "yq"), node("Exp", "c", "y")]
+    found = of(tmp_path, nodes, "y yq", weights=QDQ, keeps_inputs=False)
+    assert {one.name: one.size_bytes for one in found.values}["c"] == 4 * 48
+
+
+def test_the_order_of_a_file_with_quantizers_counts_every_node(tmp_path):
+    path = onnx_file(tmp_path, quantized_nodes(), ["y"], weights=QDQ)
+    found = onnx_computation(path, keeps_inputs=False)
+    assert len(found.operators) == 6
+    write_onnx_order(path, [2, 0, 1, 3, 4, 5], tmp_path / "other.onnx")
+
+
+def test_which_files_have_quantizers(tmp_path):
+    assert has_quantizers(onnx_file(tmp_path, quantized_nodes(), ["y"], weights=QDQ))
+    assert not has_quantizers(onnx_file(tmp_path, BRANCHES, ["y"], weights=WEIGHTS))

@@ -1,11 +1,23 @@
+import math
+
+import onnx
 import pytest
 import torch
 from torch import nn
 
 from microjoule.capture.export import capture
 from microjoule.deploy.onnx_file import export
-from microjoule.deploy.verify import INTEGER_RUNNER, ONNX_RUNTIME, RUNTIMES, verify
+from microjoule.deploy.verify import (
+    GIVEN_REFERENCE,
+    INTEGER_RUNNER,
+    ONNX_RUNTIME,
+    OWN_REFERENCE,
+    RUNTIMES,
+    verify,
+)
 from microjoule.errors import DataError, ExportError, FileError, GraphError, SettingError
+from microjoule.execution.run import unquantized
+from microjoule.graph.network import Example
 from microjoule.quantization.simulate import freeze
 from microjoule.quantization.tie_free import avoid_ties
 from tests.deploy.networks import CASES, Function, images, quantized, small
@@ -39,7 +51,9 @@ def test_each_runtime_has_a_record(deployed):
     records = verify(network, path, x)
     assert network.history[-2:] == records
     assert [record.runtime.split()[0] for record in records] == ["onnxruntime", "integer"]
-    assert {(record.samples, record.path) for record in records} == {(5, str(path))}
+    assert [(record.samples, record.path) for record in records] == [(5, str(path)), (5, "")]
+    assert records[0].compared == "x.onnx in ONNX Runtime against the simulation"
+    assert "no file is run" in records[1].compared
     assert {(len(record.layers), record.values) for record in records} == {(len(network.quantizers),) * 2}
     assert all(record.top1_agreement == 1.0 for record in records)
 
@@ -103,3 +117,130 @@ def test_what_cannot_be_verified_is_refused(deployed):
         verify(network, path, x[:0])
     with pytest.raises(DataError, match="do not go through"):
         verify(network, path, images(3, 5, 9, 9))
+
+
+# From end to end ------------------------------------------------------------------------------------------------------
+
+
+class TwoHeads(nn.Module):
+    """Boxes, scores and the class of each place: what a detector or a segmentation network gives."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.boxes, self.scores = nn.Conv2d(4, 8, 3), nn.Conv2d(8, 4, 1), nn.Conv2d(8, 3, 1)
+
+    def forward(self, x):
+        y = self.body(x).relu()
+        scores = self.scores(y)
+        return {"boxes": self.boxes(y), "scores": scores, "classes": scores.argmax(1)}
+
+
+@pytest.fixture
+def heads(tmp_path):
+    torch.manual_seed(0)
+    network = quantized(TwoHeads(), images(8, 4, 9, 9))
+    avoid_ties(network)
+    freeze(network)
+    export(network, tmp_path / "heads.onnx")
+    return network, tmp_path / "heads.onnx"
+
+
+def test_every_output_is_compared_by_name_with_the_simulation_and_with_fp32(heads):
+    network, path = heads
+    x = images(19, 4, 9, 9)
+    records = verify(network, path, x)
+    assert [record.passed for record in records] == [True, True]
+    for record in records:
+        assert [output.name for output in record.outputs] == ["boxes", "scores", "classes"]
+        boxes, scores, classes = record.outputs
+        assert boxes.sqnr_db == scores.sqnr_db == math.inf
+        assert classes.equal_share == 1.0
+        assert (classes.sqnr_db, classes.fp32_sqnr_db) == (None, None)
+        assert 20 < boxes.fp32_sqnr_db == pytest.approx(boxes.simulated_fp32_sqnr_db)
+        assert boxes.worst_sample is None
+        assert boxes.worst_fp32_db < boxes.fp32_sqnr_db
+    with torch.no_grad(), unquantized(network):
+        exact = network(x)["boxes"]
+    with torch.no_grad():
+        noise = network(x)["boxes"] - exact
+    each = 10 * torch.log10(exact.square().sum((1, 2, 3)) / noise.square().sum((1, 2, 3)))
+    assert records[0].outputs[0].worst_fp32_sample == int(each.argmin())
+    assert records[0].outputs[0].worst_fp32_db == pytest.approx(float(each.min()), abs=1e-3)
+
+
+def test_batches_have_other_sizes_than_the_example(heads):
+    network, path = heads
+    (record,) = verify(network, path, images(19, 4, 9, 9), runtimes=[ONNX_RUNTIME])
+    assert record.batch_sizes == (7, 8, 4)
+    assert record.samples == 19
+
+
+def test_a_fixed_batch_is_filled_up_and_only_real_samples_count(tmp_path):
+    network, x = small("linear")
+    network.dynamic_batch = False
+    network.example = Example((x[:3],))
+    export(network, tmp_path / "fixed.onnx")
+    records = verify(network, tmp_path / "fixed.onnx", images(7, 4, 9, 9))
+    assert [(record.samples, record.batch_sizes) for record in records] == [(7, (3,)), (7, (3,))]
+
+
+def test_a_network_in_floating_point_may_be_given(heads):
+    network, path = heads
+    torch.manual_seed(0)
+    module = TwoHeads().train()
+    x = images(5, 4, 9, 9)
+    given, own = (
+        verify(network, path, x, runtimes=[ONNX_RUNTIME], reference=reference)[0]
+        for reference in (module, capture(module, x))
+    )
+    assert module.training
+    assert given.outputs == own.outputs
+    assert given.reference == GIVEN_REFERENCE
+    (alone,) = verify(network, path, x, runtimes=[ONNX_RUNTIME])
+    assert alone.reference == OWN_REFERENCE
+    assert given.outputs[0].fp32_sqnr_db == pytest.approx(alone.outputs[0].fp32_sqnr_db, abs=1.0)
+
+
+def test_a_reference_of_another_network_is_refused(heads):
+    network, path = heads
+    with pytest.raises(SettingError, match="gives 1 outputs, and the network 3"):
+        verify(network, path, images(5, 4, 9, 9), reference=nn.Conv2d(4, 4, 1))
+
+
+def test_outputs_that_are_too_far_fail_though_no_layer_departs(heads):
+    network, path = heads
+    (record,) = verify(network, path, images(5, 4, 9, 9), runtimes=[ONNX_RUNTIME], least_fp32_db=90.0)
+    assert record.first_departure is None
+    assert not record.passed
+    assert [problem.split(" agrees")[0] for problem in record.problems] == ["output boxes", "output scores"]
+
+
+def test_a_file_that_another_network_made_of_the_same_values_fails(heads, tmp_path):
+    """Its last layer has another bias: the simulation's last layer is computed from the file's values, and departs."""
+    network, _ = heads
+    other = network.copy()
+    with torch.no_grad():
+        other.layer("boxes").bias.add_(1.0)
+    export(other, tmp_path / "other.onnx")
+    (record,) = verify(network, tmp_path / "other.onnx", images(5, 4, 9, 9), runtimes=[ONNX_RUNTIME])
+    assert record.first_departure == "boxes"
+    assert not record.passed
+    assert record.outputs[0].sqnr_db < 20
+    assert record.outputs[1].sqnr_db == math.inf
+    assert record.outputs[0].worst_sample is not None
+
+
+def test_a_file_with_another_number_of_outputs_is_refused(heads, tmp_path):
+    network, path = heads
+    model = onnx.load(path)
+    del model.graph.output[2]
+    onnx.save(model, tmp_path / "two.onnx")
+    with pytest.raises(ExportError, match="gives 2 outputs, and the network 3"):
+        verify(network, tmp_path / "two.onnx", images(5, 4, 9, 9), runtimes=[ONNX_RUNTIME])
+
+
+def test_what_runs_in_integers_is_told_of_the_file_alone(heads):
+    network, path = heads
+    file, runner = verify(network, path, images(5, 4, 9, 9))
+    assert file.integers.share == 1.0
+    assert runner.integers is None

@@ -9,7 +9,7 @@ from torch.testing import assert_close
 import microjoule as mj
 from microjoule.errors import FileError
 from microjoule.execution.batches import batches
-from microjoule.execution.kept import Fitted
+from microjoule.execution.fitted import Fitted
 from microjoule.execution.reconstruct import Look, reconstruct
 from microjoule.graph.patches import weight_from_rows, weight_rows
 from microjoule.numerics.least_squares import Moments, moments

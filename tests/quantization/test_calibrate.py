@@ -9,7 +9,7 @@ import microjoule as mj
 from microjoule.errors import DataError, GraphError
 from microjoule.execution.run import unquantized
 from microjoule.numerics.ranges import mse, percentile
-from microjoule.quantization.calibrate import quantizer_nodes, rule_name
+from microjoule.quantization.range_setting import quantizer_nodes, rule_name
 
 
 def network():

@@ -7,7 +7,7 @@ from torch.testing import assert_close
 
 import microjoule as mj
 from microjoule.execution.batches import batches, first
-from microjoule.execution.kept import Fitted
+from microjoule.execution.fitted import Fitted
 from microjoule.graph.edit import bias_of
 from microjoule.numerics.divergence import class_divergence
 from microjoule.numerics.ranges import min_max

@@ -1,5 +1,6 @@
 """The sweep: effects by hand, the reference once, and results that stay in files."""
 
+import json
 import math
 
 import pytest
@@ -9,10 +10,13 @@ from torch import nn
 import microjoule as mj
 from microjoule.errors import DataError, FileError
 from microjoule.execution.tasks import Jobs
+from microjoule.jobs.part import Part
+from microjoule.jobs.run_folder import Parts
 from microjoule.numerics.affine import fake_quantize
-from microjoule.numerics.ranges import min_max
+from microjoule.numerics.ranges import min_max, percentile
+from microjoule.quantization import sensitivity
 from microjoule.quantization.alone import at_width, sites
-from microjoule.quantization.sensitivity import Effect, effect, network_digest, output_tensors, reference, sweep
+from microjoule.quantization.sensitivity import effect, output_tensors, reference, sweep
 
 X = torch.randn(24, 6, generator=torch.Generator().manual_seed(3))
 Y = torch.arange(24) % 4
@@ -90,8 +94,8 @@ def test_two_processes_find_what_one_does(backend):
     made = network()
     mj.freeze(made)
     exact = reference(made, BATCHES, mj.zoo.metric("top1"))
-    alone = sweep(made, grids(made, 3, 8), exact, Jobs(), identity={})
-    together = sweep(made, grids(made, 3, 8), exact, Jobs(n_jobs=2, backend=backend), identity={})
+    alone = sweep(made, grids(made, 3, 8), exact, Jobs())
+    together = sweep(made, grids(made, 3, 8), exact, Jobs(n_jobs=2, backend=backend))
     assert list(alone) == list(together) == list(grids(made, 3, 8))
     for task, found in alone.items():
         assert together[task].value == found.value
@@ -99,55 +103,41 @@ def test_two_processes_find_what_one_does(backend):
         assert together[task].kl == pytest.approx(found.kl, rel=1e-3, abs=1e-9)
 
 
-def test_results_are_read_from_their_files(tmp_path):
+def test_results_are_read_from_their_files(tmp_path, monkeypatch):
     made = network()
     exact = reference(made, BATCHES, mj.zoo.metric("top1"))
-    first = sweep(made, grids(made, 3), exact, Jobs(folder=tmp_path), identity={})
-    for path in tmp_path.glob("weight*.json"):
-        path.write_text('{"value": null, "sqnr_db": Infinity, "kl": 0.25}')
-    again = sweep(made, grids(made, 3), exact, Jobs(folder=tmp_path), identity={})
-    assert {task: again[task] for task in first if task.startswith("activation")} == {
-        task: found for task, found in first.items() if task.startswith("activation")
-    }
-    assert again["weight 0 3"] == Effect(None, math.inf, 0.25)
+    first = sweep(made, grids(made, 3), exact, Jobs(), folder=tmp_path)
+    monkeypatch.setattr(sensitivity, "effect", lambda *_: pytest.fail("measured again"))
+    assert sweep(made, grids(made, 3), exact, Jobs(), folder=tmp_path) == first
 
 
 @pytest.mark.parametrize(
     "content", ["", "[]", '{"value": 1.0}', '{"value": "a", "sqnr_db": 1.0, "kl": 1.0}', '{"sqnr_db": null, "a": 1}']
 )
-def test_a_file_that_is_no_result_is_named(content, tmp_path):
+def test_a_file_that_is_no_result_is_found_again(content, tmp_path):
     made = network()
     exact = reference(made, BATCHES, None)
-    sweep(made, grids(made, 3), exact, Jobs(folder=tmp_path), identity={})
-    next(tmp_path.glob("weight*.json")).write_text(content)
-    with pytest.raises(FileError, match="holds a file for 'weight 0 3' that is no result"):
-        sweep(made, grids(made, 3), exact, Jobs(folder=tmp_path), identity={})
+    first = sweep(made, grids(made, 3), exact, Jobs(), folder=tmp_path)
+    digest = json.loads((tmp_path / "run.json").read_text())["digest"]
+    Parts(tmp_path, digest).write("weight 0 3", Part(text=content))
+    with pytest.warns(UserWarning, match="weight 0 3 is done again"):
+        assert sweep(made, grids(made, 3), exact, Jobs(), folder=tmp_path) == first
 
 
-@pytest.mark.parametrize("part", ["network", "samples", "targets", "metric", "data"])
+@pytest.mark.parametrize("part", ["the network", "data", "labels of data", "metric", "weight_rule"])
 def test_what_the_results_depend_on_is_what_a_folder_belongs_to(part, tmp_path):
     made = network()
     exact = reference(made, BATCHES, mj.zoo.metric("top1"))
-    sweep(made, grids(made, 3), exact, Jobs(folder=tmp_path), identity={"data": "a"})
+    sweep(made, grids(made, 3), exact, Jobs(), folder=tmp_path, options={"weight_rule": min_max})
     batches, metric = BATCHES, mj.zoo.metric("top1")
-    if part == "network":
+    if part == "the network":
         with torch.no_grad():
             made.layers[0].stored_weight[0, 0] += 1e-3
-    if part == "samples":
-        batches = [((X[:10] + 1e-6,), Y[:10]), BATCHES[1]]
-    if part == "targets":
+    if part == "data":
+        batches = [BATCHES[0], ((X[10:] + 1e-6,), Y[10:])]
+    if part == "labels of data":
         batches = [BATCHES[0], ((X[10:],), 3 - Y[10:])]
     other = reference(made, batches, None if part == "metric" else metric)
-    with pytest.raises(FileError, match=f"another run: its {part} differs"):
-        sweep(made, grids(made, 3), other, Jobs(folder=tmp_path), identity={"data": "b" if part == "data" else "a"})
-
-
-def test_a_network_is_told_by_its_numbers_and_grids_and_not_by_its_history(tmp_path):
-    made = network()
-    before = network_digest(made)
-    mj.weight_ranges(made, "before")
-    made.save(tmp_path / "network.mj")
-    assert network_digest(made) == before == network_digest(made.copy())
-    assert network_digest(mj.load(tmp_path / "network.mj")) == before
-    made.quantizers["x" if "x" in made.quantizers else next(iter(made.quantizers))].scale.mul_(1.01)
-    assert network_digest(made) != before
+    rule = percentile(99) if part == "weight_rule" else min_max
+    with pytest.raises(FileError, match=f"another run, which differs in {part}"):
+        sweep(made, grids(made, 3), other, Jobs(), folder=tmp_path, options={"weight_rule": rule})

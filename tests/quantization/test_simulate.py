@@ -157,8 +157,9 @@ def test_a_layer_that_the_target_does_not_run_is_named():
     made = mj.capture(nn.Sequential(nn.ConvTranspose2d(3, 4, 2), nn.Conv2d(4, 2, 1)), torch.randn(2, 3, 4, 4))
     record = mj.quantize(made, target="onnxruntime")
     assert [(s.place, s.reason) for s in record.skipped] == [
-        ("0", "onnxruntime does not run conv_transpose in integer")
+        ("0", "onnxruntime does not run conv_transpose in integer; its weights are quantized")
     ]
+    assert bits(made) == {"0": 8, "1": 8}
 
 
 def test_a_layer_at_the_root_is_refused():

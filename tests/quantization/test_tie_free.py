@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 from torch import nn, tensor
 
 from microjoule.graph.walk import grid_under
+from microjoule.numerics.ranges import min_max
 from microjoule.quantization.calibrate import calibrate
 from microjoule.quantization.ptq.balanced_rounding import balance_rounding
-from microjoule.quantization.tie_free import TOLERANCE, avoid_ties, odd_fraction
+from microjoule.quantization.simulate import set_range_by
+from microjoule.quantization.tie_free import LARGEST, TOLERANCE, avoid_ties, odd_fraction
 from tests.deploy.networks import CASES, Function, images, quantized, small
 
 RATIOS = st.floats(1e-5, 10.0)
@@ -120,9 +122,10 @@ def test_where_scales_are_needed_elsewhere_it_says_so():
 
     def twice(module, x):
         a, b = module.a(x), module.b(x)
-        return a + b, torch.cat([a, b], 1)
+        return a + b, module.c(torch.cat([a, b], 1))
 
-    network = quantized(Function(twice, a=nn.Conv2d(4, 4, 1), b=nn.Conv2d(4, 4, 1)), images(8, 4, 5, 5))
+    layers = {"a": nn.Conv2d(4, 4, 1), "b": nn.Conv2d(4, 4, 1), "c": nn.Conv2d(8, 2, 1)}
+    network = quantized(Function(twice, **layers), images(8, 4, 5, 5))
     (skipped,) = avoid_ties(network).skipped
     assert skipped.reason == "other operators need its scales to be what they are"
 
@@ -182,9 +185,17 @@ def test_a_weights_scales_that_are_powers_of_two_stay_between_others_that_are_no
 
 
 def two(function):
-    """A network of what a function makes of two convolutions; its first three quantizers are the input's and theirs."""
-    module = Function(lambda m, x: function(m.a(x), m.b(x)), a=nn.Conv2d(4, 4, 1), b=nn.Conv2d(4, 4, 1))
-    return quantized(module, images(8, 4, 5, 5))
+    """A network of what a function makes of two convolutions; its first three quantizers are the input's and theirs.
+
+    A concatenation is read by a third one.
+    """
+
+    def whole(m, x):
+        made = function(m.a(x), m.b(x))
+        return m.c(made) if made.shape[1] == 8 else made
+
+    layers = {"a": nn.Conv2d(4, 4, 1), "b": nn.Conv2d(4, 4, 1), "c": nn.Conv2d(8, 2, 1)}
+    return quantized(Function(whole, **layers), images(8, 4, 5, 5))
 
 
 @pytest.mark.parametrize("index", [1, 2, 3], ids=["the first term", "the second term", "the result"])
@@ -198,11 +209,59 @@ def test_an_operator_with_a_scale_that_may_not_move_is_left_alone(function, inde
     assert scales(network) == before
 
 
-def test_a_sum_with_a_factor_is_left_alone():
+def test_a_sum_with_a_factor_is_a_product_and_a_sum():
+    """The factor is a stored number, whose scale stays."""
     network = two(lambda a, b: torch.add(a, b, alpha=3))
-    before = scales(network)
     avoid_ties(network)
-    assert scales(network) == before
+    names = list(network.quantizers)
+    factor = next(name for name in names if network.node(name).op == "get_attr")
+    assert network.quantizers[factor].affine.scale.item() == pytest.approx(3 / 255)
+    first, total = (network.quantizers[name].affine.scale.item() for name in ("a", names[-1]))
+    assert is_odd_fraction(first / total)
+
+
+def test_a_stored_operand_and_a_softmax_keep_their_scales():
+    network = quantized(
+        Function(lambda m, x: m.b((m.a(x).softmax(1) * 0.7) + m.a(x)), a=nn.Conv2d(4, 4, 1), b=nn.Conv2d(4, 2, 1)),
+        images(8, 4, 5, 5),
+    )
+    before = dict(zip(network.quantizers, scales(network), strict=True))
+    avoid_ties(network)
+    after = dict(zip(network.quantizers, scales(network), strict=True))
+    same = {name for name in before if before[name] == after[name]}
+    assert "softmax" in same
+    assert any(after[name] == pytest.approx(0.7 / 255) for name in same)
+
+
+@pytest.mark.parametrize("ratio", [1e-30, 1e-12, 3e-6, float("inf")])
+def test_a_search_ends_where_there_is_no_fraction(ratio):
+    numerator, denominator = odd_fraction(tensor([ratio]).double())
+    assert (numerator.item(), denominator.item()) == (0.0, 0.0)
+
+
+@given(small=st.floats(1e-5, 1.0), large=st.floats(1.0, 1e6))
+def test_two_terms_find_a_denominator_within_the_bound(small, large):
+    numerators, denominator = odd_fraction(tensor([small, large]).double())
+    if not denominator:
+        assert small < 1 / (2 * TOLERANCE * LARGEST)  # above, rounding alone is fine enough
+        return
+    assert denominator.item() % 2 == 1
+    assert denominator <= LARGEST
+    assert bool(((numerators / denominator / tensor([small, large]).double() - 1).abs() <= TOLERANCE * 1.001).all())
+
+
+def test_weights_next_to_nothing_keep_their_scales_and_are_told():
+    network, _ = small("conv")
+    with torch.no_grad():
+        network.layers[0].stored_weight[2] *= 1e-12
+    quantizer = network.layers[0].quantizer
+    set_range_by(quantizer, network.layers[0], min_max)
+    network.layers[0].owner.bias = None
+    before = quantizer.scale.clone()
+    record = avoid_ties(network)
+    assert quantizer.scale[2] == before[2]
+    assert not torch.equal(quantizer.scale, before)
+    assert [(one.place, one.reason[:30]) for one in record.skipped] == [("0", "1 of its scales are so small b")]
 
 
 def test_a_result_that_others_read_does_not_move_for_a_term_that_they_read_as_well():
@@ -215,7 +274,7 @@ def test_a_result_that_others_read_does_not_move_for_a_term_that_they_read_as_we
 def test_of_a_product_the_factor_moves_that_nobody_else_has_moved():
     network = two(lambda a, b: torch.cat([a * b, a], 1))
     avoid_ties(network)
-    _, a, b, product, both = scales(network)
+    _, a, b, product, both, _ = scales(network)
     assert is_odd_fraction(a / both, largest=300)
     assert is_odd_fraction(product / both, largest=300)
     assert is_odd_fraction(a * b / product)

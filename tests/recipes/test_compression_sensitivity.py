@@ -108,7 +108,7 @@ def test_processes_give_the_same(network, labelled):
 
 
 def test_it_goes_on_where_it_stopped(network, labelled, tmp_path, monkeypatch):
-    module, made = sys.modules["microjoule.recipes.compression_sensitivity"], []
+    module, made = sys.modules[mj.compression_sensitivity.__module__], []
     real = module.make_smaller
     monkeypatch.setattr(module, "make_smaller", lambda *given: made.append(given[1].name) or real(*given))
     given = {"kinds": ("channels",), "folder": tmp_path}

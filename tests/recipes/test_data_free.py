@@ -17,10 +17,9 @@ from microjoule.records.facts import (
     NoiseEqualized,
     Placed,
     Run,
-    TiesAvoided,
     WeightRanges,
-    WeightsBalanced,
 )
+from microjoule.records.rounded import TiesAvoided, WeightsBalanced
 from tests.capture.models import images
 from tests.quantization.networks import conv, uneven
 

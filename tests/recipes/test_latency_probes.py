@@ -13,8 +13,9 @@ import microjoule as mj
 from microjoule.compression.menu import find_menu
 from microjoule.compression.plan import Plan, restructure
 from microjoule.compression.prices import currency
-from microjoule.errors import FileError
 from microjoule.execution.batches import batches
+from microjoule.jobs.identity import Identity
+from microjoule.jobs.run_folder import RunFolder
 from microjoule.recipes import latency_probes
 from microjoule.recipes.latency_probes import (
     PROBES,
@@ -83,26 +84,22 @@ def test_the_model_is_that_of_the_clock_and_what_was_timed_is_kept(menu, tmp_pat
         asked.append(len(networks))
         return by_macs(networks)
 
-    given = {"seed": 0, "folder": tmp_path, "identity": {"run": "a"}}
-    whole, model = probed(menu, clock, **given)
-    assert asked == [TOGETHER + 1] * (PROBES // TOGETHER)
-    assert whole == pytest.approx(1e-3 * menu.cost(Plan()))
-    assert model.relative_error < 0.01
-    assert probed(menu, clock, **given) == (whole, model)
-    assert len(asked) == PROBES // TOGETHER
+    with RunFolder(tmp_path, Identity.of) as kept:
+        whole, model = probed(menu, clock, seed=0, kept=kept)
+        assert asked == [TOGETHER + 1] * (PROBES // TOGETHER)
+        assert whole == pytest.approx(1e-3 * menu.cost(Plan()))
+        assert model.relative_error < 0.01
+        assert probed(menu, clock, seed=0, kept=kept) == (whole, model)
+        assert len(asked) == PROBES // TOGETHER
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [("[1]", "is no result"), ('["a", []]', "is no result"), (json.dumps([1, [1]]), "has 1 times, and not 6")],
-    ids=["half", "words", "too few"],
-)
-def test_a_file_that_is_no_result_is_named(menu, tmp_path, text, message):
-    given = {"seed": 0, "folder": tmp_path, "identity": {"run": "a"}}
-    probed(menu, by_macs, **given)
-    next(tmp_path.glob("probes_6-*.json")).write_text(text)
-    with pytest.raises(FileError, match=f"probes 6: {message}"):
-        probed(menu, by_macs, **given)
+@pytest.mark.parametrize("text", ["[1]", '["a", []]', json.dumps([1, [1]])], ids=["half", "words", "too few"])
+def test_what_is_no_result_is_timed_again(menu, tmp_path, text):
+    with RunFolder(tmp_path, Identity.of) as kept:
+        found = probed(menu, by_macs, seed=0, kept=kept)
+        kept.write("probes 6", text=text)
+        with pytest.warns(UserWarning, match=r"is damaged \(it is no result\); probes 6 is done again"):
+            assert probed(menu, by_macs, seed=0, kept=kept) == found
 
 
 def test_real_files_in_turns(menu, monkeypatch):

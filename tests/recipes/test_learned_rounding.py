@@ -5,7 +5,8 @@ import microjoule as mj
 from microjoule.execution.run import unquantized
 from microjoule.quantization.ptq import gptq as compensating
 from microjoule.recipes.learned_rounding import FIRM
-from microjoule.records.facts import Calibrated, NoiseEqualized, Reconstructed, Run, TiesAvoided
+from microjoule.records.facts import Calibrated, NoiseEqualized, Reconstructed, Run
+from microjoule.records.rounded import TiesAvoided
 from tests.recipes.test_data_free import network_of
 
 RECIPES = {"adaround": lambda *a, **k: mj.recipes.adaround(*a, iterations=100, **k), "gptq": mj.recipes.gptq}

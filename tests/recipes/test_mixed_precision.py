@@ -1,5 +1,6 @@
 """Networks with chosen bits, and the front that they make: costs, resuming, and bad input."""
 
+import json
 import sys
 
 import pytest
@@ -8,6 +9,8 @@ from torch import nn
 
 import microjoule as mj
 from microjoule.errors import DataError, FileError, SettingError
+from microjoule.jobs.part import Part
+from microjoule.jobs.run_folder import Parts
 from microjoule.records.decided import MixedPrecision
 from microjoule.records.json_io import from_json, to_json
 
@@ -63,13 +66,12 @@ def test_a_front_goes_on_where_it_stopped(network, labelled, tmp_path, monkeypat
     first = mj.recipes.pareto(network, labelled, metric, budgets=("W2A8",), **given)
     more = mj.recipes.pareto(network, labelled, metric, budgets=("W2A8", "W8A8"), **given)
     assert more.points[0].value == first.points[0].value
-    monkeypatch.setattr(metric, "update", None)  # nothing is scored again
+    monkeypatch.setattr(sys.modules["microjoule.recipes.mixed_precision"], "evaluate", None)  # nothing is scored again
     assert mj.recipes.pareto(network, labelled, metric, budgets=("W2A8", "W8A8"), **given) == more
-    with pytest.raises(FileError, match="another run: its seed differs"):
+    with pytest.raises(FileError, match=r"another run, which differs in seed \(1 here, 0 in the folder\)"):
         mj.recipes.pareto(network, labelled, metric, budgets=("W2A8",), seed=1, **given)
-    next(tmp_path.glob("W2A8-*.json")).write_text("{}")
-    with pytest.raises(FileError, match="'W2A8' that is no result"):
-        mj.recipes.pareto(network, labelled, metric, budgets=("W2A8",), **given)
+    with pytest.raises(FileError, match="another run, which differs in labels of labelled data"):
+        mj.recipes.pareto(network, (labelled[0], labelled[1].flip(0)), metric, budgets=("W2A8",), **given)
 
 
 def test_bits_that_were_chosen_are_not_chosen_again(network, tmp_path, monkeypatch):
@@ -84,13 +86,33 @@ def test_bits_that_were_chosen_are_not_chosen_again(network, tmp_path, monkeypat
         mj.recipes.mixed_precision(network, X, budget="W8A8", **given)
 
 
-def test_a_file_that_holds_no_bits_is_refused(network, tmp_path):
+@pytest.mark.parametrize("text", ["[]", "no text", '[{"record": "Skipped"}]'])
+def test_what_is_no_choice_of_bits_is_chosen_again(network, tmp_path, text):
+    given = {"candidates": PAIRS, "folder": tmp_path}
+    first = mj.recipes.mixed_precision(network, X, budget="W4A8", **given)
+    digest = json.loads((tmp_path / "run.json").read_text())["digest"]
+    Parts(tmp_path, digest).write("W4A8", Part(text=text))
+    with pytest.warns(UserWarning, match=r"is damaged \(it is no result\); W4A8 is done again"):
+        again = mj.recipes.mixed_precision(network, X, budget="W4A8", **given)
+    assert again.history[-1] == first.history[-1]
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        ({"cost": "bytes"}, "cost"),
+        ({"candidates": ((2, 8), (4, 8))}, "candidates"),
+        ({"rounding": "adaround"}, "rounding"),
+        ({"input_range": (0.0, 2.0)}, "input_range"),
+        ({"target": "per-tensor"}, "target"),
+    ],
+    ids=str,
+)
+def test_another_option_is_another_run(network, tmp_path, other, told):
     given = {"candidates": PAIRS, "folder": tmp_path}
     mj.recipes.mixed_precision(network, X, budget="W4A8", **given)
-    (path,) = tmp_path.glob("bits-*.json")
-    path.write_text("[]")
-    with pytest.raises(FileError, match=r"bits-.*\.json: holds no choice of bits\n  delete it"):
-        mj.recipes.mixed_precision(network, X, budget="W4A8", **given)
+    with pytest.raises(FileError, match=f"another run, which differs in {told}"):
+        mj.recipes.mixed_precision(network, X, budget="W4A8", **{**given, **other})
 
 
 def test_bad_input_is_refused(network, labelled):

@@ -8,7 +8,7 @@ from torch import nn
 
 import microjoule as mj
 from microjoule.errors import DataError, FileError, GraphError, SettingError
-from microjoule.execution.kept import Kept
+from microjoule.execution import reconstruct
 from microjoule.recipes import attempt_bench
 from microjoule.recipes.attempts import ATTEMPTS, Attempt
 from microjoule.records.decided import Reached
@@ -58,15 +58,15 @@ class Calls:
         self.stop = None
         self.before = True
         self._count(monkeypatch, attempt_bench, "evaluate", lambda *_, stage, **__: f"score {stage}")
-        self._count(monkeypatch, Kept, "write", lambda kept, layer, _: f"{kept.folder.name} {layer}")
+        self._count(monkeypatch, reconstruct, "write_fitted", lambda run, layer, _: f"{run.path.name} {layer.path}")
 
     def attempts(self):
-        return tuple(Attempt(one.name, self._counted(one.make, lambda *_, name=one.name: name)) for one in TRIED)
+        return tuple(Attempt(one.name, Counted(self, one)) for one in TRIED)
 
     def _count(self, monkeypatch, place, name, words):
-        monkeypatch.setattr(place, name, self._counted(getattr(place, name), words))
+        monkeypatch.setattr(place, name, self.counted(getattr(place, name), words))
 
-    def _counted(self, function, words):
+    def counted(self, function, words):
         def counted(*args, **kwargs):
             told = words(*args, **kwargs)
             if told == self.stop and self.before:
@@ -80,6 +80,20 @@ class Calls:
             return result
 
         return counted
+
+
+class Counted:
+    """An attempt that is counted, and is the same attempt."""
+
+    def __init__(self, calls, attempt):
+        self.attempt = attempt
+        self.make = calls.counted(attempt.make, lambda *_: attempt.name)
+
+    def __call__(self, *args):
+        return self.make(*args)
+
+    def run_identity(self):
+        return self.attempt.make
 
 
 def test_the_first_within_the_drop_is_taken(network, reach):
@@ -172,7 +186,7 @@ def whole(network):
 def test_killed_anywhere_it_goes_on_and_computes_nothing_twice(whole, reach, tmp_path, monkeypatch, stop, before):
     expected, seen = whole
     calls = Calls(monkeypatch)
-    layers = [told for told in seen if told.startswith(f"{stop.split()[0]}-") and "layers" in told]
+    layers = [told for told in seen if told.startswith(f"{stop.split()[0]}_") and "layers" in told]
     calls.stop, calls.before = layers[len(layers) // 2] if stop.endswith("layer") else stop, before
     attempts, folder = calls.attempts(), tmp_path / "work"
     with pytest.raises(KeyboardInterrupt):

@@ -3,9 +3,15 @@
 import numpy as np
 import onnx
 import pytest
+import torch
+from torch import nn
 
+from microjoule import recipes
+from microjoule.capture.export import capture
 from microjoule.deploy import litert_run
+from microjoule.deploy.onnx_file import export
 from microjoule.errors import FileError, SettingError
+from microjoule.recipes import schedule_file as module
 from microjoule.recipes.schedule_file import schedule_file
 from tests.deploy.onnx_models import node, onnx_file
 
@@ -87,3 +93,54 @@ def test_a_litert_file_is_ordered_where_litert_is_not_installed(data_folder, tmp
     assert ran is None
     assert found.after.peak_bytes == 812_224
     assert (tmp_path / "small.tflite").exists()
+
+
+def refuses_to_run(folder):
+    """A file of an IR version that ONNX Runtime does not take."""
+    path = branches(folder)
+    model = onnx.load(path)
+    model.ir_version = 10**6
+    onnx.save(model, path)
+    return path
+
+
+def test_a_file_that_the_runtime_does_not_take_leaves_an_older_one(tmp_path):
+    out = tmp_path / "small.onnx"
+    out.write_text("the user's older file")
+    with pytest.raises(FileError, match="ONNX Runtime does not take it"):
+        schedule_file(refuses_to_run(tmp_path), out)
+    assert out.read_text() == "the user's older file"
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["model.onnx", "small.onnx"]
+
+
+def test_a_file_whose_outputs_differ_is_not_written(tmp_path, monkeypatch):
+    out = tmp_path / "small.onnx"
+    compare = module.compare_onnx
+
+    def other(*paths, **settings):
+        return False, *compare(*paths, **settings)[1:]
+
+    monkeypatch.setattr(module, "compare_onnx", other)
+    _, ran = schedule_file(branches(tmp_path), out)
+    assert not ran.identical
+    assert not out.exists()
+
+
+def test_a_missing_folder_is_found_before_the_search(tmp_path):
+    with pytest.raises(FileError, match="make the folder first"):
+        schedule_file(branches(tmp_path), tmp_path / "none" / "small.onnx", watch=lambda *told: pytest.fail("searched"))
+
+
+def test_a_quantized_file_takes_a_quarter_of_the_one_in_floating_point(tmp_path):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 16, 3, padding=1), nn.ReLU())
+    network = capture(nn.Sequential(*model, nn.Conv2d(16, 3, 1)).eval(), torch.rand(2, 3, 16, 16))
+    export(network, tmp_path / "fp32.onnx")
+    export(recipes.naive(network, torch.rand(4, 3, 16, 16)), tmp_path / "int8.onnx")
+    real, _ = schedule_file(tmp_path / "fp32.onnx", tmp_path / "a.onnx")
+    found, ran = schedule_file(tmp_path / "int8.onnx", tmp_path / "b.onnx")
+    assert real.after.peak_bytes == 2 * 16 * 256 * 4
+    assert found.after.peak_bytes == real.after.peak_bytes / 4
+    assert (ran.identical, ran.before_bytes, ran.after_bytes) == (True, None, None)
+    assert "fuses quantizers into operators" in ran.caveat
+    assert (tmp_path / "b.onnx").exists()

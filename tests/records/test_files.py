@@ -120,3 +120,11 @@ def test_places_are_looked_at_before_anything_is_written(tmp_path):
         check_places([tmp_path / "x", tmp_path / "none" / "x"])
     with pytest.raises(FileError, match="is a folder"):
         check_places([tmp_path])
+
+
+def test_a_place_that_no_system_has_is_seen_before_too(tmp_path):
+    with pytest.raises(FileError, match="file name too long\n  choose a shorter name"):
+        check_places([tmp_path / ("n" * 300)])
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FileError, match="not a directory\n  choose a path whose parent is a folder"):
+        check_places([tmp_path / "file" / "x"])

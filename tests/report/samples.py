@@ -38,11 +38,8 @@ from microjoule.records.facts import (
     Smoothed,
     Spread,
     StatisticsObserved,
-    TiesAvoided,
     WeightRanges,
-    WeightsBalanced,
     WeightsClipped,
-    WeightsRounded,
 )
 from microjoule.records.learned import BayesianPruned
 from microjoule.records.measured import (
@@ -50,15 +47,19 @@ from microjoule.records.measured import (
     ErrorsByLayer,
     Evaluated,
     Exported,
+    IntegerShare,
     LayerAgreement,
     LayerCost,
     LayerError,
     Machine,
     Measured,
+    OperatorMacs,
+    OutputAgreement,
     Verified,
 )
 from microjoule.records.noticed import Noticed
 from microjoule.records.pruned import ChannelsRemoved
+from microjoule.records.rounded import Frozen, TiesAvoided, WeightsBalanced, WeightsRounded
 from microjoule.records.scheduled import Demand, Held, MemoryUse, Moment, Placement, RanInOrder, Scheduled
 from microjoule.records.trained import Trained
 
@@ -118,7 +119,8 @@ def placed() -> Placed:
         value = path.replace(".", "_")
         grids.append(GridPlaced(f"{path}.weight", f"{path}.weight", "weight", 8, True, True, channels, path))
         grids.append(GridPlaced(f"quantizers.{value}", value, "activation", 8, False, False, 1, path))
-    return Placed("onnxruntime", tuple(grids), (Skipped("softmax", "the target computes it in floating point"),))
+    skipped = (Skipped("softmax", "the target computes it in floating point"),)
+    return Placed("onnxruntime", tuple(grids), skipped, {"silu": 7}, 32)
 
 
 def steps_taken() -> list[Record]:
@@ -176,9 +178,10 @@ def steps_taken() -> list[Record]:
         TiesAvoided({"classifier": 0.0031, "blocks_1_add": -0.0012}, ()),
         WeightsBalanced({"classifier": 0.08}, ()),
         WeightsRounded("stochastic", {"stem.conv": 0.26}, 7, (Skipped("classifier", "not chosen by the caller"),)),
-        BiasesCorrected("batch-norm statistics", shifts, ()),
+        BiasesCorrected("batch-norm statistics", shifts, (), "16 samples of generated noise"),
         Reconstructed("AdaRound", "images", 300, 0, (LayerReconstructed("classifier", 0.12, 0.034, 1.5),), ()),
-        Calibrated("batch-norm statistics", "mean ± 6 deviations", 0, ranges),
+        Calibrated("batch-norm statistics", "mean ± 6 deviations", 0, ranges, (Skipped("dead", "it is 0"),)),
+        Frozen({"stem.conv": 1}, {"blocks.1.expand.conv": 3}, 32, {"classifier": 35}),
     ]
 
 
@@ -222,14 +225,45 @@ def found() -> list[Record]:
             {"QuantizeLinear": 34, "DequantizeLinear": 74, "Conv": 19, "Gemm": 1},
             ("int32 biases",),
             "data-free W8A8",
+            integer_share(),
         ),
-        Verified("onnxruntime 1.31.1", "model.int8.onnx", 64, agreement, None, 0.9985),
+        verified(agreement),
         Measured(
             "model.fp32.onnx", "onnxruntime", 2, 1, 200, 11.32, 11.1, 12.05, 13_960_120, 96_000_000, MACHINE, "fp32"
         ),
         Measured("model.int8.onnx", "onnxruntime", 2, 1, 200, 4.87, 4.8, 5.2, 3_655_204, 61_000_000, MACHINE),
         Run("data_free", {"target": "onnxruntime", "weights": "8", "activations": "8"}, 0, 12.4, MACHINE),
     ]
+
+
+def integer_share() -> IntegerShare:
+    """Two layers in integers, two in floating point."""
+    operators = (
+        OperatorMacs("stem.conv", "QLinearConv", 30_000, True),
+        OperatorMacs("blocks.0", "QLinearConv", 14_000, True),
+        OperatorMacs("up", "ConvTranspose", 900, False, "ONNX Runtime has no integer kernel for ConvTranspose"),
+        OperatorMacs("head", "Gemm", 100, False, "its weight is not quantized"),
+    )
+    return IntegerShare("model.int8.onnx", "onnxruntime 1.31.1", operators, 40, 2, 1)
+
+
+def verified(layers: tuple[LayerAgreement, ...]) -> Verified:
+    """A file with two outputs, of which one has entries that are integers."""
+    return Verified(
+        runtime="onnxruntime 1.31.1",
+        path="model.int8.onnx",
+        samples=64,
+        layers=layers,
+        first_departure=None,
+        top1_agreement=0.9985,
+        compared="model.int8.onnx in ONNX Runtime against the simulation",
+        reference="the network with its quantizers off",
+        outputs=(
+            OutputAgreement("scores", 41.25, 31.5, 32.0, None, None, 17, 25.3, 4, 22.0),
+            OutputAgreement("classes", None, None, None, 0.9999, 0.97, 17, 0.99, 4, 0.9),
+        ),
+        batch_sizes=(7, 8),
+    )
 
 
 def histograms() -> GridHistograms:

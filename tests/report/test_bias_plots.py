@@ -46,4 +46,5 @@ def test_an_outlier_does_not_set_the_axis():
 @pytest.mark.parametrize("values", [(), (0.0, 0.0)])
 def test_nothing_and_zeros_have_an_axis_too(values):
     figure = bias_histogram(BiasesCorrected("noise", (BiasShift("a", values, values),), ()))
+    assert len(figure["data"]) == (2 if values else 1)
     assert max(figure["data"][0]["x"]) == pytest.approx(1.0, abs=0.05)

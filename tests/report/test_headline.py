@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from microjoule.records.measured import Costs, Evaluated
-from microjoule.report.headline import cards, lead
+from microjoule.report.headline import FLASH, RAM, cards, lead
 from tests.report.samples import compressed, costs, records
 
 
@@ -11,12 +11,13 @@ def by_label(history):
     return {card.label: card for card in cards(history)}
 
 
-def test_the_sample_run_in_five_numbers():
+def test_the_sample_run_in_six_numbers():
     found = by_label(records())
-    assert list(found) == ["Top-1 accuracy", "Size", "Latency", "Energy", "MACs"]
+    assert list(found) == ["Top-1 accuracy", FLASH, "Latency", RAM, "Energy", "MACs"]
     accuracy = found["Top-1 accuracy"]
     assert (accuracy.value, accuracy.change, accuracy.tone) == ("79.23 %", "\N{MINUS SIGN}0.46 points", "")
-    assert (found["Size"].value, found["Size"].change, found["Size"].before) == ("3.66 MB", "0.26×", "14.0 MB in FP32")
+    assert (found[FLASH].value, found[FLASH].change, found[FLASH].before) == ("3.66 MB", "0.26×", "14.0 MB in FP32")
+    assert (found[RAM].value, found[RAM].change, found[RAM].tone) == ("1.20 MB", "0.25×", "good")
     assert (found["Latency"].value, found["Latency"].tone) == ("4.87 ms", "good")
     assert found["MACs"].before == "0.062× the bit operations"
 

@@ -34,7 +34,7 @@ def test_one_is_singular():
 
 def test_a_departure_is_named():
     (step,) = history([Verified("integer runner", "x", 2, (), "conv", None)])
-    assert step.summary == "integer runner on 2 samples: departs first at conv"
+    assert step.summary == "integer runner, 2 samples. integer runner: conv departs first."
 
 
 def test_settings_and_machine_are_told_whole():

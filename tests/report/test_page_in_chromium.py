@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from microjoule.report import report
+from microjoule.report.page import report
 from tests.report.samples import records
 from tests.report.test_page import HOSTILE
 

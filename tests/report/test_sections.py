@@ -15,6 +15,7 @@ NAMES = [
     "front",
     "compression",
     "deployed",
+    "integers",
     "layers",
     "weights",
     "biases",
@@ -72,9 +73,18 @@ def test_a_verification_without_layers_is_a_row_without_a_plot():
 
 def test_the_first_departure_is_named():
     verified = next(record for record in records() if isinstance(record, Verified))
-    assert "No layer departs" in by_name([verified])["deployed"].text
+    section = by_name([verified])["deployed"]
+    assert "onnxruntime 1.31.1: no layer departs, and end to end output scores" in section.text
+    assert "FP32 is the network with its quantizers off. Samples at once: 7, 8." in section.text
+    assert [table.title for table in section.tables] == ["Simulated against deployed", "Outputs from end to end"]
     text = by_name([replace(verified, first_departure="blocks.2.expand.conv")])["deployed"].text
-    assert "In onnxruntime 1.31.1, blocks.2.expand.conv is the first layer that departs." in text
+    assert "onnxruntime 1.31.1: blocks.2.expand.conv departs first" in text
+
+
+def test_what_stays_in_floating_point_has_a_section():
+    section = by_name(records())["integers"]
+    assert section.text.startswith("97.78 % of the multiply-accumulates run in integers in onnxruntime 1.31.1.")
+    assert [row[0].text for row in section.tables[0].rows] == ["up", "head"]
 
 
 def test_the_worst_layer_is_named_before_and_after():

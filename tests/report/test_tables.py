@@ -1,11 +1,9 @@
-from dataclasses import replace
-
 import pytest
 
-from microjoule.records.measured import Evaluated, Verified
+from microjoule.records.measured import Evaluated
+from microjoule.report.deployment import agreements, outputs_table
 from microjoule.report.tables import (
     MISSING,
-    agreements,
     amounts,
     change_to_float,
     evaluations,
@@ -86,25 +84,9 @@ def test_amounts_of_nothing_have_no_bars():
     assert amounts([], "B") == ("B", [])
 
 
-def test_agreement_tells_the_worst_layer_of_each_runtime():
-    table = agreements(records())
-    assert texts(table)[0][:6] == ["onnxruntime 1.31.1", "model.int8.onnx", "64", "20", "99.85 %", "1"]
-    assert texts(table)[0][7] == "none"
-
-
-def test_how_many_of_the_values_were_compared_is_told():
-    verified = next(record for record in records() if isinstance(record, Verified))
-    assert texts(agreements([replace(verified, values=34)]))[0][3] == "20 of 34"
-
-
-def test_a_departure_is_named_and_an_empty_comparison_is_dashes():
-    table = agreements([Verified("integer runner", "x", 1, (), "conv", None)])
-    assert texts(table) == [["integer runner", "x", "1", "0", "–", "–", "–", "conv"]]
-    assert table.rows[0][7].tone == "bad"
-
-
 def test_files_and_measurements_of_the_sample_run():
     assert [row[3] for row in texts(files(records()))] == ["14.0 MB", "3.66 MB"]
+    assert [row[5] for row in texts(files(records()))] == ["–", "97.78 %"]
     assert [row[2:4] for row in texts(measurements(records()))] == [
         ["11.3 ms", "11.1 ms to 12.1 ms"],
         ["4.87 ms", "4.80 ms to 5.20 ms"],
@@ -114,5 +96,11 @@ def test_files_and_measurements_of_the_sample_run():
 
 def test_every_row_has_a_cell_for_every_column():
     history = records()
-    for table in (agreements(history), files(history), measurements(history), *map(evaluations, metrics(history))):
+    for table in (
+        agreements(history),
+        outputs_table(history),
+        files(history),
+        measurements(history),
+        *map(evaluations, metrics(history)),
+    ):
         assert all(len(row) == len(table.columns) for row in table.rows)

@@ -1,111 +1,131 @@
-"""The command line: `microjoule COMMAND`. Exit codes: 0 done; 1 a check failed; 2 the user can mend it; 130 Ctrl-C."""
+"""The command line: `microjoule COMMAND`. Exit codes: 0 done; 1 a check failed; 2 the user can mend it; 130 Ctrl-C.
+
+Telling of options must not take the seconds that torch takes to load. So the modules of commands import nothing but
+what options need; all else they reach through `mj.` and `work.`, whose names are imported when they are first used.
+"""
 
 import sys
-import traceback
 import warnings
 from collections.abc import Sequence
-from typing import Annotated
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_command
 
-from microjoule.cli import auto, compress, deploy, evaluate, inspect, quantize, quickstart, report, schedule, tradeoff
-from microjoule.cli.names import EXIT_INTERRUPTED, EXIT_OUR_ERROR, EXIT_USER_ERROR
-from microjoule.cli.values import joined_pairs
-from microjoule.errors import MicrojouleError
-from microjoule.records.machine import this_machine
+from microjoule.cli import commands, streams
+from microjoule.cli.choices import EXIT_USER_ERROR
+from microjoule.cli.failures import JSON, VERBOSE, failed, interrupted
+from microjoule.cli.pairs import joined_pairs
+from microjoule.errors import MicrojouleWarning, SettingError
 
-VERBOSE = ("-v", "--verbose")
+NAME = "microjoule"
+HELP_NAMES = {"help_option_names": ["-h", "--help"]}
+
+COMMANDS = {
+    "quickstart": "The whole job once, on a network that comes along.",
+    "inspect": "Print what a model is made of, and what was done to it.",
+    "quantize": "Quantize a model.",
+    "auto": "Quantize by the first recipe that keeps the accuracy; export, verify, measure, report.",
+    "tradeoff": "Measure accuracy against cost, before you compress.",
+    "compress": "Make a network cheaper without training.",
+    "evaluate": "Score a model on labelled data.",
+    "schedule": "Put operators in the order that takes the least memory.",
+    "export": "Write a network as an ONNX file.",
+    "verify": "Compare an exported file with the simulation, layer by layer.",
+    "measure": "Measure latency, size and memory of ONNX files.",
+    "report": "Write what was found as one HTML page.",
+}
+"""Every command with a line on it, in the order in which help lists them; the functions are in `commands`."""
+
+
+class Commands(TyperGroup):
+    """The commands, of which the one that is asked for is imported."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that shall run, explain itself, or complete its options."""
+        name, listed, rest = super().resolve_command(ctx, args)
+        return name, listed and imported(str(name)), rest
+
+
+def imported(name: str) -> Any:
+    """A command with its options."""
+    single = typer.Typer(add_completion=False, rich_markup_mode="rich", context_settings=HELP_NAMES)
+    single.command(name)(getattr(commands, name))
+    return get_command(single)
+
 
 app = typer.Typer(
-    name="microjoule",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
+    name=NAME, cls=Commands, pretty_exceptions_enable=False, rich_markup_mode="rich", context_settings=HELP_NAMES
 )
+
+
+def _listed() -> None:
+    """A command as the list shows it."""
+
+
+for command, summary in COMMANDS.items():
+    app.command(command, help=summary)(_listed)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        try:
+            print(f"{NAME} {version(NAME)}")
+        except PackageNotFoundError:
+            print(f"{NAME} from source")
+        raise typer.Exit
 
 
 @app.callback()
 def microjoule(
-    verbose: Annotated[bool, typer.Option(*VERBOSE, help="Show tracebacks and warnings; may stand anywhere.")] = False,
-    show_version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+    verbose: Annotated[
+        bool, typer.Option(*VERBOSE, metavar="", help="Show tracebacks and warnings; may stand anywhere.")
+    ] = False,
+    show_version: Annotated[
+        bool, typer.Option("--version", metavar="", help="Print the version.", is_eager=True, callback=_print_version)
+    ] = False,
 ) -> None:
     """Make trained networks small, fast and frugal, and see that they still work.
 
     \b
     microjoule quickstart
-    microjoule quantize zoo:digits_mobilenet_v2 --target per-tensor --out digits.mj
-    microjoule evaluate digits.mj --data zoo:digits_test --keep digits.mj
-    microjoule export digits.mj --out digits.onnx --keep digits.mj
-    microjoule verify digits.mj digits.onnx --data zoo:digits_test --keep digits.mj
-    microjoule schedule digits.onnx --out digits.small.onnx
-    microjoule report digits.mj
+    microjoule auto zoo:digits_resnet --data zoo:digits_test --out digits
+    microjoule quantize model.pt2 --input-range 0,1 --out model.mj
+    microjoule export model.mj --out model.onnx
+    microjoule verify model.mj model.onnx --data images/
+    microjoule report model.mj --out report.html
 
     Exit codes: 0 done, 1 a check failed, 2 something that you can mend, 3 an error of ours, 130 interrupted.
     """
-    del verbose, show_version  # `main` has acted on them already
-
-
-for command in (
-    quickstart.quickstart,
-    inspect.inspect,
-    quantize.quantize,
-    auto.auto,
-    tradeoff.tradeoff,
-    compress.compress,
-    evaluate.evaluate,
-    schedule.schedule,
-    deploy.export,
-    deploy.verify,
-    deploy.measure,
-    report.report,
-):
-    app.command()(command)
+    del verbose, show_version  # `main` and the callback have acted on them already
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line and give its exit code; what goes wrong is one message on standard error."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    if "--version" in given[:1]:
-        print(f"microjoule {this_machine().versions.get('microjoule', 'from source')}")
-        return 0
-    verbose = any(word in VERBOSE for word in given)
+    streams.open_closed()
     with warnings.catch_warnings():
-        if not verbose:
-            warnings.simplefilter("ignore")
-        return _guarded(joined_pairs([word for word in given if word not in VERBOSE]), verbose=verbose)
+        warnings.simplefilter("default" if any(word in VERBOSE for word in given) else "ignore")
+        warnings.simplefilter("default", MicrojouleWarning)
+        warnings.showwarning = lambda message, *_: streams.say(f"Warning: {message}")
+        return streams.finished(_guarded(given))
 
 
-def _guarded(arguments: list[str], *, verbose: bool) -> int:
+def _refuse_empty(words: Sequence[str]) -> None:
+    """An empty path would be the current folder."""
+    if "" in words:
+        before = words[max(words.index("") - 1, 0)] or NAME
+        raise SettingError(before, "is followed by an empty word", remedy="see whether a variable of the shell is set")
+
+
+def _guarded(given: list[str]) -> int:
+    words = joined_pairs([word for word in given if word not in VERBOSE])
     try:
-        app(arguments, prog_name="microjoule")
-    except SystemExit as finished:
-        code = finished.code if isinstance(finished.code, int) else EXIT_USER_ERROR
-        return _interrupted(arguments) if code == EXIT_INTERRUPTED else code
-    except KeyboardInterrupt:
-        return _interrupted(arguments)
-    except MicrojouleError as error:
-        return _fail(str(error), EXIT_USER_ERROR, verbose=verbose)
-    except Exception as error:
-        fact = f"microjoule: {type(error).__name__}: {error}\n  an error of ours: please report it with what -v shows"
-        return _fail(fact, EXIT_OUR_ERROR, verbose=verbose)
-    return 0
-
-
-def _interrupted(arguments: Sequence[str]) -> int:
-    kept = any(word.startswith("--work-folder") for word in arguments)
-    told = "interrupted; the same command goes on from its work folder" if kept else "interrupted"
-    print(told, file=sys.stderr)
-    return EXIT_INTERRUPTED
-
-
-def _fail(message: str, code: int, *, verbose: bool) -> int:
-    if verbose:
-        traceback.print_exc()
-    print(message, file=sys.stderr)
-    return code
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        _refuse_empty(words)
+        with streams.documents_only(wanted=JSON in words):
+            code = app(words or ["--help"], prog_name=NAME, standalone_mode=False)
+        return interrupted(code, given) if words else EXIT_USER_ERROR
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
+        return failed(error, given)

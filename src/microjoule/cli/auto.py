@@ -1,21 +1,28 @@
-"""`microjoule auto`: recipes tried one after another, up to the first that keeps the metric."""
+"""`microjoule auto`: recipes tried up to the first that keeps the metric; then everything that comes after."""
 
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from microjoule.cli.data import Reading, find_both
-from microjoule.cli.describe import Words
-from microjoule.cli.models import Model, find_model
-from microjoule.cli.names import EXIT_CHECK_FAILED
+import microjoule as mj
+from microjoule.cli import streams, work
+from microjoule.cli.choices import EXIT_CHECK_FAILED, PRICES, check_metric, one_of
 from microjoule.cli.options import (
+    BITS,
+    FILES,
+    Calibration,
+    CalibrationSamples,
     Classes,
     DataSource,
     Device,
     InputRange,
     Json,
+    LayerBits,
+    MetricName,
     ModelSource,
     Normalise,
     Prepare,
@@ -23,41 +30,70 @@ from microjoule.cli.options import (
     Seed,
     Shape,
     Size,
+    TargetName,
     ZooData,
+    among,
 )
-from microjoule.cli.output import finish
-from microjoule.cli.quantize import LayerBits, Out, TargetName
-from microjoule.cli.seed import seed_everything
-from microjoule.cli.values import layer_bits, range_of
-from microjoule.deploy.onnx_file import export
-from microjoule.execution.evaluate import Metric
-from microjoule.graph.network import Network
-from microjoule.recipes.attempt_costs import PRICES
-from microjoule.recipes.reach import reach
-from microjoule.recipes.report import report as write_report
-from microjoule.records.decided import Reached
-from microjoule.records.facts import Record
-from microjoule.records.files import check_places
-from microjoule.report.attempts import attempts_table, outcome
-from microjoule.report.notices import notices
-from microjoule.report.terminal import rich_table
-from microjoule.zoo.metrics import METRICS
-from microjoule.zoo.metrics import metric as find_metric
+from microjoule.errors import FileError, MicrojouleError
 
-CALIBRATION_HELP = "Inputs for the methods; labels are not read.  [default: those of --data]"
-METRIC_HELP = f"One of {', '.join(METRICS)}.  [default: the zoo model's own, else top1]"
+if TYPE_CHECKING:
+    from microjoule.recipes.deliver import Delivered
+    from microjoule.records.facts import Record
 
-MetricName = Annotated[str | None, typer.Option(metavar="NAME", help=METRIC_HELP)]
-Calibration = Annotated[str | None, typer.Option(metavar="DATA", help=CALIBRATION_HELP)]
-CalibrationSamples = Annotated[int, typer.Option(metavar="N", help="Use the first N calibration inputs.")]
-Drop = Annotated[float, typer.Option(metavar="X", help="How much worse than FP32 it may be; points for percent.")]
-CostName = Annotated[str, typer.Option(metavar="NAME", help=f"What is counted: {', '.join(PRICES)}.")]
-WidthOfWeights = Annotated[int, typer.Option(metavar="BITS", help="Of weights.")]
-WidthOfActivations = Annotated[int, typer.Option(metavar="BITS", help="Of activations.")]
-OnnxFile = Annotated[Path | None, typer.Option(metavar="FILE", help="Write the integer model as ONNX, too.")]
-ReportFile = Annotated[Path | None, typer.Option(metavar="FILE", help="Write a report of every attempt, too.")]
+SUFFIXES = (".mj", ".onnx", ".html")
+"""Of the network, its integer model, and the report."""
+
+RUN = "run.json"
+"""The file that says that a folder keeps a run's work."""
+
+FIRST = "naive"
+"""The attempt that is made first; a folder without a file of that name holds nothing that took long."""
+
+Drop = Annotated[
+    float,
+    typer.Option(metavar="X", help="How much worse than FP32 it may be, in the metric's unit: points for percent."),
+]
+CostName = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME", help=f"What is counted of each attempt: {', '.join(PRICES)}.", autocompletion=among(PRICES)
+    ),
+]
+WidthOfWeights = Annotated[int, typer.Option(metavar="BITS", help="Bits of weights.", rich_help_panel=BITS)]
+WidthOfActivations = Annotated[int, typer.Option(metavar="BITS", help="Bits of activations.", rich_help_panel=BITS)]
+Name = Annotated[
+    Path,
+    typer.Option(
+        "--out",
+        metavar="NAME",
+        help="Name of the files: NAME.mj, NAME.onnx and NAME.html are written.",
+        rich_help_panel=FILES,
+    ),
+]
+OnnxFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE.onnx",
+        help="Another place for the integer model.",
+        show_default="NAME.onnx",
+        rich_help_panel=FILES,
+    ),
+]
+ReportFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE.html", help="Another place for the report.", show_default="NAME.html", rich_help_panel=FILES
+    ),
+]
 SearchFolder = Annotated[
-    Path | None, typer.Option(metavar="FOLDER", help="Keeps what is done; the same command then goes on from there.")
+    Path | None,
+    typer.Option(
+        "--work-folder",
+        metavar="FOLDER",
+        help="Keeps what is done; the same command then goes on from there.",
+        show_default="NAME.work, until it is finished",
+        rich_help_panel=FILES,
+    ),
 ]
 
 
@@ -65,7 +101,7 @@ def auto(
     *,
     model: ModelSource,
     data: DataSource,
-    out: Out,
+    out: Name,
     calibration: Calibration = None,
     drop: Drop = 1.0,
     metric: MetricName = None,
@@ -90,58 +126,79 @@ def auto(
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
-    """Quantize by the first recipe that keeps the metric within a drop. Exit code 1 if none does.
+    """Quantize by the first recipe that keeps the metric within a drop; export, verify, measure and report.
 
-    If none does, the network that drops least is saved all the same.
+    Exit code 1 if no recipe does, or if the exported file departs from the
+    simulation. If no recipe does, the network that drops least is delivered
+    all the same. Interrupted, the same command goes on where it was.
 
     \b
-    microjoule auto zoo:digits_mobilenet_v2 --data zoo:digits_test --calibration zoo:digits_train --out digits.mj
-    microjoule auto model.pt2 --data test.npz --drop 0.5 --weights 4 --work-folder work --report r.html --out model.mj
+    microjoule auto zoo:digits_resnet --data zoo:digits_test \\
+        --calibration zoo:digits_train --out digits
+    microjoule auto model.pt2 --data test.npz --calibration train.npz \\
+        --drop 0.5 --weights 4 --out out/model
     """
-    seed_everything(seed)
-    paths = {"out": out, "onnx": onnx, "report": report}
-    check_places(paths.values())
-    found, chosen = model_and_metric(model, metric, shape=shape, zoo_data=zoo_data, device=device)
-    words = Words(size, normalise, tuple(prepare or ()), input_range, classes)
-    reading = Reading(words, samples, zoo_data, seed)
-    labelled, inputs = find_both(data, calibration, found, reading, calibration_samples=calibration_samples)
-    bounds = range_of("--input-range", input_range)
-    asked: dict[str, Any] = {"drop": drop, "cost": cost, "samples": calibration_samples, "folder": work_folder}
-    asked |= {"target": target, "weights": weights, "activations": activations, "layers": layer_bits(layer or [])}
-    result = reach(found.network, labelled, chosen, calibration=inputs, input_range=bounds, seed=seed, **asked)
-    _finish(result, paths, f"of {model}", as_json=json)
+    one_of("--cost", cost, PRICES)
+    check_metric(metric)
+    base = _checked(out, onnx, report, [model, data, calibration])
+    asked: dict[str, Any] = {"drop": drop, "cost": cost, "samples": calibration_samples, "target": target, "seed": seed}
+    asked |= {"weights": weights, "activations": activations, "onnx": onnx, "report": report}
+    asked |= {"layers": work.layer_bits(layer or []), "input_range": work.range_of("--input-range", input_range)}
+    with _work_folder(work_folder, base) as folder:
+        work.seed_everything(seed)
+        words = work.Words(size, normalise, prepare, input_range, classes)
+        reading = work.Reading(words, samples, zoo_data, seed)
+        how: Any = {"metric": metric, "shape": shape, "inputs": calibration_samples, "device": device}
+        task = work.find_task(model, data, calibration, reading, **how)
+        scored = task.labelled, task.metric
+        made = mj.recipes.auto(task.model.network, *scored, base, calibration=task.inputs, folder=folder, **asked)
+    _finish(made, as_json=json)
 
 
-def _finish(network: Network, paths: Mapping[str, Path | None], title: str, *, as_json: bool) -> None:
-    """Write and print what was found."""
-    record = _decision(network)
-    written = _write(network, paths, title)
-    records: list[Record] = [record, *notices(network.history)]
-    finish(records, rich_table(attempts_table(record)), outcome(record), as_json=as_json, met=record.met, **written)
-    if not record.met:
+def _checked(out: Path, onnx: Path | None, report: Path | None, inputs: list[str | None]) -> Path:
+    """The name of the files, all of which can be written."""
+    base = work.base_of("--out", out, SUFFIXES)
+    network, integers, page = (Path(f"{base}{suffix}") for suffix in SUFFIXES)
+    places = (("--out", network, ".mj"), ("--onnx", onnx or integers, ".onnx"), ("--report", report or page, ".html"))
+    work.check_outputs(work.outputs(*places), inputs)
+    return base
+
+
+@contextmanager
+def _work_folder(given: Path | None, base: Path) -> Iterator[Path]:
+    """The folder that keeps the work: the one that was asked for, or one of the command's own until it has finished.
+
+    Its own stays if the work is interrupted, or fails after an attempt was made.
+    """
+    if given is not None:
+        yield given
+        return
+    folder = Path(f"{base}.work")
+    if folder.exists() and not (folder / RUN).is_file():
+        fact = "is there, and is not the work of microjoule"
+        raise FileError(str(folder), fact, remedy="move it away, or name another with --work-folder")
+    if folder.exists():
+        streams.say(f"going on with what is in {folder}")
+    try:
+        yield folder
+    except MicrojouleError:
+        if not any(folder.glob(f"{FIRST}-*")):
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _finish(delivered: "Delivered", *, as_json: bool) -> None:
+    """Print what was found, and every file."""
+    reached, history = delivered.reached, delivered.network.history
+    assert reached is not None
+    good = reached.met and delivered.agrees
+    records: list[Record] = [reached, *delivered.verified, *delivered.measured, *work.notices(history)]
+    tables = (work.rich_table(work.attempts_table(reached)), work.outcome(reached), "", work.summary(history))
+    written = work.written_table(delivered.files)
+    facts = {"out": str(delivered.path), "onnx": str(delivered.onnx), "report": str(delivered.report)}
+    amounts = {"ram_bytes": delivered.ram_bytes, "flash_bytes": delivered.flash_bytes}
+    verdicts = {"met": reached.met, "verified": delivered.agrees}
+    work.finish(records, *tables, written, as_json=as_json, **facts, **amounts, **verdicts)
+    if not good:
         raise typer.Exit(EXIT_CHECK_FAILED)
-
-
-def model_and_metric(
-    source: str, metric: str | None, *, shape: str | None, zoo_data: Path | None, device: str | None
-) -> tuple[Model, Metric]:
-    """The model and the metric: what was asked for, the one of the model's card, or top1."""
-    found = find_model(source, shape=shape, zoo_data=zoo_data, device=device)
-    return found, find_metric(metric or found.metric)
-
-
-def _decision(network: Network) -> Reached:
-    return next(record for record in reversed(network.history) if isinstance(record, Reached))
-
-
-def _write(network: Network, paths: Mapping[str, Path | None], title: str) -> dict[str, str]:
-    """The network, the ONNX file and the report, as far as they have a path; gives the paths."""
-    out, onnx, report = paths["out"], paths["onnx"], paths["report"]
-    stage = _decision(network).taken.stage
-    if onnx is not None:
-        export(network, onnx, stage=stage)
-    if out is not None:
-        network.save(out)
-    if report is not None:
-        write_report(network, report, title=f"{stage} {title}")
-    return {name: str(path) for name, path in paths.items() if path is not None}

@@ -1,70 +1,89 @@
 """`microjoule compress`: a network of less work from one that exists, without training."""
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from microjoule.cli.auto import MetricName, SearchFolder, model_and_metric
-from microjoule.cli.data import Reading, find_both
-from microjoule.cli.describe import Words
+import microjoule as mj
+from microjoule.cli import work
+from microjoule.cli.choices import CRITERIA, SCHEMES, check_metric, one_of
 from microjoule.cli.options import (
+    DATA,
+    FILES,
+    CalibrationSamples,
     Classes,
     DataSource,
     Device,
     Json,
+    MetricName,
     ModelSource,
     Normalise,
+    OnnxFile,
     Prepare,
+    ReportFile,
     Samples,
     Seed,
     Shape,
     Size,
+    WorkFolder,
     ZooData,
+    among,
 )
-from microjoule.cli.output import finish
-from microjoule.cli.quantize import Out
-from microjoule.cli.seed import seed_everything
-from microjoule.compression.criteria import CRITERIA
-from microjoule.deploy.onnx_file import export
-from microjoule.errors import SettingError
-from microjoule.graph.network import Network
-from microjoule.numerics.low_rank_shapes import Method
-from microjoule.recipes.compress import budget_of
-from microjoule.recipes.compress import compress as compressed_by
-from microjoule.recipes.compress_model import SCHEMES
-from microjoule.recipes.report import report as write_report
-from microjoule.records.compressed import Compressed
-from microjoule.records.facts import Record
-from microjoule.records.files import check_places
-from microjoule.report.compression import compressed, compressed_table
-from microjoule.report.notices import notices
-from microjoule.report.terminal import rich_table
+
+if TYPE_CHECKING:
+    from microjoule.records.facts import Record
 
 STAGE = "compressed"
 
-NAMES = tuple(name.replace("_", "-") for name in SCHEMES)
+CONTENTS = {"out": "the compressed network", "onnx": "the same for ONNX runtimes", "report": "the report"}
+"""What is in the file of each option."""
 
-CRITERION_NAMES = tuple(name.replace("_", "-") for name in CRITERIA)
+SHARED = "What to keep of the cost (give one)"
+"""Under which heading help shows the budgets."""
 
-Macs = Annotated[float | None, typer.Option(metavar="SHARE", help="Of the multiply-accumulates, to keep, such as 0.5.")]
-Bytes = Annotated[float | None, typer.Option("--bytes", metavar="SHARE", help="Of the weights' bytes, to keep.")]
-Energy = Annotated[float | None, typer.Option(metavar="SHARE", help="Of the estimated energy, to keep.")]
-Latency = Annotated[float | None, typer.Option(metavar="SHARE", help="Of the milliseconds measured here, to keep.")]
-LatencyBits = Annotated[int, typer.Option(metavar="N", help="Time networks in 32 bits, or quantized to 8.")]
-SchemeName = Annotated[str, typer.Option(metavar="NAME", help=f"One of {', '.join(NAMES)}.")]
+Macs = Annotated[
+    float | None,
+    typer.Option(metavar="SHARE", help="Of multiply-accumulates, such as 0.5.", rich_help_panel=SHARED),
+]
+Bytes = Annotated[
+    float | None, typer.Option("--bytes", metavar="SHARE", help="Of the weights' bytes.", rich_help_panel=SHARED)
+]
+Energy = Annotated[float | None, typer.Option(metavar="SHARE", help="Of the estimated energy.", rich_help_panel=SHARED)]
+Latency = Annotated[
+    float | None,
+    typer.Option(metavar="SHARE", help="Of the milliseconds measured here, on one thread.", rich_help_panel=SHARED),
+]
+LatencyBits = Annotated[int, typer.Option(metavar="N", help="Measure --latency in 32 bits, or quantized to 8.")]
+SchemeName = Annotated[
+    str,
+    typer.Option(metavar="NAME", help=f"What makes it cheaper: {', '.join(SCHEMES)}.", autocompletion=among(SCHEMES)),
+]
 Multiple = Annotated[
-    int, typer.Option(metavar="N", help="Widths and ranks are multiples of N: 8 or 16 run faster on most hardware.")
+    int, typer.Option(metavar="N", help="Widths and ranks are multiples of N; 8 or 16 run faster on most hardware.")
 ]
 Criterion = Annotated[
-    str, typer.Option(metavar="NAME", help=f"By which channels are chosen: {', '.join(CRITERION_NAMES)}.")
+    str,
+    typer.Option(
+        metavar="NAME", help=f"How channels are chosen: {', '.join(CRITERIA)}.", autocompletion=among(CRITERIA)
+    ),
 ]
-FITTED_HELP = "Inputs to fit to; labels are not read.  [default: the first of --data, up to 4/5; the others judge]"
-FittedTo = Annotated[str | None, typer.Option("--calibration", metavar="DATA", help=FITTED_HELP)]
-CalibrationSamples = Annotated[int, typer.Option(metavar="N", help="Use the first N calibration inputs.")]
-FloatOnnxFile = Annotated[Path | None, typer.Option("--onnx", metavar="FILE", help="Write the network as ONNX, too.")]
-ReportFile = Annotated[Path | None, typer.Option(metavar="FILE", help="Write a report, too.")]
+FittedTo = Annotated[
+    str | None,
+    typer.Option(
+        "--calibration",
+        metavar="DATA",
+        help="Inputs to fit to; labels are not read.",
+        show_default="the first of --data, up to 4/5; the others judge",
+        rich_help_panel=DATA,
+    ),
+]
+Out = Annotated[
+    Path,
+    typer.Option(
+        "--out", metavar="FILE", help="What to write: model.mj, a network, or model.onnx.", rich_help_panel=FILES
+    ),
+]
 
 
 def compress(
@@ -79,7 +98,7 @@ def compress(
     latency_bits: LatencyBits = 32,
     scheme: SchemeName = "auto",
     multiple: Multiple = 1,
-    criterion: Criterion = CRITERION_NAMES[0],
+    criterion: Criterion = CRITERIA[0],
     metric: MetricName = None,
     calibration: FittedTo = None,
     size: Size = None,
@@ -91,40 +110,44 @@ def compress(
     shape: Shape = None,
     zoo_data: ZooData = None,
     device: Device = None,
-    onnx: FloatOnnxFile = None,
+    onnx: OnnxFile = None,
     report: ReportFile = None,
-    work_folder: SearchFolder = None,
+    work_folder: WorkFolder = None,
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
     """Make a network cheaper without training: fewer channels, layers in low-rank form, all fitted to the original.
 
-    How much of each layer goes is found in closed form from some hundred inputs; how channels and low-rank forms share
-    the work is tried, and the best by the metric is taken. Give one of --macs, --bytes, --energy and
-    --latency, which is measured in ONNX Runtime on this machine. The network stays in floating point: quantize the
-    saved file afterwards.
+    How much of each layer goes is found in closed form from some hundred
+    inputs; how channels and low-rank forms share the work is tried, and the
+    best by the metric is taken. The network stays in floating point: quantize
+    the saved file afterwards.
 
     \b
-    microjoule compress zoo:digits_mobilenet_v2 --data zoo:digits_test --calibration zoo:digits_train --macs 0.5 \
---out half.mj
-    microjoule compress model.pt2 --data test.npz --macs 0.5 --multiple 8 --report half.html --out half.mj
-    microjoule compress model.pt2 --data test.npz --macs 0.5 --scheme channel-pruning --criterion lasso --out half.mj
-    microjoule compress model.pt2 --data test.npz --bytes 0.3 --scheme low-rank --onnx small.onnx --out small.mj
+    microjoule compress zoo:digits_resnet --data zoo:digits_test \\
+        --calibration zoo:digits_train --macs 0.5 --out half.mj
+    microjoule compress model.pt2 --data test.npz --macs 0.5 --multiple 8 \\
+        --report half.html --out half.mj
+    microjoule compress model.pt2 --data test.npz --macs 0.5 \\
+        --scheme channel-pruning --criterion lasso --out half.mj
+    microjoule compress model.pt2 --data test.npz --bytes 0.3 \\
+        --scheme low-rank --out small.mj --onnx small.onnx
     microjoule quantize half.mj --data images/ --out half.int8.mj
     """
-    seed_everything(seed)
     methods, ways = scheme_of(scheme)
-    paths = {"out": out, "onnx": onnx, "report": report}
-    check_places(paths.values())
     asked = _budget({"--macs": macs, "--bytes": bytes_, "--energy": energy, "--latency": latency})
     asked |= {"multiple": multiple, "criterion": criterion_of(criterion), "methods": methods, "ways": ways}
     asked |= {"samples": calibration_samples, "seed": seed, "folder": work_folder, "latency_bits": latency_bits}
-    found, chosen = model_and_metric(model, metric, shape=shape, zoo_data=zoo_data, device=device)
-    words = Words(size, normalise, tuple(prepare or ()), None, classes)
-    reading = Reading(words, samples, zoo_data, seed)
-    labelled, inputs = find_both(data, calibration, found, reading, calibration_samples=calibration_samples)
-    result = compressed_by(found.network, labelled, chosen, calibration=inputs, **asked)
-    _finish(result, paths, f"{STAGE} {model}", as_json=json)
+    check_metric(metric)
+    places = (("--out", out, ".mj .onnx"), ("--onnx", onnx, ".onnx"), ("--report", report, ".html"))
+    work.check_outputs(work.outputs(*places), [model, data, calibration])
+    work.seed_everything(seed)
+    words = work.Words(size, normalise, prepare, None, classes)
+    reading = work.Reading(words, samples, zoo_data, seed)
+    how: Any = {"metric": metric, "shape": shape, "inputs": calibration_samples, "device": device}
+    task = work.find_task(model, data, calibration, reading, **how)
+    result = mj.compress(task.model.network, task.labelled, task.metric, calibration=task.inputs, **asked)
+    _finish(result, {"out": out, "onnx": onnx, "report": report}, f"{STAGE} {model}", as_json=json)
 
 
 def _budget(given: dict[str, float | None]) -> dict[str, Any]:
@@ -133,17 +156,17 @@ def _budget(given: dict[str, float | None]) -> dict[str, Any]:
     Raises:
         SettingError: unless exactly one is given, or for a share that there is not.
     """
-    option, share = budget_of(**given)
+    option, share = work.budget_of(**given)
     return {"size" if option == "--bytes" else option.removeprefix("--"): share}
 
 
-def scheme_of(name: str) -> tuple[tuple[Method, ...], tuple[float, ...]]:
+def scheme_of(name: str) -> tuple[Any, tuple[float, ...]]:
     """The low-rank forms of a scheme, and how much of the saving channels do.
 
     Raises:
         SettingError: for another name.
     """
-    return SCHEMES[_in_python("--scheme", name, NAMES)]
+    return work.SCHEMES[one_of("--scheme", name, SCHEMES).replace("-", "_")]
 
 
 def criterion_of(name: str) -> str:
@@ -152,25 +175,20 @@ def criterion_of(name: str) -> str:
     Raises:
         SettingError: if there is none of that name.
     """
-    return _in_python("--criterion", name, CRITERION_NAMES)
+    return one_of("--criterion", name, CRITERIA).replace("-", "_")
 
 
-def _in_python(option: str, name: str, names: Sequence[str]) -> str:
-    if name not in names:
-        raise SettingError(option, f"is {name!r}", remedy=f"use one of {', '.join(names)}")
-    return name.replace("-", "_")
-
-
-def _finish(network: Network, paths: Mapping[str, Path | None], title: str, *, as_json: bool) -> None:
+def _finish(network: "mj.Network", paths: dict[str, Path | None], title: str, *, as_json: bool) -> None:
     """Write and print what was made."""
-    record = next(one for one in reversed(network.history) if isinstance(one, Compressed))
-    out, onnx, report = paths["out"], paths["onnx"], paths["report"]
-    if onnx is not None:
-        export(network, onnx, stage=STAGE)
-    if out is not None:
-        network.save(out)
-    if report is not None:
-        write_report(network, report, title=title)
-    written = {name: str(path) for name, path in paths.items() if path is not None}
-    records: list[Record] = [record, *notices(network.history)]
-    finish(records, rich_table(compressed_table(record)), compressed(record).summary, as_json=as_json, **written)
+    record = next(one for one in reversed(network.history) if isinstance(one, work.Compressed))
+    asked = {name: path for name, path in paths.items() if path is not None}
+    work.write_network(network, asked["out"], STAGE)
+    if "onnx" in asked:
+        mj.export(network, asked["onnx"], stage=STAGE)
+    if "report" in asked:
+        mj.report(network, asked["report"], title=title)
+    table, outcome = work.rich_table(work.compressed_table(record)), work.compressed(record).summary
+    files = work.written_table({path: CONTENTS[name] for name, path in asked.items()})
+    facts = {name: str(path) for name, path in asked.items()}
+    records: list[Record] = [record, *work.notices(network.history)]
+    work.finish(records, table, outcome, files, as_json=as_json, **facts)

@@ -1,16 +1,15 @@
 """`microjoule export`, `verify` and `measure`: a network as a file, is it the same, and what does it take."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from microjoule.cli.data import Reading, find_data
-from microjoule.cli.describe import Words
-from microjoule.cli.keep import history_keeper, keep
-from microjoule.cli.models import find_model, stage_name
-from microjoule.cli.names import EXIT_CHECK_FAILED
+import microjoule as mj
+from microjoule.cli import work
+from microjoule.cli.choices import EXIT_CHECK_FAILED, HEXAGON, LEAST_DB, RUNTIMES, one_of
 from microjoule.cli.options import (
+    FILES,
     Classes,
     DataSource,
     Json,
@@ -24,30 +23,40 @@ from microjoule.cli.options import (
     Size,
     Stage,
     ZooData,
+    among,
 )
-from microjoule.cli.output import finish
-from microjoule.cli.seed import seed_everything
-from microjoule.deploy.measure import measure_together
-from microjoule.deploy.onnx_file import export as export_network
-from microjoule.deploy.verify import HEXAGON, RUNTIMES
-from microjoule.deploy.verify import verify as verify_network
-from microjoule.records.facts import Record
-from microjoule.report.notices import notices
-from microjoule.report.tables import agreements, files, measurements
-from microjoule.report.terminal import rich_table
+from microjoule.errors import SettingError
+
+if TYPE_CHECKING:
+    from microjoule.records.facts import Record
 
 VERIFY_SAMPLES = 64
 """Enough that every value of most networks is seen many thousand times; more only takes longer."""
+
+RUNTIME_HELP = f"One of {', '.join(RUNTIMES)}. Repeatable."
 
 
 def export(
     *,
     model: ModelSource,
-    out: Annotated[Path, typer.Option(metavar="FILE", help="The ONNX file to write.")],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FILE.onnx", help="The ONNX file to write.", rich_help_panel=FILES)
+    ],
     encodings: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the grids as AIMET encodings (JSON) as well.")
+        Path | None,
+        typer.Option(metavar="FILE.json", help="Write the grids as AIMET encodings, too.", rich_help_panel=FILES),
     ] = None,
-    packed: Annotated[bool, typer.Option("--packed", help="Hold weights of up to 4 bits in half a byte.")] = False,
+    packed: Annotated[
+        bool, typer.Option("--packed", metavar="", help="Hold weights of up to 4 bits in half a byte.")
+    ] = False,
+    target: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Whose opset the file has.  [default: that which it was quantized for]"),
+    ] = None,
+    check: Annotated[
+        bool,
+        typer.Option("--check/--no-check", metavar="", help="Compare the file with the network before it is written."),
+    ] = True,
     stage: Stage = None,
     keep_in: Keep = None,
     shape: Shape = None,
@@ -58,16 +67,18 @@ def export(
 
     \b
     microjoule export model.mj --out model.int8.onnx
-    microjoule export model.mj --out model.onnx --encodings model.encodings.json --keep model.mj
-    microjoule export zoo:digits_mobilenet_v2 --out digits.fp32.onnx
+    microjoule export model.mj --out model.onnx --encodings model.json
+    microjoule export zoo:digits_resnet --out digits.fp32.onnx
     """
-    keeper = history_keeper(keep_in)
-    found = find_model(model, shape=shape, zoo_data=zoo_data)
-    record = export_network(
-        found.network, out, encodings=encodings, packed=packed, stage=stage or stage_name(found.network)
-    )
-    keep(keeper, keep_in, [record])
-    finish([record], rich_table(files([record])), as_json=json)
+    wanted = work.outputs(("--out", out, ".onnx"), ("--encodings", encodings, ".json .encodings"))
+    work.check_outputs(wanted, [model, keep_in])
+    keeper = work.history_keeper(keep_in)
+    found = work.find_model(model, shape=shape, zoo_data=zoo_data)
+    settings: dict[str, Any] = {"encodings": encodings, "packed": packed, "target": target, "check": check}
+    record = mj.export(found.network, out, stage=stage or work.stage_name(found.network), **settings)
+    work.keep(keeper, keep_in, [record])
+    told = [] if record.integers is None else [work.share_text(record.integers)]
+    work.finish([record], work.rich_table(work.files([record])), *told, as_json=json)
 
 
 def verify(
@@ -77,35 +88,53 @@ def verify(
     data: DataSource,
     runtime: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help=f"Of {', '.join(RUNTIMES)}; repeatable.  [default: all but {HEXAGON}]"),
+        typer.Option(
+            metavar="NAME",
+            help=RUNTIME_HELP,
+            show_default=f"all but {HEXAGON}",
+            autocompletion=among(RUNTIMES),
+        ),
     ] = None,
     size: Size = None,
     normalise: Normalise = None,
     prepare: Prepare = None,
     classes: Classes = None,
     samples: Samples = VERIFY_SAMPLES,
+    least_db: Annotated[
+        float, typer.Option(metavar="DB", help="How near outputs must be to the simulation.")
+    ] = LEAST_DB,
+    least_fp32_db: Annotated[
+        float | None, typer.Option("--least-fp32-db", metavar="DB", help="How near outputs must be to FP32.")
+    ] = None,
     keep_in: Keep = None,
     zoo_data: ZooData = None,
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
-    """Compare the simulation with the exported file, layer by layer. Exit code 1 if a layer departs.
+    """Compare the simulation with the exported file, layer by layer and from end to end.
+
+    Exit code 1 if a layer departs, or an output is further from the simulation or from FP32 than it may be.
 
     \b
     microjoule verify model.mj model.int8.onnx --data images/
-    microjoule verify digits.mj digits.onnx --data zoo:digits_test --runtime onnxruntime
+    microjoule verify digits.mj digits.onnx --data zoo:digits_test
     """
-    seed_everything(seed)
-    keeper = history_keeper(keep_in)
-    found = find_model(model, zoo_data=zoo_data)
-    words = Words(size, normalise, tuple(prepare or ()), None, classes)
-    batches = find_data(data, found, Reading(words, samples, zoo_data, seed))
-    records = verify_network(found.network, path, batches, runtimes=runtime)
-    keep(keeper, keep_in, records)
-    departed = [record for record in records if record.first_departure is not None]
-    shown: list[Record] = [*records, *notices(found.network.history)]
-    finish(shown, rich_table(agreements(records)), as_json=json, passed=not departed)
-    if departed:
+    for name in runtime or []:
+        one_of("--runtime", name, RUNTIMES)
+    work.seed_everything(seed)
+    keeper = work.history_keeper(keep_in)
+    found = work.find_model(model, zoo_data=zoo_data)
+    words = work.Words(size, normalise, prepare, None, classes)
+    batches = work.find_data(data, found, work.Reading(words, samples, zoo_data, seed))
+    limits: dict[str, Any] = {"least_db": least_db, "least_fp32_db": least_fp32_db}
+    records = mj.verify(found.network, path, batches, runtimes=runtime, **limits)
+    work.keep(keeper, keep_in, records)
+    passed = all(record.passed for record in records)
+    tables = [work.rich_table(table) for table in (work.agreements(records), work.outputs_table(records)) if table.rows]
+    shares = [work.share_text(record.integers) for record in records if record.integers is not None]
+    told: list[Record] = [*records, *work.notices(found.network.history)]
+    work.finish(told, *tables, *map(work.verdict, records), *shares, as_json=json, passed=passed)
+    if not passed:
         raise typer.Exit(EXIT_CHECK_FAILED)
 
 
@@ -114,9 +143,10 @@ def measure(
     paths: Annotated[list[str], typer.Argument(metavar="ONNX...", help="ONNX files; several take turns.")],
     runs: Annotated[int, typer.Option(metavar="N", help="Runs that are timed, after a warm-up.")] = 50,
     threads: Annotated[int, typer.Option(metavar="N", help="Threads of the runtime.")] = 2,
-    batch: Annotated[int, typer.Option(metavar="N", help="Samples a run.")] = 1,
+    batch: Annotated[int, typer.Option(metavar="N", help="Samples in one run.")] = 1,
     stage: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="What to call each file's network; once a file.")
+        list[str] | None,
+        typer.Option(metavar="NAME", help="What to call each file's network in records; once a file."),
     ] = None,
     keep_in: Keep = None,
     json: Json = False,
@@ -125,10 +155,13 @@ def measure(
 
     \b
     microjoule measure model.fp32.onnx model.int8.onnx
-    microjoule measure model.int8.onnx --threads 1 --runs 200 --stage "data-free W8A8" --keep model.mj
+    microjoule measure model.int8.onnx --threads 1 --runs 200 --keep model.mj
     """
-    keeper = history_keeper(keep_in)
-    known = [stage_name(keeper)] if keeper is not None and len(paths) == 1 else []
-    records = measure_together(paths, runs=runs, threads=threads, batch=batch, stages=stage or known)
-    keep(keeper, keep_in, records)
-    finish(records, rich_table(measurements(records)), as_json=json)
+    if stage and len(stage) != len(paths):
+        fact = f"is given {len(stage)} times, for {len(paths)} files"
+        raise SettingError("--stage", fact, remedy="give it once a file, in their order, or leave it out")
+    keeper = work.history_keeper(keep_in)
+    known = [work.stage_name(keeper)] if keeper is not None and len(paths) == 1 else []
+    records = work.measure_together(paths, runs=runs, threads=threads, batch=batch, stages=stage or known)
+    work.keep(keeper, keep_in, records)
+    work.finish(records, work.rich_table(work.measurements(records)), as_json=json)

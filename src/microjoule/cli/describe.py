@@ -1,14 +1,15 @@
 """What a command line says of a model's inputs and classes, noted on the network's card for later commands."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+from microjoule.cli.choices import PREPARE
 from microjoule.cli.classes import read_classes
 from microjoule.cli.names import NORMALISATIONS
-from microjoule.cli.options import PREPARE
 from microjoule.cli.values import named_values, normalisation, range_of, whole_numbers
 from microjoule.errors import SettingError
 from microjoule.graph.card import DECLARED
@@ -32,7 +33,7 @@ class Words:
 
     size: str | None = None
     normalise: str | None = None
-    prepare: tuple[str, ...] = ()
+    prepare: Sequence[str] | None = None
     input_range: str | None = None
     classes: Path | None = None
 
@@ -64,7 +65,7 @@ def describe(network: Network, words: Words) -> None:
 def _prepared(network: Network, words: Words) -> Preprocessing | None:
     """How images are prepared; None if nobody says so."""
     channels, known = image_channels(network), network.card.preprocessing
-    chosen = named_values("--prepare", words.prepare, PREPARE)
+    chosen = named_values("--prepare", words.prepare or (), PREPARE)
     if words.normalise is None and known is None:
         if words.size is not None or chosen:
             raise normalise_needed("--size" if words.size is not None else "--prepare")

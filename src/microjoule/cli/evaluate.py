@@ -1,19 +1,17 @@
 """`microjoule evaluate`: a metric of a model on labelled data."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from microjoule.cli.data import Reading, find_data
-from microjoule.cli.describe import Words
-from microjoule.cli.keep import history_keeper, keep
-from microjoule.cli.models import find_model, stage_name
+import microjoule as mj
+from microjoule.cli import work
+from microjoule.cli.choices import check_metric
 from microjoule.cli.options import (
     Classes,
     DataSource,
     Device,
     Json,
     Keep,
+    MetricName,
     ModelSource,
     Normalise,
     Prepare,
@@ -24,24 +22,16 @@ from microjoule.cli.options import (
     Stage,
     ZooData,
 )
-from microjoule.cli.output import finish
-from microjoule.cli.seed import seed_everything
-from microjoule.execution.evaluate import evaluate as evaluate_network
-from microjoule.records.facts import Record
-from microjoule.report.notices import notices
-from microjoule.report.tables import evaluations
-from microjoule.report.terminal import rich_table
-from microjoule.zoo.metrics import METRICS
-from microjoule.zoo.metrics import metric as find_metric
 
-METRIC_HELP = f"One of {', '.join(METRICS)}.  [default: the zoo model's own, else top1]"
+if TYPE_CHECKING:
+    from microjoule.records.facts import Record
 
 
 def evaluate(
     *,
     model: ModelSource,
     data: DataSource,
-    metric: Annotated[str | None, typer.Option(metavar="NAME", help=METRIC_HELP)] = None,
+    metric: MetricName = None,
     size: Size = None,
     normalise: Normalise = None,
     prepare: Prepare = None,
@@ -58,17 +48,17 @@ def evaluate(
     """Score a model, quantized or not, on labelled data.
 
     \b
-    microjoule evaluate zoo:digits_mobilenet_v2 --data zoo:digits_test
+    microjoule evaluate zoo:digits_resnet --data zoo:digits_test
     microjoule evaluate model.mj --data images/ --normalise imagenet --samples 500
     microjoule evaluate model.mj --data test.npz --keep model.mj
     """
-    seed_everything(seed)
-    keeper = history_keeper(keep_in)
-    found = find_model(model, shape=shape, zoo_data=zoo_data, device=device)
-    chosen, before = find_metric(metric or found.metric), len(found.network.history)
-    words = Words(size, normalise, tuple(prepare or ()), None, classes)
-    batches = find_data(data, found, Reading(words, samples, zoo_data, seed))
-    record = evaluate_network(found.network, batches, chosen, stage=stage or stage_name(found.network))
-    records: list[Record] = [record, *notices(found.network.history[before:])]
-    keep(keeper, keep_in, records)
-    finish(records, rich_table(evaluations([record])), as_json=json)
+    check_metric(metric)
+    work.seed_everything(seed)
+    keeper = work.history_keeper(keep_in)
+    found, chosen = work.model_and_metric(model, metric, shape=shape, zoo_data=zoo_data, device=device)
+    words, before = work.Words(size, normalise, prepare, None, classes), len(found.network.history)
+    batches = work.find_data(data, found, work.Reading(words, samples, zoo_data, seed))
+    record = mj.evaluate(found.network, batches, chosen, stage=stage or work.stage_name(found.network))
+    records: list[Record] = [record, *work.notices(found.network.history[before:])]
+    work.keep(keeper, keep_in, records)
+    work.finish(records, work.rich_table(work.evaluations([record])), as_json=json)

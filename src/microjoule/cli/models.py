@@ -64,6 +64,9 @@ def find_model(
     Raises:
         MicrojouleError: if there is no such model, it cannot be read or captured, or there is no such device.
     """
+    if shape is not None and not python_file.is_python(source):
+        fact = f"is for a function of yours, and {source or 'nothing'} tells its own shape"
+        raise SettingError("--shape", fact, remedy="leave it out")
     found = _found(source, shape, zoo_data)
     move(found.network, device)
     return found

@@ -1,4 +1,4 @@
-"""What a command line calls things: every name and what it stands for, in one place."""
+"""What a command line calls things: names and what they stand for. The names alone are in `choices`."""
 
 from microjoule.graph.preprocessing import Preprocessing
 from microjoule.numerics.ranges import RangeRule, kl, min_max, mse, percentile
@@ -21,16 +21,3 @@ NORMALISATIONS: dict[str, Preprocessing] = {
     "none": UNIT,
 }
 """From stored pixels (0 to 255) to inputs: ImageNet's mean and deviation, -1 to 1, 0 to 1, 0 to 255, 0 to 1."""
-
-MIXED = "mixed"
-"""The recipe that chooses the bits of every layer within a budget."""
-
-FITTED = ("gptq", "adaround", "qdrop", MIXED)
-"""Recipes that fit layer after layer to data."""
-
-RECIPES = ("data-free", "naive", *FITTED)
-
-EXIT_CHECK_FAILED = 1
-EXIT_USER_ERROR = 2
-EXIT_OUR_ERROR = 3
-EXIT_INTERRUPTED = 130

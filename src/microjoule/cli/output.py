@@ -2,14 +2,17 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.table import Table
 
+from microjoule.cli import streams
 from microjoule.records.facts import Record
 from microjoule.records.json_io import to_json
+from microjoule.report import units
 from microjoule.report.notices import notices
 from microjoule.report.tables import Column, word
 from microjoule.report.tables import Table as Plain
@@ -24,11 +27,6 @@ def console() -> Console:
     return Console(width=None if sys.stdout.isatty() else WIDE, highlight=False)
 
 
-def warn(text: str) -> None:
-    """A line on standard error, so that it is in nobody's JSON."""
-    Console(stderr=True, highlight=False, soft_wrap=True).print(text, markup=False, style="yellow")
-
-
 def finish(records: Sequence[Record], *shown: RenderableType, as_json: bool, **facts: Any) -> None:
     """Print the outcome of a command.
 
@@ -40,11 +38,11 @@ def finish(records: Sequence[Record], *shown: RenderableType, as_json: bool, **f
     """
     if as_json:
         document = {**facts, "records": json.loads(to_json(list(records)))}
-        print(json.dumps(document, indent=1, allow_nan=False))
+        streams.document(json.dumps(document, indent=1, allow_nan=False))
         return
     for noticed in notices(records):
-        style = "bold red" if noticed.serious else "dim"
-        console().print(f"{'Warning' if noticed.serious else 'Note'}: {noticed}", markup=False, style=style)
+        if not noticed.serious:  # warnings were told when they came up
+            console().print(f"Note: {noticed}", markup=False, style="dim")
     for part in shown:
         console().print(part, markup=False)
 
@@ -53,3 +51,14 @@ def plain_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     """A table of texts; the first column is on the left, the others are figures."""
     heads = tuple(Column(name, numeric=index > 0) for index, name in enumerate(columns))
     return rich_table(Plain(title, heads, tuple(tuple(word(text) for text in row) for row in rows)))
+
+
+def written_table(files: Mapping[Path, str]) -> Table:
+    """The files that a command wrote, with their sizes.
+
+    Args:
+        files: what is in each.
+    """
+    rows = [(str(path), units.size(path.stat().st_size), content) for path, content in files.items()]
+    heads = (Column("file"), Column("size", numeric=True), Column("what it is"))
+    return rich_table(Plain("Files", heads, tuple(tuple(word(text) for text in row) for row in rows)))

@@ -1,18 +1,19 @@
 """`microjoule report`: what networks and commands found, as one page."""
 
 import json as json_module
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from microjoule.capture.load import load
-from microjoule.cli.options import Json
-from microjoule.cli.output import finish
+import microjoule as mj
+from microjoule.cli import work
+from microjoule.cli.options import FILES, Json
 from microjoule.errors import FileError
-from microjoule.recipes.report import report as write_report
-from microjoule.records.facts import Captured, Record
-from microjoule.records.json_io import records_from_json
+
+if TYPE_CHECKING:
+    from microjoule.records.facts import Record
 
 SOURCES_HELP = "Networks that microjoule saved, and JSON that its commands printed; their records one after another."
 
@@ -20,8 +21,10 @@ SOURCES_HELP = "Networks that microjoule saved, and JSON that its commands print
 def report(
     *,
     sources: Annotated[list[Path], typer.Argument(metavar="SOURCE...", help=SOURCES_HELP)],
-    out: Annotated[Path, typer.Option(metavar="FILE", help="The page to write.")] = Path("report.html"),
-    title: Annotated[str, typer.Option(help="The page's heading.")] = "Quantization report",
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FILE.html", help="The page to write.", rich_help_panel=FILES)
+    ] = Path("report.html"),
+    title: Annotated[str, typer.Option(metavar="TEXT", help="The page's heading.")] = "Quantization report",
     json: Json = False,
 ) -> None:
     """Write one self-contained HTML page from what networks and commands found.
@@ -31,17 +34,18 @@ def report(
     microjoule evaluate model.pt2 --data test.npz --json > fp32.json
     microjoule report fp32.json model.mj --title "Before and after"
     """
+    work.check_outputs(work.outputs(("--out", out, ".html")), sources)
     records: list[Record] = []
     for source in sources:
         records += [record for record in _records(source) if record not in records]
-    path = write_report(records, out, title=title)
-    finish([], f"Report: {path}", as_json=json, out=str(path))
+    path = mj.report(records, out, title=title)
+    work.finish([], f"Report: {path}", as_json=json, out=str(path))
 
 
-def _records(source: Path) -> list[Record]:
-    if source.suffix != ".json":
-        history = load(source).history
-        if all(isinstance(record, Captured) for record in history):
+def _records(source: Path) -> Sequence["Record"]:
+    if source.suffix.lower() != ".json":
+        history = mj.load(source).history
+        if all(isinstance(record, work.Captured) for record in history):
             raise FileError(
                 str(source),
                 "has no history to report",
@@ -55,6 +59,10 @@ def _records(source: Path) -> list[Record]:
         raise FileError(str(source), f"cannot be read: {error.strerror or error}", remedy="check the path") from error
     except (ValueError, RecursionError) as error:
         raise FileError(str(source), f"is not valid JSON: {error}", remedy="write it again with --json") from error
+    if isinstance(document, dict) and "error" in document:
+        raise FileError(
+            str(source), "holds what went wrong, and no records", remedy="mend that, and run the command again"
+        )
     if isinstance(document, dict) and "records" in document:
         text = json_module.dumps(document["records"])
-    return records_from_json(text, source=str(source))
+    return work.records_from_json(text, source=str(source))

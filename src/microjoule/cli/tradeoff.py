@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from microjoule.cli.auto import MetricName, SearchFolder, model_and_metric
+import microjoule as mj
+from microjoule.cli import work
+from microjoule.cli.choices import COSTS, CRITERIA, SHARES, check_metric, one_of
 from microjoule.cli.compress import (
-    CRITERION_NAMES,
-    CalibrationSamples,
     Criterion,
     FittedTo,
     LatencyBits,
@@ -18,13 +18,14 @@ from microjoule.cli.compress import (
     criterion_of,
     scheme_of,
 )
-from microjoule.cli.data import Reading, find_both
-from microjoule.cli.describe import Words
 from microjoule.cli.options import (
+    FILES,
+    CalibrationSamples,
     Classes,
     DataSource,
     Device,
     Json,
+    MetricName,
     ModelSource,
     Normalise,
     Prepare,
@@ -32,22 +33,14 @@ from microjoule.cli.options import (
     Seed,
     Shape,
     Size,
+    WorkFolder,
     ZooData,
+    among,
 )
-from microjoule.cli.output import finish
-from microjoule.cli.seed import seed_everything
-from microjoule.compression.alone import CHANNELS, LOW_RANK
-from microjoule.graph.network import Network
-from microjoule.numerics.low_rank_shapes import Method
-from microjoule.recipes.compression_front import SHARES, compression_front
-from microjoule.recipes.compression_sensitivity import compression_sensitivity
-from microjoule.recipes.report import report as write_report
-from microjoule.records.facts import Record
-from microjoule.records.files import check_places
-from microjoule.report.compression import sensitivity_table
-from microjoule.report.front import front_table
-from microjoule.report.tables import Table
-from microjoule.report.terminal import rich_table
+
+if TYPE_CHECKING:
+    from microjoule.records.facts import Record
+    from microjoule.report.tables import Table
 
 DEFAULT_REPORT = Path("tradeoff.html")
 
@@ -56,12 +49,20 @@ Shares = Annotated[
     typer.Option(
         "--share",
         metavar="SHARE",
-        help=f"Of the cost, to keep; give it several times.  [default: {', '.join(map(str, SHARES))}]",
+        help="Share of the cost to keep. Repeatable.",
+        show_default=", ".join(map(str, SHARES)),
     ),
 ]
-Cost = Annotated[str, typer.Option(metavar="NAME", help="macs, bytes, energy, or measured: latency.")]
-Sensitivity = Annotated[bool, typer.Option(help="Score each layer and channel group alone, too, which takes longer.")]
-Report = Annotated[Path, typer.Option(metavar="FILE", help="Write the report here.")]
+Cost = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME", help=f"What it costs: {', '.join(COSTS)}; latency is measured.", autocompletion=among(COSTS)
+    ),
+]
+Sensitivity = Annotated[
+    bool, typer.Option(metavar="", help="Score each layer and channel group alone, too, which takes longer.")
+]
+Report = Annotated[Path, typer.Option(metavar="FILE.html", help="The report to write.", rich_help_panel=FILES)]
 
 
 def tradeoff(
@@ -74,7 +75,7 @@ def tradeoff(
     sensitivity: Sensitivity = True,
     scheme: SchemeName = "auto",
     multiple: Multiple = 1,
-    criterion: Criterion = CRITERION_NAMES[0],
+    criterion: Criterion = CRITERIA[0],
     metric: MetricName = None,
     calibration: FittedTo = None,
     size: Size = None,
@@ -87,44 +88,58 @@ def tradeoff(
     zoo_data: ZooData = None,
     device: Device = None,
     report: Report = DEFAULT_REPORT,
-    work_folder: SearchFolder = None,
+    work_folder: WorkFolder = None,
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
     """Measure accuracy against cost: a compressed network for each share, and what each layer alone can be without.
 
-    Nothing is saved but the report. With --work-folder, `microjoule compress` finds a share's network there again.
+    Nothing is saved but the report. With --work-folder, microjoule compress
+    finds a share's network there again.
 
     \b
-    microjoule tradeoff zoo:digits_mobilenet_v2 --data zoo:digits_test --calibration zoo:digits_train --share 0.75 \
---share 0.5 --no-sensitivity
-    microjoule tradeoff model.pt2 --data test.npz --cost energy --work-folder work --report tradeoff.html
+    microjoule tradeoff zoo:digits_resnet --data zoo:digits_test \\
+        --calibration zoo:digits_train --share 0.75 --share 0.5 --no-sensitivity
+    microjoule tradeoff model.pt2 --data test.npz --cost energy \\
+        --work-folder work --report tradeoff.html
     """
-    seed_everything(seed)
-    check_places([report])
     (methods, ways), by = scheme_of(scheme), criterion_of(criterion)
-    found, chosen = model_and_metric(model, metric, shape=shape, zoo_data=zoo_data, device=device)
-    words = Words(size, normalise, tuple(prepare or ()), None, classes)
-    reading = Reading(words, samples, zoo_data, seed)
-    labelled, inputs = find_both(data, calibration, found, reading, calibration_samples=calibration_samples)
-    asked: Any = {"calibration": inputs, "samples": calibration_samples, "seed": seed, "criterion": by}
+    _check(cost, metric, report, [model, data, calibration])
+    work.seed_everything(seed)
+    words = work.Words(size, normalise, prepare, None, classes)
+    reading = work.Reading(words, samples, zoo_data, seed)
+    how: Any = {"metric": metric, "shape": shape, "inputs": calibration_samples, "device": device}
+    task = work.find_task(model, data, calibration, reading, **how)
+    asked: Any = {"calibration": task.inputs, "samples": calibration_samples, "seed": seed, "criterion": by}
     points: Any = {"methods": methods, "ways": ways, "multiple": multiple, "folder": work_folder}
     points |= {"shares": share or SHARES, "cost": cost, "latency_bits": latency_bits}
-    front = compression_front(found.network, labelled, chosen, **points, **asked)
-    told: list[tuple[Record, Table]] = [(front, front_table(front))]
+    network, labelled = task.model.network, task.labelled
+    front = mj.recipes.compression_front(network, labelled, task.metric, **points, **asked)
+    told: list[tuple[Record, Table]] = [(front, work.front_table(front))]
     if sensitivity:
         alone: Any = {"kinds": _kinds(methods, ways), "folder": work_folder and work_folder / "sensitivity"}
-        record = compression_sensitivity(found.network, labelled, chosen, **alone, **asked)
-        told.append((record, sensitivity_table(record)))
-    _finish(found.network, told, report, f"tradeoff {model}", as_json=json)
+        record = mj.compression_sensitivity(network, labelled, task.metric, **alone, **asked)
+        told.append((record, work.sensitivity_table(record)))
+    _finish(network, told, report, f"tradeoff {model}", as_json=json)
 
 
-def _finish(network: Network, told: Sequence[tuple[Record, Table]], report: Path, title: str, *, as_json: bool) -> None:
-    write_report(network, report, title=title)
+def _check(cost: str, metric: str | None, report: Path, inputs: list[str | None]) -> None:
+    """See that there is what was asked for, and that the report can be written."""
+    one_of("--cost", cost, COSTS)
+    check_metric(metric)
+    work.check_outputs(work.outputs(("--report", report, ".html")), inputs)
+
+
+def _finish(
+    network: "mj.Network", told: "Sequence[tuple[Record, Table]]", report: Path, title: str, *, as_json: bool
+) -> None:
+    """Write and print what was measured."""
+    mj.report(network, report, title=title)
     records, tables = zip(*told, strict=True)
-    finish(records, *map(rich_table, tables), f"wrote {report}", as_json=as_json, report=str(report))
+    work.finish(records, *map(work.rich_table, tables), f"Report: {report}", as_json=as_json, report=str(report))
 
 
-def _kinds(methods: Sequence[Method], ways: Sequence[float]) -> list[str]:
+def _kinds(methods: Sequence[Any], ways: Sequence[float]) -> list[str]:
     """What a scheme makes smaller."""
-    return [kind for kind, wanted in ((LOW_RANK, bool(methods)), (CHANNELS, tuple(ways) != (0.0,))) if wanted]
+    kinds = ((work.LOW_RANK, bool(methods)), (work.CHANNELS, tuple(ways) != (0.0,)))
+    return [kind for kind, wanted in kinds if wanted]

@@ -1,8 +1,8 @@
 """The values of options, as text, to numbers; what cannot be read is said with the option's name."""
 
-import math
 from collections.abc import Sequence
 
+from microjoule.cli.pairs import numbers
 from microjoule.errors import SettingError
 from microjoule.quantization.bit_costs import uniform_widths
 from microjoule.quantization.simulate import Bits
@@ -36,43 +36,18 @@ def range_of(option: str, text: str | None) -> tuple[float, float] | None:
     return low, high
 
 
-PAIRED = ("--normalise", "--normalize", "--input-range")
-"""Options of two values, which may stand one after the other."""
-
-
-def joined_pairs(words: Sequence[str]) -> list[str]:
-    """A command line in which the two values of an option are one word: "--normalise", "0.5 0.25"."""
-    found: list[str] = []
-    left = list(words)
-    while left:
-        word = left.pop(0)
-        found.append(word)
-        if word in PAIRED and len(left) > 1 and _numbers(left[0]) and _numbers(left[1]):
-            found.append(f"{left.pop(0)} {left.pop(0)}")
-    return found
-
-
 def normalisation(option: str, text: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and deviation "MEAN STD", each a number or a list with commas, one a channel; of pixels of 0 to 1.
 
     Numbers that cannot be those of pixels of 0 to 1, as they are above 1, are of pixels of 0 to 255.
     """
-    parts = [_numbers(part) for part in text.replace("/", " ").split()]
+    parts = [numbers(part) for part in text.replace("/", " ").split()]
     if len(parts) != 2 or not parts[0] or not parts[1] or 1 != len(parts[0]) != len(parts[1]) != 1:
         raise SettingError(option, f"is {text!r}", remedy=f"write MEAN STD, for example {NORMALISE_FORM}, or a name")
     channels = max(map(len, parts))
     mean, std = ((*part,) * (channels // len(part)) for part in parts)
     whole = 255.0 if max(map(abs, (*mean, *std))) > 1 else 1.0
     return tuple(value / whole for value in mean), tuple(value / whole for value in std)
-
-
-def _numbers(text: str) -> tuple[float, ...]:
-    """Numbers with commas between; none where there is anything else."""
-    try:
-        found = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        return ()
-    return found if all(math.isfinite(number) for number in found) else ()
 
 
 def named_values(option: str, settings: Sequence[str], known: Sequence[str]) -> dict[str, str]:

@@ -9,7 +9,7 @@ Source: He, Zhang, Sun 2017, https://arxiv.org/abs/1707.06168, sections 3.1 and 
 least squares, layer after layer, targets from the original).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from torch import Tensor
 from microjoule.compression.cuts import Cut, cuts
 from microjoule.compression.prices import Form
 from microjoule.execution.batches import batches
-from microjoule.execution.kept import Fitted
+from microjoule.execution.fitted import Fitted
 from microjoule.execution.reconstruct import ROWS, Look, Rows, reconstruct
 from microjoule.graph.channels import channel_groups
 from microjoule.graph.edit import bias_of
@@ -32,7 +32,8 @@ from microjoule.graph.patches import weight_from_rows, weight_rows
 from microjoule.graph.prune import remove_channels
 from microjoule.graph.walk import is_private
 from microjoule.numerics.least_squares import Moments, best_bias, refit, squared_error, trusted
-from microjoule.numerics.low_rank import approximated
+from microjoule.numerics.low_rank import Factored, approximated
+from microjoule.numerics.low_rank_shapes import Method, Rank, factor_shapes
 from microjoule.records.facts import LayerReconstructed, Reconstructed
 
 RIDGE = 1e-2
@@ -97,12 +98,15 @@ def carry_out(
     return record
 
 
-def restructure(network: Network, plan: Plan) -> None:
+def restructure(
+    network: Network, plan: Plan, *, factors: Callable[[Tensor, Method, Rank], Factored] = approximated
+) -> None:
     """Take channels out and put layers in factors, in place; exact where weights are already what the plan makes them.
 
     Args:
         network: in floating point.
         plan: what goes.
+        factors: gives a weight's factors.
 
     Raises:
         SettingError: as `carry_out`.
@@ -111,8 +115,20 @@ def restructure(network: Network, plan: Plan) -> None:
         remove_channels(network, plan.removed)
     for path, (method, rank) in plan.forms.items():
         layer = network.layer(path)
-        replace_by_factors(network, layer, approximated(layer.stored_weight.detach(), method, rank), layer.bias)
+        replace_by_factors(network, layer, factors(layer.stored_weight.detach(), method, rank), layer.bias)
     network.recompile()
+
+
+def sized(weight: Tensor, method: Method, rank: Rank) -> Factored:
+    """Factors of the right shapes, all zero: enough to count what they cost.
+
+    Args:
+        weight: (out, in, *kernel).
+        method: the form.
+        rank: of it.
+    """
+    made = tuple(weight.new_zeros(shape) for shape in factor_shapes(tuple(weight.shape), method, rank))
+    return Factored(method, made, torch.zeros_like(weight))
 
 
 def _after(network: Network, stays: Mapping[str, Cut], plan: Plan) -> list[Layer]:

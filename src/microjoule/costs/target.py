@@ -13,10 +13,21 @@ from typing import Any
 
 from microjoule.errors import TargetError
 from microjoule.graph.ops import FUNCTION_KINDS, MODULE_KINDS
-from microjoule.numerics.grid import IntGrid, Scheme
+from microjoule.numerics.grid import Interval, IntGrid, Scheme
 
 WORDS = frozenset({name for _, name in MODULE_KINDS} | set(FUNCTION_KINDS.values())) - {"size", "constant", "quantizer"}
 """Names of operators that a target may use (those of microjoule.graph.ops)."""
+
+FIXED = {
+    "softmax": Interval(0, 1, open_end=True),
+    "sigmoid": Interval(0, 1),
+    "hardsigmoid": Interval(0, 1),
+    "tanh": Interval(-1, 1),
+}
+"""What the outputs of operators lie in, whatever they read, so that no data need tell.
+
+Softmax in steps of 1/256: in ONNX Runtime 1.31 QLinearSoftmax is then the rounded softmax, integer by integer; on
+[0, 1] a step less in up to half of the values; on a grid that ends below 1 a 1.0 can come out as 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +48,9 @@ class Target:
         sharing: operators whose inputs and output must have one scale.
         accumulator_bits: the width of sums.
         opset: of ONNX files written for it.
+        fixed: operators whose outputs have a grid that no data changes, with what it is laid over.
+        demanded: those among them whose grid the target's kernels demand.
+        unrounded: operators whose integer sums it can hand on in floating point, where what reads them wants that.
     """
 
     name: str
@@ -52,6 +66,9 @@ class Target:
     sharing: frozenset[str]
     accumulator_bits: int
     opset: int
+    fixed: tuple[tuple[str, Interval], ...] = tuple(FIXED.items())
+    demanded: frozenset[str] = frozenset()
+    unrounded: frozenset[str] = frozenset()
 
     def weight_scheme(self, bits: int | None, axis: int) -> Scheme:
         """How weights are quantized at a width, for a layer with its output channels at an axis.
@@ -135,6 +152,9 @@ def parse(text: str, place: str) -> Target:
             sharing=_words(entries, "sharing", place),
             accumulator_bits=int(entries["accumulator_bits"]),
             opset=int(entries["opset"]),
+            fixed=_fixed(entries),
+            demanded=frozenset(entries.get("fixed", {})),
+            unrounded=_words(entries, "unrounded", place) if "unrounded" in entries["operators"] else frozenset(),
         )
     except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
         raise TargetError(
@@ -159,6 +179,13 @@ def _scheme(entry: dict[str, Any]) -> Scheme:
         axis=0 if entry.get("per_channel", False) else None,
         power_of_two=entry.get("power_of_two", False),
     )
+
+
+def _fixed(entries: dict[str, Any]) -> tuple[tuple[str, Interval], ...]:
+    given = entries.get("fixed", {})
+    if set(given) - set(FIXED):
+        raise ValueError(f"fixed names {', '.join(sorted(set(given) - set(FIXED)))}, choose among {', '.join(FIXED)}")
+    return tuple((FIXED | {name: Interval.parse(text) for name, text in given.items()}).items())
 
 
 def _words(entries: dict[str, Any], key: str, place: str) -> frozenset[str]:

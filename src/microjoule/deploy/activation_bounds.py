@@ -15,9 +15,7 @@ from torch import Tensor
 from torch.fx import Node
 
 from microjoule.graph.network import Network
-from microjoule.graph.ops import Activation, kind
-from microjoule.graph.quantizer import Quantizer
-from microjoule.graph.walk import PASSING
+from microjoule.graph.ops import Activation
 from microjoule.numerics.affine import Affine, quantize
 
 
@@ -64,15 +62,3 @@ def clamp_before(network: Network, quantizer: Node) -> Activation | None:
     """The clamp that a quantizer alone reads, so that it can be taken into its integers."""
     before = quantizer.all_input_nodes[0]
     return Activation.at(network.module, before) if len(before.users) == 1 else None
-
-
-def quantizer_on(network: Network, node: Node) -> Quantizer | None:
-    """The quantizer whose grid a value is on: its own, or that of the value that operators have passed on to it."""
-    name = kind(network.module, node)
-    while name in PASSING:
-        node = node.all_input_nodes[0]
-        name = kind(network.module, node)
-    if name != "quantizer":
-        return None
-    found = network.module.get_submodule(str(node.target))
-    return found if isinstance(found, Quantizer) else None

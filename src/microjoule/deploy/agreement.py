@@ -1,16 +1,23 @@
 """How far one runtime's integers are from another's, gathered batch after batch."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from microjoule.deploy.output_agreement import Limits, OutputTally
 from microjoule.errors import DataError
 from microjoule.records.measured import LayerAgreement, Verified
 
 ENOUGH = 0.999
 """The share of values within one step below which a layer departs."""
+
+
+def departs(layer: LayerAgreement) -> bool:
+    """Whether too few of a value's integers are within a step."""
+    return layer.within_one_step_share < ENOUGH
 
 
 @dataclass
@@ -44,7 +51,7 @@ class Tally:
             )
         reference = expected.to(torch.int32)
         apart = (reference - got.to(torch.int32)).abs()
-        self.largest = max(self.largest, int(apart.max()))
+        self.largest = max(self.largest, int(apart.max()) if apart.numel() else 0)
         self.equal += int((apart == 0).sum())
         self.within_one += int((apart <= 1).sum())
         self.values += apart.numel()
@@ -57,7 +64,8 @@ class Tally:
             sqnr = math.inf
         else:
             sqnr = 10 * math.log10(self.signal / self.noise) if self.signal > 0 else -math.inf
-        return LayerAgreement(name, self.largest, self.equal / self.values, self.within_one / self.values, sqnr)
+        equal, within = ((count / self.values if self.values else 1.0) for count in (self.equal, self.within_one))
+        return LayerAgreement(name, self.largest, equal, within, sqnr)
 
 
 @dataclass
@@ -66,14 +74,19 @@ class Comparison:
 
     Args:
         runtime: its name.
+        compared: what is compared with what, in words.
         tallies: by value, in the order of the network.
+        outputs: one for each output, in their order.
     """
 
     runtime: str
+    compared: str
     tallies: dict[str, Tally]
+    outputs: list[OutputTally]
     samples: int = 0
     same_top: int = 0
     scored: bool = True
+    batch_sizes: list[int] = field(default_factory=list)
 
     def update(self, name: str, expected: Tensor, got: Tensor) -> None:
         """One batch of one value.
@@ -85,26 +98,47 @@ class Comparison:
         """
         self.tallies[name].update(expected, got)
 
-    def update_outputs(self, expected: Tensor, got: Tensor) -> None:
-        """One batch of the network's outputs.
+    def update_outputs(
+        self, deployed: Sequence[Tensor], simulated: Sequence[Tensor], fp32: Sequence[Tensor], *, samples: int
+    ) -> None:
+        """One batch of the network's outputs; the first that has scores of classes tells the largest.
 
         Args:
-            expected: (n, classes), or anything else, which is not scored.
-            got: as `expected`.
+            deployed: each output, any shape.
+            simulated: likewise, in their order.
+            fp32: likewise.
+            samples: how many there are.
         """
-        self.samples += len(expected)
-        self.scored = self.scored and expected.dim() == 2 and expected.shape[1] > 1
+        for tally, *values in zip(self.outputs, deployed, simulated, fp32, strict=True):
+            tally.update(*values, first=self.samples, samples=samples)
+        expected, got = simulated[0], deployed[0]
+        self.samples += samples
+        self.scored = self.scored and expected.dim() == 2 and expected.shape[1] > 1 and expected.is_floating_point()
         if self.scored:
             self.same_top += int((expected.argmax(1) == got.argmax(1)).sum())
 
-    def record(self, path: str, values: int) -> Verified:
+    def record(self, path: str, values: int, *, reference: str, limits: Limits) -> Verified:
         """What was found.
 
         Args:
-            path: of the file.
+            path: of the file; empty if there is none.
             values: how many quantized values the network has.
+            reference: what floating point is, in words.
+            limits: how near outputs must be.
         """
         layers = tuple(tally.summary(name) for name, tally in self.tallies.items())
-        departed = next((layer.name for layer in layers if layer.within_one_step_share < ENOUGH), None)
-        top1 = self.same_top / self.samples if self.scored else None
-        return Verified(self.runtime, path, self.samples, layers, departed, top1, values)
+        outputs = tuple(tally.summary() for tally in self.outputs)
+        return Verified(
+            runtime=self.runtime,
+            path=path,
+            samples=self.samples,
+            layers=layers,
+            first_departure=next((layer.name for layer in layers if departs(layer)), None),
+            top1_agreement=self.same_top / self.samples if self.scored and self.samples else None,
+            values=values,
+            compared=self.compared,
+            reference=reference,
+            outputs=outputs,
+            batch_sizes=tuple(dict.fromkeys(self.batch_sizes)),
+            problems=limits.problems(outputs),
+        )

@@ -4,8 +4,8 @@
     mj.verify(quantized, "model.onnx", images, runtimes=["hexagon"])
 
 The processor takes a network as a whole: it compiles it for one batch size and chooses itself what to fuse. To look at
-a value inside it that value would have to be an output, and then other operators fuse. So only the network's first
-output is compared, computed from the inputs by both. Hexagon rounds a layer's results otherwise than the simulation,
+a value inside it that value would have to be an output, and then other operators fuse. So only the network's outputs
+are compared, computed from the inputs by both. Hexagon rounds a layer's results otherwise than the simulation,
 and a value that is a step apart in the first layer moves others in the next: a departure here says how far the output
 is, not which layer is at fault.
 
@@ -25,7 +25,7 @@ from torch.utils import _pytree as pytree
 
 from microjoule.deploy.session import read_model, run_session
 from microjoule.errors import ExportError, SettingError
-from microjoule.execution.signature import samples_along
+from microjoule.execution.signature import batch_axis, samples_along
 from microjoule.graph.network import Network
 from microjoule.graph.ops import kind
 from microjoule.numerics.affine import quantize
@@ -57,17 +57,18 @@ class Hexagon:
         devices()
         self.name = f"hexagon, onnxruntime-qnn {onnxruntime_qnn.__version__}"
         self.network, self.place = network, str(path)
+        self.compared = f"{Path(path).name} on Hexagon against the simulation, from end to end"
         self.model = read_model(path)
         self.values = tuple(_quantized_output(network))
         self.sessions: dict[int, onnxruntime.InferenceSession] = {}
 
-    def __call__(self, inputs: tuple[Any, ...]) -> tuple[dict[str, Tensor], Tensor]:
-        """Run a batch; returns the integers of the first output where it is on a grid, and that output."""
-        size = samples_along(inputs)
+    def __call__(self, inputs: tuple[Any, ...]) -> tuple[dict[str, Tensor], list[Tensor]]:
+        """Run a batch; returns the integers of the first output where it is on a grid, and all outputs."""
+        size = samples_along(inputs, batch_axis(self.network))
         if size not in self.sessions:
             self.sessions[size] = _open(self.model, self.place, size)
-        output = torch.from_numpy(run_session(self.sessions[size], inputs, None)[0])
-        return {name: quantize(output, self.network.quantizers[name].affine) for name in self.values}, output
+        outputs = [torch.from_numpy(array) for array in run_session(self.sessions[size], inputs, None)]
+        return {name: quantize(outputs[0], self.network.quantizers[name].affine) for name in self.values}, outputs
 
 
 def devices() -> list[Any]:

@@ -1,7 +1,8 @@
 """A quantized network run with integers alone, bit by bit as a target would: the reference for deployment.
 
 Weights and activations are integers of their grids, sums have 32 bits, and between two grids stands a fixed-point
-multiplication (see `fixed_point`). It is made to be exact and not fast. What it has no integer form for, it names.
+multiplication (see `fixed_point`). It is made to be exact and not fast. What it has no integer form for, it names; what
+comes after the last quantizer is computed in real numbers.
 """
 
 from collections.abc import Callable
@@ -13,18 +14,13 @@ from torch.fx import Interpreter, Node
 from torch.utils import _pytree as pytree
 
 from microjoule.deploy.integer_operators import OPERATORS, Step
-from microjoule.deploy.integer_values import ACCUMULATOR_BITS, Added, Integers, Joined, Sums
+from microjoule.deploy.integer_support import after_the_last_quantizer, unsupported
+from microjoule.deploy.integer_values import ACCUMULATOR_BITS, VALUES, Integers, Sums
 from microjoule.errors import ExportError
 from microjoule.execution.run import misfit
-from microjoule.graph.geometry import pads_with_zeros
 from microjoule.graph.network import Network
-from microjoule.graph.ops import WEIGHTED, Layer, arguments, kind, tensor_inputs
-from microjoule.graph.quantizer import Quantizer
-from microjoule.graph.walk import PASSING
-
-VALUES = (Integers, Sums, Added, Joined)
-TABLES = frozenset(name for name, run in OPERATORS.items() if run is OPERATORS["sigmoid"])
-CLAMPS = frozenset(("relu", "relu6", "clamp"))
+from microjoule.graph.ops import Layer, kind
+from microjoule.records.facts import Placed
 
 
 class IntegerRunner:
@@ -32,13 +28,13 @@ class IntegerRunner:
 
     Args:
         network: with calibrated quantizers; it is copied, so later edits do not matter.
-        accumulator_bits: of a sum.
+        accumulator_bits: of a sum; None for that of the target which the network was quantized for, or 32.
 
     Raises:
         ExportError: if the network has operators without an integer form; the message names all of them.
     """
 
-    def __init__(self, network: Network, *, accumulator_bits: int = ACCUMULATOR_BITS) -> None:
+    def __init__(self, network: Network, *, accumulator_bits: int | None = None) -> None:
         missing = unsupported(network)
         if missing:
             raise ExportError(
@@ -47,7 +43,10 @@ class IntegerRunner:
                 remedy="verify in ONNX Runtime instead, or quantize what these read and give",
             )
         self.network = network.copy().to("cpu").eval()
-        self.accumulator_bits = accumulator_bits
+        self.ends = after_the_last_quantizer(self.network)
+        placed = [record.accumulator_bits for record in network.history if isinstance(record, Placed)]
+        known = [bits for bits in (accumulator_bits, *reversed(placed), ACCUMULATOR_BITS) if bits is not None]
+        self.accumulator_bits = known[0]
 
     def __call__(self, *inputs: Any) -> Any:
         """The network's outputs, in real numbers, computed with integers from the first quantizer to the last.
@@ -58,8 +57,8 @@ class IntegerRunner:
         """
         return pytree.tree_map_only(VALUES, lambda value: value.reals(), self._run(inputs, None))
 
-    def integers(self, inputs: tuple[Any, ...]) -> tuple[dict[str, Tensor], Tensor]:
-        """The integers of every quantized value by its name, and the first output.
+    def integers(self, inputs: tuple[Any, ...]) -> tuple[dict[str, Tensor], Any]:
+        """The integers of every quantized value by its name, and the outputs, in real numbers.
 
         Raises:
             ExportError, DataError: as a call.
@@ -70,9 +69,8 @@ class IntegerRunner:
             if isinstance(value, Integers) and str(node.target).startswith("quantizers."):
                 found[str(node.target).removeprefix("quantizers.")] = value.stored
 
-        outputs = pytree.tree_leaves(self._run(inputs, look), is_leaf=lambda v: isinstance(v, VALUES))
-        first = outputs[0]
-        return found, first if isinstance(first, Tensor) else first.reals()
+        outputs = self._run(inputs, look)
+        return found, pytree.tree_map_only(VALUES, lambda value: value.reals(), outputs)
 
     def _run(self, inputs: tuple[Any, ...], look: Callable[[Node, Any], None] | None) -> Any:
         moved = pytree.tree_map_only(Tensor, lambda t: t.cpu(), inputs)
@@ -92,13 +90,16 @@ class _Run(Interpreter):
         self.network = runner.network
         self.bits = runner.accumulator_bits
         self.look = look
+        self.ends = runner.ends
 
     def run_node(self, n: Node) -> Any:
         """Compute one node on integers."""
         if n.op in ("placeholder", "get_attr", "output"):
             return super().run_node(n)
-        name = kind(self.network.module, n)
-        value = OPERATORS[str(name)](Step(self.network, n, self.env.__getitem__))
+        step = Step(self.network, n, self.env.__getitem__)
+        if n in self.ends:
+            return step.call(lambda value: value.reals())
+        value = OPERATORS[str(kind(self.network.module, n))](step)
         if isinstance(value, Sums):
             self._check(n, value.total)
         if self.look is not None:
@@ -115,77 +116,3 @@ class _Run(Interpreter):
                 f"a sum of {largest:.4g} does not fit into {self.bits} bits",
                 remedy="give its weights or its inputs fewer bits",
             )
-
-
-# What it runs -------------------------------------------------------------------------------------------------------
-
-
-def unsupported(network: Network) -> list[str]:
-    """What the integer runner has no integer form for: each node's operator and why; empty if it runs everything."""
-    kinds: dict[Node, str] = {}
-    problems = []
-    for node in network.graph.nodes:
-        reason = _reason(network, node, kinds)
-        if reason is not None:
-            problems.append(f"{_place(network, node)} ({reason})")
-        kinds[node] = _gives(network, node, kinds)
-    return problems
-
-
-def _place(network: Network, node: Node) -> str:
-    layer = Layer.at(network.module, node)
-    return layer.path if layer is not None else node.name
-
-
-def _gives(network: Network, node: Node, kinds: dict[Node, str]) -> str:
-    """What a node's value is: "integers", "sums", "reals" or "size"."""
-    name = kind(network.module, node)
-    if name == "quantizer":
-        return "integers"
-    if name in PASSING or name in CLAMPS:
-        return next((kinds[read] for read in tensor_inputs(node)), "reals")
-    if name in TABLES or node.op in ("placeholder", "get_attr") or name not in OPERATORS:
-        return "reals"
-    return "size" if name == "size" else "sums"
-
-
-def _reason(network: Network, node: Node, kinds: dict[Node, str]) -> str | None:
-    """Why a node cannot be run, or None if it can."""
-    name = kind(network.module, node)
-    if node.op in ("placeholder", "get_attr", "output") or name == "size":
-        return None
-    if name not in OPERATORS:
-        return f"{name or node.target} is none of its operators"
-    return _quantizer_reason(network, node) if name == "quantizer" else _operator_reason(network, node, kinds)
-
-
-def _operator_reason(network: Network, node: Node, kinds: dict[Node, str]) -> str | None:
-    name = kind(network.module, node)
-    allowed = ("integers", "sums") if name in CLAMPS else ("integers",)
-    reads = tensor_inputs(node)
-    if any(kinds[read] not in allowed for read in reads):
-        return f"{name} reads a value without a quantizer"
-    if name in WEIGHTED:
-        return _layer_reason(network, node)
-    if name in ("add", "mul") and (
-        len(node.args) < 2 or len(reads) != len(node.args) or arguments(node).get("alpha", 1) != 1
-    ):
-        return f"{name} of something other than two quantized values"
-    return None
-
-
-def _quantizer_reason(network: Network, node: Node) -> str | None:
-    found = network.module.get_submodule(str(node.target))
-    assert isinstance(found, Quantizer)
-    if not found.calibrated:
-        return "its quantizer has no range yet"
-    return "its scale differs from channel to channel" if found.affine.scale.dim() else None
-
-
-def _layer_reason(network: Network, node: Node) -> str | None:
-    layer = Layer.at(network.module, node)
-    if layer is None:
-        return "its weight is computed, not stored"
-    if layer.quantizer is None:
-        return "its weight has no quantizer"
-    return None if pads_with_zeros(layer) else "it does not pad with zeros"

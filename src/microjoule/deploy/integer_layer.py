@@ -14,9 +14,7 @@ from torch import Tensor
 
 from microjoule.graph.ops import Layer
 from microjoule.numerics.affine import Affine, along, quantize
-
-LARGEST_BIAS = 2**30
-"""Half of what 32 bits hold: the other half is left to the sum."""
+from microjoule.quantization.bias_grid import sum_scale, with_room
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,41 +56,10 @@ def integer_layer(layer: Layer, input_scale: Tensor) -> IntegerLayer:
         input_scale: (), of what it reads.
     """
     weight, affine = integer_weight(layer)
-    bias = None if layer.bias is None else layer.bias.detach().double()
-    coarsened = 0
-    if bias is not None:
-        needed = bias.abs() / (input_scale.double() * LARGEST_BIAS)
-        if bool((needed > sum_scale(layer, affine, torch.ones(()))).any()):
-            affine = _coarser(layer, affine, needed)
-            weight = quantize(layer.weight.detach(), affine)
-            coarsened = int((needed > sum_scale(layer, affine, torch.ones(())) * (1 - 1e-6)).sum())
+    roomy = with_room(layer, weight, affine, input_scale.item())
+    grown = roomy.scale > affine.scale
+    if not torch.equal(roomy.scale, affine.scale):
+        affine, weight = roomy, quantize(layer.weight.detach(), roomy)
     scale = sum_scale(layer, affine, input_scale)
-    integers = None if bias is None else torch.round(bias / scale).to(torch.int32)
-    return IntegerLayer(weight, affine, integers, scale, coarsened)
-
-
-def sum_scale(layer: Layer, affine: Affine, input_scale: Tensor) -> Tensor:
-    """The scale of the integer sum: (), or (out_channels,) for a weight with a scale for each channel.
-
-    Args:
-        layer: the layer.
-        affine: of its weight.
-        input_scale: ().
-    """
-    scale = affine.scale.double() * input_scale.double()
-    return scale.repeat(layer.groups) if layer.kind == "conv_transpose" and scale.dim() == 1 else scale
-
-
-def _coarser(layer: Layer, affine: Affine, needed: Tensor) -> Affine:
-    """A grid whose scales are at least `needed` (out_channels,).
-
-    A scale is that small only where the weights are next to nothing beside the bias, so what is lost is below
-    2^-30 of the bias for each step of the input.
-    """
-    if affine.scale.dim() == 0:
-        scale = torch.maximum(affine.scale, needed.max().float())
-    elif layer.kind == "conv_transpose":
-        scale = torch.maximum(affine.scale, needed.unflatten(0, (layer.groups, -1)).amax(0).float())
-    else:
-        scale = torch.maximum(affine.scale, needed.float())
-    return replace(affine, scale=scale)
+    bias = None if layer.bias is None else torch.round(layer.bias.detach().double() / scale).to(torch.int32)
+    return IntegerLayer(weight, affine, bias, scale, int(grown.sum()))

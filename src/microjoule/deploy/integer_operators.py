@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,13 +14,13 @@ from torch.utils import _pytree as pytree
 from microjoule.deploy.activation_bounds import integer_bounds
 from microjoule.deploy.integer_layer import integer_layer
 from microjoule.deploy.integer_sums import convolve, convolve_transposed, multiply
-from microjoule.deploy.integer_values import Added, Integers, Joined, Sums, Value, on_grid
+from microjoule.deploy.integer_values import VALUES, Added, Filled, Integers, Joined, Sums, Term, Value, on_grid
 from microjoule.graph.geometry import geometry, window_sizes
 from microjoule.graph.network import Network
-from microjoule.graph.ops import Activation, Layer, arguments, tensor_inputs
+from microjoule.graph.ops import Activation, Layer, arguments, fill_value, kind, tensor_inputs
 from microjoule.graph.quantizer import Quantizer
 from microjoule.graph.walk import PASSING
-from microjoule.numerics.affine import quantize
+from microjoule.numerics.affine import Affine, fake_quantize, quantize
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class Step:
     def call(self, as_tensor: Callable[[Any], Any]) -> Any:
         """Call the operator on tensors in place of values."""
         fetched = map_arg((self.node.args, self.node.kwargs), self.value_of)
-        args, kwargs = pytree.tree_map_only(Integers, as_tensor, fetched)
+        args, kwargs = pytree.tree_map_only(VALUES, as_tensor, fetched)
         target: Any = self.node.target
         return target(*args, **kwargs) if self.node.op == "call_function" else self.module()(*args, **kwargs)
 
@@ -82,20 +83,72 @@ def layer(step: Step) -> Sums:
 
 def add(step: Step) -> Added:
     """Both inputs wait for the grid of their sum."""
-    a, b = step.inputs
-    return Added(a, b)
+    return _sum(step, 1.0)
+
+
+def sub(step: Step) -> Added:
+    """A difference is a sum with the second value turned."""
+    return _sum(step, -1.0)
+
+
+def _sum(step: Step, sign: float) -> Added:
+    args = arguments(step.node)
+    return Added(_term(step, args["self"], 1.0), _term(step, args["other"], sign * float(args["alpha"])))
+
+
+def _term(step: Step, operand: Any, factor: float) -> Term:
+    if isinstance(operand, Node) and factor:
+        return Term.of(step.value_of(operand), factor)
+    if isinstance(operand, Node):
+        return Term(torch.zeros_like(step.value_of(operand).centred), torch.ones((), dtype=torch.float64), 8)
+    return Term.constant(float(operand) * factor)
 
 
 def mul(step: Step) -> Sums:
-    """The product of two values is on the product of their scales."""
-    a, b = step.inputs
+    """The product of two values is on the product of their scales; a number goes into the scale."""
+    args = arguments(step.node)
+    a = step.value_of(args["self"])
+    if not isinstance(args["other"], Node):
+        return _times(a, float(args["other"]))
+    b = step.value_of(args["other"])
     return Sums(a.centred.double() * b.centred, a.scale * b.scale)
 
 
+def div(step: Step) -> Sums:
+    """Divided by a number, which goes into the scale."""
+    args = arguments(step.node)
+    return _times(step.value_of(args["self"]), 1.0 / float(args["other"]))
+
+
+def neg(step: Step) -> Sums:
+    """Turned."""
+    return _times(step.inputs[0], -1.0)
+
+
+def _times(value: Integers, factor: float) -> Sums:
+    sign = float(factor > 0) - float(factor < 0)
+    return Sums(value.centred * sign, value.scale * (abs(factor) or 1.0))
+
+
+def product(step: Step) -> Sums:
+    """The matrix product of two values, in float64, where its sums are exact."""
+    a, b = step.inputs
+    target: Any = step.node.target
+    return Sums(target(a.centred.double(), b.centred.double()), a.scale * b.scale)
+
+
+def total(step: Step) -> Sums:
+    """The sum along axes."""
+    (x,) = step.inputs
+    return Sums(step.call(lambda value: value.centred.double()), x.scale)
+
+
 def concat(step: Step) -> Joined:
-    """Each part goes to the grid of the result."""
-    dim = arguments(step.node)["dim"]
-    return Joined(tuple(step.value_of(part) for part in arguments(step.node)["tensors"]), int(dim))
+    """Each part goes to the grid of the result; `stack` puts a new axis between them."""
+    args = arguments(step.node)
+    join = torch.stack if kind(step.network.module, step.node) == "stack" else torch.cat
+    parts = tuple(step.value_of(part) for part in args["tensors"])
+    return Joined(parts, partial(join, dim=int(args["dim"])))
 
 
 def average(step: Step) -> Sums:
@@ -107,13 +160,13 @@ def average(step: Step) -> Sums:
 
 
 def clamp(step: Step) -> Value:
-    """On integers at once, on a sum when it has its grid."""
+    """On integers at once, on what waits for a grid when it has it."""
     found = Activation.at(step.network.module, step.node)
     assert found is not None
     (x,) = step.inputs
-    if isinstance(x, Sums | Added):
-        return x.clamped(found.low, found.high)
-    assert isinstance(x, Integers)
+    if not isinstance(x, Integers):
+        waiting: Value = x.clamped(found.low, found.high)
+        return waiting
     bounds = integer_bounds(found.low, found.high, x.affine)
     if bounds is None:
         return x
@@ -122,15 +175,29 @@ def clamp(step: Step) -> Value:
 
 
 def passing(step: Step) -> Any:
-    """Moved, not computed: torch's own operator on the centred integers."""
-    read = pytree.tree_leaves(step.inputs, is_leaf=lambda value: isinstance(value, Integers))
-    grids = [value.affine for value in read if isinstance(value, Integers)]
+    """Moved, not computed: torch's own operator on the centred integers, in which 0 is 0."""
+    (x,) = step.inputs
+    if fill_value(step.node) != 0:
+        return pad(step, x)
     moved = step.call(lambda value: value.centred)
-    return pytree.tree_map_only(Tensor, lambda t: Integers(t, grids[0]), moved)
+    return pytree.tree_map_only(Tensor, lambda t: Integers(t, x.affine), moved)
+
+
+def pad(step: Step, x: Integers) -> Value:
+    """A number around a value: an integer if it is on the value's grid; else both wait for another."""
+    fill = fill_value(step.node)
+    filled = Filled(x, tuple(arguments(step.node)["pad"]), fill)
+    return filled.on(x.affine) if is_on_grid(fill, x.affine) else filled
+
+
+def is_on_grid(number: float, affine: Affine) -> bool:
+    """Whether a number is one of a grid's values, in float32."""
+    exact = torch.tensor(number, dtype=torch.float32)
+    return bool(fake_quantize(exact, affine) == exact)
 
 
 def table(step: Step) -> Tensor:
-    """A function of one integer: a target looks it up, with a table of the grid's values on the output's grid."""
+    """A function of one integer (a channel): a target looks it up, in a table of the grid's values on the output's."""
     result: Tensor = step.call(lambda value: value.reals())
     return result
 
@@ -140,18 +207,27 @@ def size(step: Step) -> Any:
     return step.call(lambda value: value.centred)
 
 
+FUNCTIONS = (
+    *("leaky_relu", "prelu", "sigmoid", "hardsigmoid", "hardswish", "silu", "gelu", "tanh", "elu", "mish", "softplus"),
+    *("exp", "sqrt", "rsqrt", "pow"),
+)
+"""Operators that compute each value from one."""
+
 OPERATORS: dict[str, Callable[[Step], Any]] = {
     "quantizer": quantizer,
     "add": add,
+    "sub": sub,
     "mul": mul,
-    "concat": concat,
+    "div": div,
+    "neg": neg,
+    "matmul": product,
+    "sum": total,
+    **dict.fromkeys(("concat", "stack"), concat),
     **dict.fromkeys(("conv", "conv_transpose", "linear"), layer),
     **dict.fromkeys(("avg_pool", "mean"), average),
     **dict.fromkeys(("relu", "relu6", "clamp"), clamp),
     **dict.fromkeys(sorted(PASSING), passing),
-    **dict.fromkeys(
-        ("leaky_relu", "sigmoid", "hardsigmoid", "hardswish", "silu", "gelu", "tanh", "elu", "mish", "softplus"), table
-    ),
+    **dict.fromkeys(FUNCTIONS, table),
     "size": size,
 }
-"""Operators of convolutional networks."""
+"""Operators of convolutional networks, and of attention but for its softmax."""

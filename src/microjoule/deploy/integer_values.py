@@ -1,13 +1,14 @@
 """What flows through the integer runner: integers on a grid, and what waits for one: sums, additions, joined inputs."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from microjoule.deploy.activation_bounds import integer_bounds
 from microjoule.deploy.fixed_point import fixed_point, scaled
-from microjoule.numerics.affine import Affine
+from microjoule.numerics.affine import Affine, quantize
 
 Bound = float | Tensor
 ACCUMULATOR_BITS = 32
@@ -108,6 +109,37 @@ class Sums:
 
 
 @dataclass(frozen=True, slots=True)
+class Term:
+    """What is added: integers times a scale.
+
+    Args:
+        centred: any shape, integers.
+        scale: (), float64, > 0.
+        bits: that the integers have.
+    """
+
+    centred: Tensor
+    scale: Tensor
+    bits: int
+
+    @classmethod
+    def of(cls, value: Integers, factor: float = 1.0) -> "Term":
+        """A value times a number other than 0."""
+        sign = 1.0 if factor > 0 else -1.0
+        return cls(value.centred * sign, value.scale * abs(factor), value.affine.grid.bits)
+
+    @classmethod
+    def constant(cls, number: float) -> "Term":
+        """A number, as one integer of 8 bits."""
+        scale = torch.tensor(abs(number) / CONSTANT or 1.0, dtype=torch.float64)
+        return cls(torch.tensor(CONSTANT * (number > 0) - CONSTANT * (number < 0)).float(), scale, 8)
+
+
+CONSTANT = 2**7 - 1
+"""The integer that stands for a number which is added."""
+
+
+@dataclass(frozen=True, slots=True)
 class Added:
     """Two values to be added on the next grid.
 
@@ -117,8 +149,8 @@ class Added:
         clamp: what comes before the grid.
     """
 
-    a: Integers
-    b: Integers
+    a: Term
+    b: Term
     clamp: Clamp = Clamp()
 
     def clamped(self, low: Bound, high: Bound) -> "Added":
@@ -136,32 +168,77 @@ class Added:
 
     def reals(self) -> Tensor:
         """What the sum stands for."""
-        return self.clamp.reals(self.a.reals() + self.b.reals())
+        return self.clamp.reals(sum(v.centred * v.scale.float() for v in (self.a, self.b)))  # type: ignore[arg-type]
 
     def _sum(self) -> tuple[Tensor, Tensor]:
         largest = 2 * torch.maximum(self.a.scale, self.b.scale)
-        bits = 28 - max(self.a.affine.grid.bits, self.b.affine.grid.bits, 8)
+        bits = 28 - max(self.a.bits, self.b.bits, 8)
         first, second = (scaled(v.centred.long() << bits, fixed_point(v.scale / largest)) for v in (self.a, self.b))
         return first + second, largest / 2**bits
 
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """Values to be concatenated, which go to one grid each on its own."""
+    """Values that go to one grid each on its own, and are put together there.
+
+    Args:
+        parts: the values.
+        join: puts their integers together.
+        clamp: what comes before the grid.
+    """
 
     parts: tuple[Integers, ...]
-    dim: int
+    join: Callable[[list[Tensor]], Tensor]
+    clamp: Clamp = Clamp()
+
+    def clamped(self, low: Bound, high: Bound) -> "Joined":
+        """With a clamp, which is applied to the integers in the end."""
+        return replace(self, clamp=self.clamp.also(low, high))
 
     def on(self, affine: Affine) -> Integers:
         """All parts on one grid."""
-        return Integers(torch.cat([on_grid(part, affine).centred for part in self.parts], self.dim), affine)
+        return self.clamp.on(self.join([on_grid(part, affine).centred for part in self.parts]), affine)
 
     def reals(self) -> Tensor:
         """What the parts stand for."""
-        return torch.cat([part.reals() for part in self.parts], self.dim)
+        return self.clamp.reals(self.join([part.reals() for part in self.parts]))
 
 
-Value = Integers | Sums | Added | Joined
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """A value with a number around it, which go to the same grid.
+
+    Args:
+        inside: the value.
+        pads: how many on each side, as torch has it: the last axis first.
+        fill: the number.
+        clamp: what comes before the grid.
+    """
+
+    inside: Integers
+    pads: tuple[int, ...]
+    fill: float
+    clamp: Clamp = Clamp()
+
+    def clamped(self, low: Bound, high: Bound) -> "Filled":
+        """With a clamp, which is applied to the integers in the end."""
+        return replace(self, clamp=self.clamp.also(low, high))
+
+    def on(self, affine: Affine) -> Integers:
+        """Value and number on a grid."""
+        steps = float(quantize(torch.tensor(self.fill), affine) - affine.zero_point)
+        return self.clamp.on(self._around(on_grid(self.inside, affine).centred, steps), affine)
+
+    def reals(self) -> Tensor:
+        """What both stand for."""
+        return self.clamp.reals(self._around(self.inside.reals(), self.fill))
+
+    def _around(self, inside: Tensor, fill: float) -> Tensor:
+        return nn.functional.pad(inside, self.pads, value=fill)
+
+
+Value = Integers | Sums | Added | Joined | Filled
+VALUES = (Integers, Sums, Added, Joined, Filled)
 
 
 def on_grid(value: Value, affine: Affine) -> Integers:

@@ -4,29 +4,52 @@
 
 What the file computes is what the simulation computes: the same rounding on the same grids. Weights are stored as
 integers, biases as integers of 32 bits. The integers of each quantized value `v` are called `v_quantized` in the file.
-A network without quantizers is written in floating point.
+A network without quantizers is written in floating point. Before a file is written, ONNX Runtime runs it on the example
+and its values are compared with the network's (`check`).
 """
 
+import json
 from collections import Counter
+from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
+from microjoule.costs.target import Target
+from microjoule.costs.target import target as find_target
+from microjoule.deploy.check import check_file
 from microjoule.deploy.encodings import encodings_text
+from microjoule.deploy.flat import Interface
+from microjoule.deploy.integer_share import integer_share
 from microjoule.deploy.onnx_graph import write_integers
-from microjoule.deploy.trace import DOMAIN, trace
+from microjoule.deploy.onnx_names import tidy
+from microjoule.deploy.trace import OPSET, trace
 from microjoule.errors import ExportError
 from microjoule.graph.network import Network
-from microjoule.records.files import write_atomically
-from microjoule.records.measured import Exported
+from microjoule.records.facts import Placed, Run
+from microjoule.records.files import check_places, write_atomically
+from microjoule.records.measured import Exported, IntegerShare
 
 LARGEST_BYTES = 2**31 - 1
 """What one protobuf message, and so one ONNX file, can hold."""
 
+SMALLEST_OPSET = 13
+"""The first in which each channel can have its scale."""
+
 
 def export(
-    network: Network, path: str | Path, *, encodings: str | Path | None = None, packed: bool = False, stage: str = ""
+    network: Network,
+    path: str | Path,
+    *,
+    encodings: str | Path | None = None,
+    packed: bool = False,
+    target: str | Path | Target | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    check: bool = True,
+    stage: str = "",
 ) -> Exported:
     """Write a network as ONNX.
 
@@ -36,70 +59,92 @@ def export(
         encodings: where to write the grids as AIMET's encodings as well; None for nowhere.
         packed: hold weights of up to 4 bits in half a byte (INT4 of opset 21), not in a byte; few runtimes have
             integer kernels for it.
+        target: whose opset the file has, by name or as a file or value; None for the one that the network was
+            quantized for, or opset 21.
+        metadata: what the file says of itself beside version, recipe and target: preprocessing, labels; a value that
+            is no text is written as JSON.
+        check: run the file in ONNX Runtime before it is written, and refuse one that computes something else than the
+            network; it takes a few passes.
         stage: which network this is, for the report.
 
     Returns:
         The record, which the network's history gets as well.
 
     Raises:
-        ExportError: for a quantizer without a range, an operator that ONNX has no words for, or a file over 2 GiB.
+        ExportError: for a quantizer without a range, an operator that ONNX has no words for, a file over 2 GiB, or one
+            in which ONNX Runtime computes something else than the network; it names the operator.
+        TargetError: for a target that is unknown, or a target's file that says something else.
         FileError: if a file cannot be written.
     """
-    model, notes = onnx_model(network, packed=packed)
+    check_places([path, encodings])
+    opset = _opset(network) if target is None else find_target(target).opset
+    model, found, notes = onnx_model(network, packed=packed, opset=opset, metadata=metadata)
     content = _bytes(model)
+    share: IntegerShare | None = None
+    if check:
+        notes = (*notes, *check_file(content, network.copy().to("cpu").eval(), found, str(path)))
+        share = integer_share(content) if network.quantizers else None
+    texts = None if encodings is None else encodings_text(network)
     written = write_atomically(path, content)
-    if encodings is not None:
-        write_atomically(encodings, encodings_text(network))
+    if encodings is not None and texts is not None:
+        write_atomically(encodings, texts)
         notes = (*notes, f"the grids are in {Path(encodings).name} as well")
     kind = "ONNX QDQ" if network.quantizers else "ONNX"
     operators = dict(sorted(Counter(node.op_type for node in model.graph).items()))
-    record = Exported(str(written), kind, len(content), operators, notes, stage)
+    record = Exported(str(written), kind, len(content), operators, notes, stage, share)
     network.history.append(record)
     return record
 
 
-def onnx_model(network: Network, *, packed: bool = False) -> tuple[ir.Model, tuple[str, ...]]:
-    """A network as an ONNX model in memory, and notes on how it was written.
+def onnx_model(
+    network: Network, *, packed: bool = False, opset: int = OPSET, metadata: Mapping[str, Any] | None = None
+) -> tuple[ir.Model, Interface, tuple[str, ...]]:
+    """A network as an ONNX model in memory, what goes in and comes out, and notes on how it was written.
 
     Raises:
         ExportError: as `export`.
     """
-    model, bounds = trace(network)
-    written = write_integers(model, network, bounds, packed=packed)
-    RemoveUnusedNodesPass()(model)
-    _tidy(model)
-    return model, written.notes()
+    _check_opset(network, opset, packed=packed)
+    traced = trace(network, opset=opset)
+    written = write_integers(traced.model, network, traced.bounds, packed=packed)
+    RemoveUnusedNodesPass()(traced.model)
+    tidy(traced.model, traced.interface, _metadata(network, metadata or {}))
+    notes = list(written.notes())
+    if traced.replaced:
+        notes.append(f"{', '.join(traced.replaced)} are written by other operators, which compute the same")
+    notes += [
+        f"output {name} is {what} and no tensor, so it is not in the file" for name, what in traced.interface.left_out
+    ]
+    return traced.model, traced.interface, tuple(notes)
 
 
-def _tidy(model: ir.Model) -> None:
-    """Plain names, and nothing of the machine on which it was made."""
-    model.producer_name, model.producer_version, model.doc_string = "microjoule", None, None
-    model.opset_imports.pop(DOMAIN, None)
-    model.metadata_props.clear()
-    model.graph.metadata_props.clear()
-    model.graph.name = "network"
-    for node in model.graph:
-        node.metadata_props.clear()
-        node.doc_string = None
-        for value in node.outputs:
-            value.metadata_props.clear()
-    for value in (*model.graph.inputs, *model.graph.initializers.values()):
-        value.metadata_props.clear()
-    outputs = model.graph.outputs
-    for index, value in enumerate(outputs):
-        if value.producer() is not None:
-            value.name = "output" if len(outputs) == 1 else f"output_{index}"
-    _name_batch(model)
+def _opset(network: Network) -> int:
+    """That of the target which a network was quantized for, if it is known."""
+    known = [record.opset for record in network.history if isinstance(record, Placed) and record.opset is not None]
+    return known[-1] if known and network.quantizers else OPSET
 
 
-def _name_batch(model: ir.Model) -> None:
-    """Call the free dimension "batch", and not by the number of a symbol."""
-    shapes = [value.shape for value in model.graph.inputs if value.shape is not None and len(value.shape)]
-    symbols = {str(shape[0]) for shape in shapes if isinstance(shape[0], ir.SymbolicDim)}
-    values = (value for node in model.graph for value in node.outputs)
-    for value in (*model.graph.inputs, *values):
-        if value.shape is not None:
-            value.shape = ir.Shape(["batch" if str(size) in symbols else size for size in value.shape])
+def _check_opset(network: Network, opset: int, *, packed: bool) -> None:
+    if opset < SMALLEST_OPSET:
+        fact = f"is opset {opset}, and scales of channels need {SMALLEST_OPSET}"
+        raise ExportError("target", fact, remedy=f"choose a target with opset {SMALLEST_OPSET} to 24")
+    layers = {layer.path: layer.quantizer for layer in network.layers if layer.quantizer is not None}
+    wide = [name for name, quantizer in {**network.quantizers, **layers}.items() if quantizer.scheme.grid.bits > 8]
+    if opset < OPSET and (wide or packed):
+        place = wide[0] if wide else "packed"
+        fact = f"needs opset {OPSET}, which has integers of {'16' if wide else '4'} bits, and the target has {opset}"
+        raise ExportError(place, fact, remedy="choose a target with a newer opset, or 8 bits")
+
+
+def _metadata(network: Network, given: Mapping[str, Any]) -> dict[str, str]:
+    """What the file says of itself: the version that wrote it, the recipe and target, and what was given."""
+    runs = [record.recipe for record in network.history if isinstance(record, Run)]
+    placed = [record.target for record in network.history if isinstance(record, Placed)]
+    found: dict[str, Any] = {"microjoule": version("microjoule")}
+    found |= {"recipe": runs[-1]} if runs else {}
+    found |= {"target": placed[-1]} if placed else {}
+    texts = {**found, **given}
+    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in texts.items()}
 
 
 def _bytes(model: ir.Model) -> bytes:

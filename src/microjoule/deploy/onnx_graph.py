@@ -1,11 +1,13 @@
 """A marked ONNX graph (see `trace`) to one with integers inside, in the patterns that integer runtimes look for."""
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 
 import onnx_ir as ir
 
 from microjoule.deploy.activation_bounds import Bounds
 from microjoule.deploy.integer_layer import IntegerLayer, integer_layer, integer_weight
+from microjoule.deploy.kernel_faults import avoid_faults, keep_weights
 from microjoule.deploy.qdq import Grid, Writer
 from microjoule.deploy.trace import DOMAIN, VALUE, WEIGHT
 from microjoule.graph.network import Network
@@ -33,6 +35,8 @@ class Written:
     coarsened: int = 0
     repeated: int = 0
     means: int = 0
+    kept: int = 0
+    in_floats: Counter[str] = field(default_factory=Counter)
     grids: dict[ir.Value, Grid] = field(default_factory=dict)
 
     def notes(self) -> tuple[str, ...]:
@@ -43,8 +47,13 @@ class Written:
             f"{self.coarsened} channels have a larger weight scale, since their bias needs it": self.coarsened,
             f"{self.repeated} values that keep their input's scale say so with quantizers of their own": self.repeated,
             f"{self.means} means over the image are global average pooling": self.means,
+            f"{self.kept} layers in floating point are kept from ONNX Runtime's rounding of their weights": self.kept,
         }
-        return tuple(note for note, count in said.items() if count)
+        faults = (
+            f"{count} {kind} are in floating point, since ONNX Runtime's integer kernel does not take their grids"
+            for kind, count in self.in_floats.items()
+        )
+        return (*(note for note, count in said.items() if count), *faults)
 
 
 def write_integers(
@@ -64,6 +73,8 @@ def write_integers(
     for node in list(model.graph):
         if node.domain == DOMAIN and node.op_type == WEIGHT:
             edit.weight(node)
+    edit.written.in_floats = Counter(avoid_faults(model.graph, edit.written.grids, edit.writer))
+    edit.written.kept = keep_weights(model.graph, edit.written.grids, edit.writer)
     return edit.written
 
 
@@ -114,6 +125,7 @@ class _Edit:
         integers.name = f"{output.name}_integers"
         dequantize = ir.node("DequantizeLinear", [integers, grid.scale, grid.zero_point])
         dequantize.outputs[0].name = f"{output.name}_value"
+        dequantize.outputs[0].type, dequantize.outputs[0].shape = output.type, output.shape
         self.graph.insert_after(made_by, [quantize, dequantize])
         for user, index in users:
             user.replace_input_with(index, dequantize.outputs[0])
@@ -160,8 +172,7 @@ class _Edit:
             x = node.inputs[0] if node.inputs else None
             if node.op_type != "ReduceMean" or x is None or x.shape is None or len(x.shape) != 4:
                 continue
-            axes = node.inputs[1].const_value if len(node.inputs) > 1 and node.inputs[1] is not None else None
-            if axes is None or sorted(int(a) % 4 for a in axes.numpy()) != [2, 3]:
+            if sorted(axis % 4 for axis in _axes(node)) != [2, 3]:
                 continue
             self._pool(node, x)
             self.written.means += 1
@@ -182,8 +193,7 @@ class _Edit:
         self._replace(node, self.writer.add("Flatten", [pooled], f"{node.outputs[0].name}_flat", at=node, axis=1))
 
     def _replace(self, node: ir.Node, value: ir.Value) -> None:
-        if node.outputs[0].is_graph_output():  # which ONNX wants a type of; elsewhere a runtime finds it
-            value.type, value.shape = node.outputs[0].type, node.outputs[0].shape
+        value.type, value.shape = node.outputs[0].type, node.outputs[0].shape
         node.outputs[0].replace_all_uses_with(value, replace_graph_outputs=True)
         self.graph.remove(node, safe=True)
 
@@ -201,6 +211,14 @@ def _read(node: ir.Node, index: int) -> ir.Value:
 
 def _name(mark: ir.Node) -> str:
     return mark.attributes["name"].as_string()
+
+
+def _axes(node: ir.Node) -> list[int]:
+    """Over which axes a node reduces, if that is known; before opset 18 it is an attribute."""
+    if "axes" in node.attributes:
+        return list(node.attributes["axes"].as_ints())
+    axes = node.inputs[1].const_value if len(node.inputs) > 1 and node.inputs[1] is not None else None
+    return [] if axes is None else [int(axis) for axis in axes.numpy()]
 
 
 def _pads_zeros(node: ir.Node) -> bool:

@@ -9,6 +9,10 @@ ONNX Runtime follows the file's order if its session asks for PRIORITY_BASED and
 - the caller's inputs lie elsewhere; weights too.
 
 Constants are no steps: nodes are counted without them, here and by ONNX Runtime.
+
+A file with QuantizeLinear and DequantizeLinear is counted as an integer runtime runs it, with each operator and the
+quantizers around it in one kernel: what is dequantized takes nothing, what is quantized at once takes the integers'
+bytes, and weights are weights though they are dequantized.
 """
 
 from collections.abc import Sequence
@@ -37,6 +41,8 @@ IN_PLACE = frozenset(
 WORDS = {"Conv": "conv", "Concat": "concat", "Add": "add"}
 """What we call operators of which a rewriting must know; others have their own name in small letters."""
 
+QUANTIZE, DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
+
 HALF_BYTES = frozenset((onnx.TensorProto.UINT4, onnx.TensorProto.INT4, onnx.TensorProto.FLOAT4E2M1))
 
 
@@ -57,6 +63,15 @@ def onnx_computation(path: str | Path, *, batch: int = 1, keeps_inputs: bool = T
         raise SettingError("batch", f"is {batch}", remedy="use at least 1")
     model = read_model(path)
     return _Reading(str(path), model, _sizes(str(path), model, batch), keeps_inputs=keeps_inputs).computation()
+
+
+def has_quantizers(path: str | Path) -> bool:
+    """Whether a file says where its integers are.
+
+    Raises:
+        FileError: if there is no such file, or something else is in it.
+    """
+    return any(node.op_type == DEQUANTIZE for node in read_model(path).graph.node)
 
 
 def write_onnx_order(path: str | Path, order: Sequence[int], target: str | Path) -> Path:
@@ -186,6 +201,10 @@ class _Reading:
         self.outside |= set() if keeps_inputs else set(self.given)
         self.indices: dict[str, int] = {}
         self.values: list[Value] = []
+        self.readers: dict[str, list[onnx.NodeProto]] = {}
+        for node in self.nodes:
+            for name in node.input:
+                self.readers.setdefault(name, []).append(node)
 
     def computation(self) -> Computation:
         for name in self.given:
@@ -205,13 +224,29 @@ class _Reading:
         inputs = tuple(dict.fromkeys(self.indices[name] for name in read))
         first, made = next(iter(node.input), ""), [name for name in node.output if name]
         shares = bool(first) and not set(made) & self.wanted
-        view = shares and node.op_type in VIEWS
-        costs = not view or any(self.values[one].size_bytes for one in inputs)
+        view = shares and (node.op_type in VIEWS or self._is_fused(node))
+        costs = not view or (node.op_type != DEQUANTIZE and any(self.values[one].size_bytes for one in inputs))
+        costs = costs and not (node.op_type == DEQUANTIZE and not read)
         outputs = tuple(self._add(place, name, costs=costs) for name in made)
         overwritten = self.indices[first] if shares and node.op_type in IN_PLACE and first in read else None
         if overwritten is not None and not self._is_free(overwritten, outputs[0]):
             overwritten = None
         return Operator(called(node), inputs, outputs, overwritten, 0, view and bool(inputs), self._kind(node))
+
+    def _is_fused(self, node: onnx.NodeProto) -> bool:
+        """Whether a quantizer is part of the kernel before or after it, so that what it gives lies nowhere else."""
+        return node.op_type == DEQUANTIZE or (node.op_type == QUANTIZE and self._integers(node.input[0]) is not None)
+
+    def _integers(self, name: str) -> str | None:
+        """The integers that a value is at once put into, by its one reader or an activation before that."""
+        readers = self.readers.get(name, [])
+        if len(readers) != 1 or name in self.wanted or name in self.given:
+            return None
+        (reader,) = readers
+        if reader.op_type == QUANTIZE and reader.input[0] == name:
+            integers: str = reader.output[0]
+            return integers
+        return self._integers(reader.output[0]) if reader.op_type in IN_PLACE and reader.input[0] == name else None
 
     def _is_free(self, value: int, output: int) -> bool:
         """Whether a value may be overwritten: it is not the caller's, and as large as the output."""
@@ -220,7 +255,7 @@ class _Reading:
 
     def _add(self, place: str, name: str, *, is_input: bool = False, costs: bool = True) -> int:
         """A value; one that only calls something else what lies outside costs nothing."""
-        size = self.sizes.get(name, _Size(0, is_known=False))
+        size = self.sizes.get(self._integers(name) or name, _Size(0, is_known=False))
         if not size.is_known:
             fact = f"{name!r} has no size that is known before a run"
             raise GraphError(place, fact, remedy="read what microjoule.deploy.onnx_order_run.optimize_onnx writes")

@@ -78,7 +78,9 @@ class Writer:
         self.graph.register_initializer(value)
         return value
 
-    def add(self, op: str, inputs: list[ir.Value | None], name: str, *, at: ir.Node, **attributes: int) -> ir.Value:
+    def add(
+        self, op: str, inputs: list[ir.Value | None], name: str, *, at: ir.Node, **attributes: int | list[int]
+    ) -> ir.Value:
         """A node before another one, with one output of a name."""
         node = ir.node(op, inputs, attributes=attributes or None)
         node.outputs[0].name = name

@@ -4,20 +4,24 @@ The marks are operators of a domain of our own. torch's exporter carries them al
 so that they can be replaced by integers afterwards, when everything around them is known.
 """
 
-import inspect
 import logging
+import re
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, redirect_stderr
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
 
 import onnx_ir as ir
 import torch
 from torch import Tensor, nn
-from torch.export import Dim
-from torch.utils import _pytree as pytree
+from torch.export import Dim, ExportedProgram
+from torch.fx import GraphModule, Node
 
 from microjoule.deploy.activation_bounds import Bounds, clamp_before, integer_bounds
+from microjoule.deploy.flat import Interface, example_leaves, flatten, interface
+from microjoule.deploy.lower import lower
 from microjoule.errors import ExportError
 from microjoule.graph.network import Network, set_submodule
 from microjoule.graph.ops import kind
@@ -28,6 +32,9 @@ VALUE = "Value"
 WEIGHT = "Weight"
 OPSET = 21
 """The first opset with 16-bit integers in QuantizeLinear."""
+
+TALKING = ("torch.onnx", "torch.fx.experimental.symbolic_shapes", "onnxscript", "onnx_ir")
+"""Loggers that say of a file on its way what matters to nobody."""
 
 
 class Mark(nn.Module):
@@ -54,11 +61,33 @@ class Mark(nn.Module):
         )
 
 
-def trace(network: Network) -> tuple[ir.Model, dict[str, Bounds | None]]:
-    """The marked graph, and for each quantized value the bounds of a clamp that was taken into its integers.
+@dataclass(frozen=True, slots=True)
+class Traced:
+    """A marked graph.
+
+    Args:
+        model: the graph.
+        interface: what goes in and comes out.
+        bounds: for each quantized value the bounds of a clamp that was taken into its integers.
+        replaced: the operators that the file has others for, since torch's exporter writes these otherwise.
+    """
+
+    model: ir.Model
+    interface: Interface
+    bounds: dict[str, Bounds | None]
+    replaced: tuple[str, ...] = ()
+
+
+def trace(network: Network, *, opset: int = OPSET) -> Traced:
+    """The marked graph of a network.
+
+    Args:
+        network: with calibrated quantizers, or none.
+        opset: of the operators.
 
     Raises:
-        ExportError: for a quantizer without a range, or an operator that ONNX has no words for.
+        ExportError: for a quantizer without a range, an operator that ONNX has no words for, or an opset that torch
+            does not write.
     """
     copy = network.copy().to("cpu").eval()
     _check_calibrated(copy)
@@ -70,8 +99,23 @@ def trace(network: Network) -> tuple[ir.Model, dict[str, Bounds | None]]:
             chain[0] = Mark(WEIGHT, layer.path)
     for name in copy.quantizers:
         set_submodule(copy.module, f"quantizers.{name}", Mark(VALUE, name))
-    copy.module.recompile()
-    return _export(copy), bounds
+    replaced = lower(copy)
+    return Traced(*written(copy, opset=opset), bounds, replaced)
+
+
+def written(network: Network, *, opset: int = OPSET) -> tuple[ir.Model, Interface]:
+    """A network as torch's exporter writes it, which is edited in place to take and give tensors by position.
+
+    Raises:
+        ExportError: as `trace`.
+    """
+    found = interface(network)
+    tensors = [leaf for leaf in example_leaves(network.example) if isinstance(leaf, Tensor)]
+    module = flatten(network, found)
+    model = _write(module, _program(module, tensors, dynamic=network.dynamic_batch), opset)
+    for value, name in zip(model.graph.inputs, found.inputs, strict=True):
+        value.name = name
+    return model, found
 
 
 def _check_calibrated(network: Network) -> None:
@@ -105,32 +149,17 @@ def _absorb_clamps(network: Network) -> dict[str, Bounds | None]:
     return found
 
 
-def _export(network: Network) -> ir.Model:
-    args, kwargs = network.example.args, network.example.kwargs
+def _program(module: GraphModule, tensors: list[Tensor], *, dynamic: bool) -> ExportedProgram:
     shapes = None
-    if network.dynamic_batch:
-        args, kwargs = pytree.tree_map_only(Tensor, _widened, (args, kwargs))
-        shapes = _dynamic_shapes(network.module, args, kwargs)
+    if dynamic:
+        size = next(tensor.shape[0] for tensor in tensors if tensor.dim())
+        shapes = tuple({0: Dim.AUTO} if t.dim() and t.shape[0] == size else None for t in tensors)
+        tensors = [_widened(tensor) if size == 1 else tensor for tensor in tensors]
     try:
         with _quiet(), torch.no_grad():
-            program = torch.onnx.export(
-                network.module,
-                args,
-                kwargs=kwargs,
-                dynamo=True,
-                dynamic_shapes=shapes,
-                opset_version=OPSET,
-                verbose=False,
-            )
+            return torch.export.export(module, tuple(tensors), dynamic_shapes=shapes, strict=False)
     except Exception as error:
-        reason = next((line for line in reversed(str(error).splitlines()) if line.strip()), type(error).__name__)
-        raise ExportError(
-            "network",
-            f"cannot be written as ONNX: {reason.strip()}",
-            remedy="replace the operator that is named there, or write the network with network.save(path)",
-        ) from error
-    assert program is not None
-    return program.model
+        raise _in_words(module, error) from error
 
 
 def _widened(tensor: Tensor) -> Tensor:
@@ -139,25 +168,88 @@ def _widened(tensor: Tensor) -> Tensor:
     return tensor.repeat(2, *[1] * (tensor.dim() - 1)) if one else tensor
 
 
-def _dynamic_shapes(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    size = next(leaf.shape[0] for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Tensor) and leaf.dim())
+def _write(module: GraphModule, program: ExportedProgram, opset: int) -> ir.Model:
+    try:
+        with _quiet(), torch.no_grad():
+            made = torch.onnx.export(program, dynamo=True, opset_version=opset, verbose=False)
+    except Exception as error:
+        raise _in_words(module, error) from error
+    assert made is not None
+    if made.model.opset_imports[""] != opset:
+        raise ExportError(
+            "network",
+            f"has operators that cannot be written in opset {opset}",
+            remedy=f"choose a target with a newer opset; {OPSET} is the default",
+        )
+    return made.model
 
-    def spec(leaf: Any) -> dict[int, Any] | None:
-        return {0: Dim.AUTO} if isinstance(leaf, Tensor) and leaf.dim() > 0 and leaf.shape[0] == size else None
 
-    bound = inspect.signature(module.forward).bind(*args, **kwargs).arguments
-    return {name: pytree.tree_map(spec, value) for name, value in bound.items()}
+# What went wrong ------------------------------------------------------------------------------------------------------
+
+OPERATOR = re.compile(r"target=torch\.ops\.(\w+\.\w+\.\w+)|OpOverload\(op='([\w.]+)', overload='(\w+)'\)")
+"""How torch's exporter tells which operator it has no words for."""
+
+
+FRAME = re.compile(r'File "(.*)", line (\d+)')
+TORCH = str(Path(torch.__file__).parent)
+
+
+def _in_words(module: GraphModule, error: Exception) -> ExportError:
+    """The operator at which torch's exporter stopped, where the user's code calls it, and why."""
+    chain: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in chain:
+        chain.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    operator = next((name for one in chain if (name := _operator(str(one)))), None)
+    reason = next((said for one in reversed(chain) if (said := _reason(str(one)))), type(error).__name__)
+    node = None if operator is None else _called(module, operator)
+    place = operator or "network"
+    if node is not None:
+        place = f"{node.name} ({operator}{users_line(node)})"
+    return ExportError(
+        place,
+        f"cannot be written as ONNX: {reason}",
+        remedy="compute it by other operators, or write the network with network.save(path)",
+    )
+
+
+def _operator(text: str) -> str | None:
+    found = OPERATOR.search(text)
+    return None if found is None else found[1] or f"{found[2]}.{found[3]}"
+
+
+def _reason(text: str) -> str:
+    """The first line that says something of the model, and not of the exporter."""
+    lines = (re.sub(r"\x1b\[\d*m", "", line).strip() for line in text.splitlines())
+    said = next((line for line in lines if line and not line.startswith(("Failed to", "(Refer", "- ", "⬆"))), "")
+    return "ONNX has no such operator" if said.startswith("No ONNX function found") else said[:300]
+
+
+def _called(module: GraphModule, operator: str) -> Node | None:
+    return next((node for node in module.graph.nodes if str(node.target) == operator), None)
+
+
+def users_line(node: Node) -> str:
+    """Where the user's code computes a node, with a comma and a space before it; empty if that is not known."""
+    lines = [line.strip() for line in str(node.meta.get("stack_trace") or "").splitlines() if line.strip()]
+    found = [(FRAME.match(line), code) for line, code in zip(lines, [*lines, ""][1:], strict=True)]
+    places = [(frame[1], frame[2], code) for frame, code in found if frame is not None]
+    theirs = [place for place in places if not place[0].startswith(TORCH)] or places
+    return f", {theirs[-1][0]}:{theirs[-1][1]} `{theirs[-1][2]}`" if theirs else ""
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without what torch's exporter says about itself: its deprecated functions, and that torchvision is missing."""
-    logger = logging.getLogger("torch.onnx")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
+    loggers = [logging.getLogger(name) for name in TALKING]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stderr(StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(before)
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)

@@ -1,37 +1,46 @@
-"""Is what was deployed what was simulated? Value by value, on data.
+"""Is what was deployed what was simulated? Value by value, and from end to end, on data.
 
     mj.verify(network, "model.onnx", images)
 
 The simulation computes with floating-point numbers that lie on grids; a runtime computes with integers. Each
 quantized value is compared in steps of its grid, layer by layer: the simulation computes a layer from what the runtime
-gave to it, so that the first one to depart is the one to look at. The largest outputs are compared with each on its own
-from end to end.
+gave to it, so that the first one to depart is the one to look at. Every output is compared with each on its own from
+end to end, with the simulation and with floating point, sample by sample.
 
 With scales that no result falls half way between (`avoid_ties`) every integer is the same. With others one value in
 some ten thousand is rounded up here and down there, and end to end that moves hundreds of values of the next layer.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import onnx
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.fx import Node
 from torch.utils import _pytree as pytree
 
 from microjoule.deploy.agreement import Comparison, Tally
+from microjoule.deploy.flat import Interface, interface
 from microjoule.deploy.hexagon import Hexagon
-from microjoule.deploy.integer import IntegerRunner, unsupported
+from microjoule.deploy.integer import IntegerRunner
+from microjoule.deploy.integer_share import integer_share
+from microjoule.deploy.integer_support import unsupported
+from microjoule.deploy.output_agreement import LEAST_DB, Limits, OutputTally
 from microjoule.deploy.qdq import QUANTIZED, stored_type
+from microjoule.deploy.regroup import Group, regrouped
 from microjoule.deploy.session import RUNTIME, open_session, read_model, run_session
 from microjoule.errors import ExportError, GraphError, SettingError
 from microjoule.execution.batches import Batches, batches, first
 from microjoule.execution.device import move, returns
+from microjoule.execution.fixed_batch import Fill
 from microjoule.execution.progress import track
-from microjoule.execution.run import run, visit
+from microjoule.execution.run import run, to_device, unquantized, visit
+from microjoule.execution.signature import batch_axis, samples_along
 from microjoule.graph.network import Network
+from microjoule.graph.shapes import typed_shapes
 from microjoule.numerics.affine import dequantize, quantize
 from microjoule.records.measured import Verified
 
@@ -41,27 +50,43 @@ HEXAGON = "hexagon"
 DEFAULTS = (ONNX_RUNTIME, INTEGER_RUNNER)
 RUNTIMES = (*DEFAULTS, HEXAGON)
 SAMPLES_AT_ONCE = 8
+VALUES_AT_ONCE = 2**26
 """All values of a batch are in memory together; 8 images of 224 x 224 take some 100 MB in MobileNetV2."""
+
+OWN_REFERENCE = "the network with its quantizers off: its folded and corrected weights, before they are rounded"
+GIVEN_REFERENCE = "the network in floating point that was given"
+
+Reference = Network | nn.Module | None
 
 
 class Runtime(Protocol):
     """Something that runs the network in integer."""
 
     name: str
+    compared: str
     values: tuple[str, ...]
 
-    def __call__(self, inputs: tuple[Any, ...]) -> tuple[dict[str, Tensor], Tensor]:
-        """Run a batch; returns the integers of each value, and the network's first output."""
+    def __call__(self, inputs: tuple[Any, ...]) -> tuple[dict[str, Tensor], list[Tensor]]:
+        """Run a batch; returns the integers of each value, and the outputs that are tensors, in order."""
 
 
 @returns
 def verify(
-    network: Network, path: str | Path, data: Any, *, samples: int | None = None, runtimes: Sequence[str] | None = None
+    network: Network,
+    path: str | Path,
+    data: Any,
+    *,
+    samples: int | None = None,
+    runtimes: Sequence[str] | None = None,
+    reference: Reference = None,
+    least_db: float = LEAST_DB,
+    least_fp32_db: float | None = None,
 ) -> list[Verified]:
     """Compare the simulation with the exported file in ONNX Runtime, with the integer runner, or with Hexagon.
 
     ONNX Runtime shows its integers as further outputs of a copy of the file. That leaves its integer kernels in place,
-    as each value is the output of one anyway; the agreement of the largest output is measured with the file as it is.
+    as each value is the output of one anyway; outputs are compared with those of the file as it is. Batches have two
+    sizes, neither that of the example, and there is a rest; a fixed batch is filled up.
 
     Args:
         network: the quantized network that was exported.
@@ -69,9 +94,14 @@ def verify(
         data: inputs, in any form that `batches` takes; labels are not read.
         samples: how many to use; None for all.
         runtimes: some of `RUNTIMES`; None for ONNX Runtime, and the integer runner if it has all operators.
+        reference: the network or module in floating point that outputs are compared with; None for this network with
+            its quantizers off.
+        least_db: how near each output must be to the simulation from end to end.
+        least_fp32_db: how near each output must be to floating point; None for no limit but that it may be 3 dB further
+            than the simulation is.
 
     Returns:
-        A record for each runtime, which the network's history gets as well.
+        A record for each runtime, which the network's history gets as well; `problems` says what is too far.
 
     Raises:
         FileError: if the file is missing or damaged.
@@ -91,8 +121,15 @@ def verify(
     source = batches(data, network, batch_size=SAMPLES_AT_ONCE)
     source = source if samples is None else first(source, samples)
     names = _names(network, runtimes)
-    comparisons = _compare(network, path, names, source)
-    records = [comparison.record(str(path), len(network.quantizers)) for comparison in comparisons]
+    found = interface(network)
+    chosen = [_Against(network, found, runtime) for runtime in _runtimes(network, path, names)]
+    _compare(network, chosen, source, _Fp32(network, found, reference))
+    told = OWN_REFERENCE if reference is None else GIVEN_REFERENCE
+    limits, records = Limits(simulated_db=least_db, fp32_db=least_fp32_db), []
+    for name, against in zip(names, chosen, strict=True):
+        place = "" if name == INTEGER_RUNNER else str(path)
+        record = against.comparison.record(place, len(network.quantizers), reference=told, limits=limits)
+        records.append(replace(record, integers=integer_share(path)) if name == ONNX_RUNTIME else record)
     network.history.extend(records)
     return records
 
@@ -106,50 +143,103 @@ def _names(network: Network, wanted: Sequence[str] | None) -> list[str]:
     return list(wanted)
 
 
-def _compare(network: Network, path: str | Path, names: list[str], source: Batches) -> list[Comparison]:
-    """Every comparison, batch by batch."""
+def _runtimes(network: Network, path: str | Path, names: list[str]) -> list[Runtime]:
     makers: dict[str, Callable[[], Runtime]] = {
         ONNX_RUNTIME: lambda: _OnnxRuntime(network, path),
         INTEGER_RUNNER: lambda: _Integers(network),
         HEXAGON: lambda: Hexagon(network, path),
     }
-    chosen = [_Against(network, makers[name]()) for name in names]
-    for inputs, _ in track(source, "verify", total=source.samples):
-        simulated = _first_tensor(run(network, inputs))
+    return [makers[name]() for name in names]
+
+
+def _compare(network: Network, chosen: "list[_Against]", source: Batches, fp32: "_Fp32") -> None:
+    """Every comparison, batch by batch."""
+    axis = batch_axis(network)
+    example = samples_along(network.example.tensors, axis)
+    shown = track(source, "verify", total=source.samples)
+    most = _samples_at_once(network)
+    for group in regrouped(shown, most=most, example=example, fixed=not network.dynamic_batch, axis=axis):
+        simulated = run(network, group.inputs)
+        reference = fp32(group.inputs)
         for against in chosen:
-            against.update(inputs, simulated)
-    return [against.comparison for against in chosen]
+            against.update(group, simulated, reference)
 
 
-def _first_tensor(outputs: Any) -> Tensor:
-    return next(leaf for leaf in pytree.tree_leaves(outputs) if isinstance(leaf, Tensor))
+def _samples_at_once(network: Network) -> int:
+    shapes = typed_shapes(network)
+    quantizers = {f"quantizers.{name}" for name in network.quantizers}
+    values = sum(torch.Size(shape).numel() for node, (shape, _) in shapes.items() if str(node.target) in quantizers)
+    return max(1, min(SAMPLES_AT_ONCE, VALUES_AT_ONCE // max(values, 1)))
 
 
-def _tallies(network: Network, values: tuple[str, ...]) -> dict[str, Tally]:
-    return {name: Tally(int(network.quantizers[name].affine.zero_point.flatten()[0])) for name in values}
+def _tensors(values: list[Any]) -> list[Tensor]:
+    return [value.detach().cpu() for value in values]
+
+
+class _Fp32:
+    """The network in floating point."""
+
+    def __init__(self, network: Network, found: Interface, given: Reference) -> None:
+        self.network, self.found, self.given = network, found, given
+
+    def __call__(self, inputs: tuple[Any, ...]) -> list[Tensor]:
+        """Its outputs for a batch."""
+        if self.given is None:
+            with unquantized(self.network):
+                return _tensors(self.found.chosen(run(self.network, inputs)))
+        if isinstance(self.given, Network):
+            return self._chosen(run(self.given, inputs))
+        training = self.given.training
+        tensors = (*self.given.parameters(), *self.given.buffers())
+        device = tensors[0].device if tensors else torch.device("cpu")
+        try:
+            with torch.no_grad():
+                return self._chosen(self.given.eval()(*to_device(inputs, device)))
+        finally:
+            self.given.train(training)
+
+    def _chosen(self, outputs: Any) -> list[Tensor]:
+        """The reference's outputs that have the places of the network's."""
+        count, places = len(pytree.tree_leaves(outputs)), self.found.places
+        if count <= max(places):
+            fact = f"gives {count} outputs, and the network {max(places) + 1}"
+            raise SettingError("reference", fact, remedy="give the network or model that was quantized")
+        return _tensors(self.found.chosen(outputs))
 
 
 class _Against:
-    """A runtime against the simulation, layer by layer on the runtime's values."""
+    """A runtime against the simulation, layer by layer on the runtime's values, and from end to end."""
 
-    def __init__(self, network: Network, runtime: Runtime) -> None:
-        self.network, self.runtime = network, runtime
-        self.comparison = Comparison(runtime.name, _tallies(network, runtime.values))
+    def __init__(self, network: Network, found: Interface, runtime: Runtime) -> None:
+        self.network, self.found, self.runtime = network, found, runtime
+        outputs = [OutputTally(name) for name in found.outputs]
+        tallies = {name: Tally(int(network.quantizers[name].affine.zero_point.flatten()[0])) for name in runtime.values}
+        self.comparison = Comparison(runtime.name, runtime.compared, tallies, outputs)
         names = {f"quantizers.{name}": name for name in runtime.values}
         self.places = {node: names[str(node.target)] for node in network.graph.nodes if str(node.target) in names}
 
-    def update(self, inputs: tuple[Any, ...], simulated: Tensor, /) -> None:
+    def update(self, group: Group, simulated: Any, fp32: list[Tensor]) -> None:
         """Take in one batch."""
-        integers, outputs = self.runtime(inputs)
+        integers, deployed = self.runtime(group.inputs)
+        axis = batch_axis(self.network)
+        size = samples_along(group.inputs, axis)
 
         def look(node: Node, value: Tensor) -> Tensor:
             name = self.places[node]
             affine = self.network.quantizers[name].affine
-            self.comparison.update(name, quantize(value, affine), integers[name])
-            return dequantize(integers[name].to(torch.int32), affine)
+            theirs = integers[name].to(value.device)
+            self.comparison.update(name, quantize(value, affine), theirs)
+            return dequantize(theirs.to(torch.int32), affine)
 
-        visit(self.network, inputs, self.places, look)
-        self.comparison.update_outputs(simulated, outputs)
+        visit(self.network, group.inputs, self.places, look)
+        if len(deployed) != len(self.found.outputs):
+            fact = f"gives {len(deployed)} outputs, and the network {len(self.found.outputs)}"
+            raise ExportError(self.runtime.compared, fact, remedy="export this network and verify that file")
+        three = (deployed, _tensors(self.found.chosen(simulated)), fp32)
+        counted = Fill(group.samples, size, axis)
+        real = [counted.cut(outputs) for outputs in three]
+        self.comparison.batch_sizes.append(size)
+        self.comparison.update_outputs(*real, samples=group.samples)
 
 
 class _OnnxRuntime:
@@ -158,6 +248,7 @@ class _OnnxRuntime:
     def __init__(self, network: Network, path: str | Path) -> None:
         model = read_model(path)
         self.name = RUNTIME
+        self.compared = f"{Path(path).name} in ONNX Runtime against the simulation"
         self.deployed = open_session(model.SerializeToString(), str(path))
         made = {output for node in model.graph.node for output in node.output}
         self.values = tuple(name for name in network.quantizers if f"{name}{QUANTIZED}" in made)
@@ -169,20 +260,24 @@ class _OnnxRuntime:
             model.graph.output.append(onnx.helper.make_tensor_value_info(f"{name}{QUANTIZED}", kind, None))
         self.open = open_session(model.SerializeToString(), str(path))
 
-    def __call__(self, inputs: tuple[Any, ...]) -> tuple[dict[str, Tensor], Tensor]:
+    def __call__(self, inputs: tuple[Any, ...]) -> tuple[dict[str, Tensor], list[Tensor]]:
         """Run a batch."""
         arrays = run_session(self.open, inputs, [f"{name}{QUANTIZED}" for name in self.values])
         outputs = run_session(self.deployed, inputs, None)
-        return dict(zip(self.values, map(torch.from_numpy, arrays), strict=True)), torch.from_numpy(outputs[0])
+        return dict(zip(self.values, map(torch.from_numpy, arrays), strict=True)), list(map(torch.from_numpy, outputs))
 
 
 class _Integers:
-    """The integer runner."""
+    """The integer runner, which reads no file."""
 
     def __init__(self, network: Network) -> None:
         self.name = INTEGER_RUNNER
         self.runner = IntegerRunner(network)
+        bits = self.runner.accumulator_bits
+        self.compared = f"the network in integers, sums of {bits} bits, against the simulation; no file is run"
         self.values = tuple(network.quantizers)
+        self.found = interface(network)
 
-    def __call__(self, inputs: tuple[Any, ...]) -> tuple[dict[str, Tensor], Tensor]:
-        return self.runner.integers(inputs)
+    def __call__(self, inputs: tuple[Any, ...]) -> tuple[dict[str, Tensor], list[Tensor]]:
+        integers, outputs = self.runner.integers(inputs)
+        return integers, self.found.chosen(outputs)

@@ -286,7 +286,8 @@ def _of_samples(data: Any, how: _How) -> Items:
     _check_some(samples, how.name)
     collate: Collate | None = getattr(data, "collate", None)
     shuffled = how.shuffle is not None
-    loader: Any = DataLoader(data, how.size, shuffle=shuffled, generator=how.shuffle, collate_fn=list)
+    chance = how.shuffle or torch.Generator()  # not the caller's, from which an iterator would draw
+    loader: Any = DataLoader(data, how.size, shuffle=shuffled, generator=chance, collate_fn=list)
 
     def start() -> Iterator[Any]:
         for some in loader:

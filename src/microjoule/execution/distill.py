@@ -13,7 +13,8 @@ https://arxiv.org/abs/1503.02531, section 2; values inside: Romero et al. 2015, 
 section 2.2, without its regressor.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +25,7 @@ from torch.fx import Node
 
 from microjoule.errors import DataError, GraphError, SettingError
 from microjoule.execution.run import outputs_and_values
+from microjoule.graph.modes import in_evaluation
 from microjoule.graph.network import Network
 
 # The equations --------------------------------------------------------------------------------------------------------
@@ -110,7 +112,18 @@ class Lessons:
         self.teacher = teacher
         self.wanted = [find_value(student, name) for name in teacher.features]
         self.shown = [find_value(teacher.network, name) for name in teacher.features.values()]
-        teacher.network.eval().to(student.device)
+        self.student = student
+
+    @contextmanager
+    def teaching(self) -> Iterator[None]:
+        """A context in which the teacher is in evaluation mode on the student's device; after it, as it was before."""
+        network, device = self.teacher.network, self.teacher.network.device
+        with in_evaluation(network.module):
+            network.to(self.student.device)
+            try:
+                yield
+            finally:
+                network.to(device)
 
     def loss(self, outputs: Any, values: dict[Node, Tensor], inputs: tuple[Any, ...], task: Tensor | None) -> Tensor:
         """The loss with the teacher's part.

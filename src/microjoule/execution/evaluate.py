@@ -13,6 +13,7 @@ from microjoule.execution.device import Device, move, returns
 from microjoule.execution.progress import track
 from microjoule.execution.run import run, to_device
 from microjoule.execution.survey import Survey, watched
+from microjoule.graph.modes import in_evaluation
 from microjoule.graph.network import Network
 from microjoule.graph.notice import notice
 from microjoule.graph.quantizer import Quantizer
@@ -48,7 +49,7 @@ def evaluate(
     """Run a model on labelled data and score its outputs.
 
     Args:
-        model: a network or a module (in the mode that it is in).
+        model: a network or a module; it runs in evaluation mode, and has its own mode again after.
         data: labelled data, in any form that `batches` takes.
         metric: the score; it is reset first.
         stage: which network this is, for the report.
@@ -69,13 +70,14 @@ def evaluate(
     started, samples = time.perf_counter(), 0
     survey, order = Survey(model, source.name) if isinstance(model, Network) else None, ClassOrder(source.name)
     seen = source if survey is None else watched(source, survey)
-    for inputs, targets in track(seen, f"evaluate {stage}", total=source.samples):
-        if targets is None:
-            raise _no_targets(source)
-        outputs, targets = _outputs(model, inputs, targets)  # noqa: PLW2901 - now where the outputs are
-        metric.update(outputs, targets)
-        order.update(outputs, targets)
-        samples += source.count(inputs)
+    with in_evaluation(model.module if isinstance(model, Network) else model), torch.random.fork_rng(devices=[]):
+        for inputs, targets in track(seen, f"evaluate {stage}", total=source.samples):
+            if targets is None:
+                raise _no_targets(source)
+            outputs, targets = _outputs(model, inputs, targets)  # noqa: PLW2901 - now where the outputs are
+            metric.update(outputs, targets)
+            order.update(outputs, targets)
+            samples += source.count(inputs)
     if survey is not None and isinstance(model, Network):
         survey.warn()
         for noticed in order.notices(trained=not any(module.enabled for module in _quantizers(model))):

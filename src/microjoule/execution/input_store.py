@@ -1,12 +1,15 @@
 """The inputs of every batch, kept: in memory up to a limit, on disk beyond it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from torch.utils import _pytree as pytree
 
 from microjoule.execution.batches import Batches
+from microjoule.execution.binding import Batch
 from microjoule.execution.store import Store
+from microjoule.jobs.identity import DataFacts
 
 
 class KeptInputs(Sequence[tuple[Any, ...]]):
@@ -14,9 +17,10 @@ class KeptInputs(Sequence[tuple[Any, ...]]):
 
     Args:
         data: inputs; targets are not kept.
+        facts: is told of every batch, if it is given.
     """
 
-    def __init__(self, data: Batches) -> None:
+    def __init__(self, data: Batches, facts: DataFacts | None = None) -> None:
         self.samples = 0
         self._store = Store()
         self._forms: list[pytree.TreeSpec] = []
@@ -26,6 +30,13 @@ class KeptInputs(Sequence[tuple[Any, ...]]):
                 self._store.put((number, place), leaf)
             self._forms.append(form)
             self.samples += data.count(inputs)
+            if facts is not None:
+                facts.add(inputs)
+        self._source = replace(data, samples=self.samples, labelled=False, bind=None, settled=True)
+
+    def batches(self) -> Batches:
+        """The same inputs, to be gone through again and again."""
+        return replace(self._source, start=lambda: (Batch(inputs, None) for inputs in self))
 
     def __len__(self) -> int:
         """How many batches there are."""

@@ -24,17 +24,20 @@ from torch.fx import Node
 
 from microjoule.execution.allocator import EVERY, release
 from microjoule.execution.batches import Batches, first, in_parts
+from microjoule.execution.fitted import Fitted, read_fitted, write_fitted
 from microjoule.execution.input_store import KeptInputs
-from microjoule.execution.kept import Fitted, Kept, fingerprint
 from microjoule.execution.progress import Progress, track
 from microjoule.execution.run import unquantized, visit
 from microjoule.execution.stages import Stages
 from microjoule.execution.store import Store
 from microjoule.graph.edit import set_bias, set_weight
+from microjoule.graph.modes import in_evaluation
 from microjoule.graph.network import Network
 from microjoule.graph.ops import Activation, Layer
 from microjoule.graph.patches import input_rows, output_rows, output_sizes, sample_positions
 from microjoule.graph.walk import only_user
+from microjoule.jobs.identity import DataFacts, Identity, network_facts, option_facts
+from microjoule.jobs.run_folder import RunFolder
 from microjoule.numerics.affine import Affine
 from microjoule.numerics.least_squares import Moments, RunningMoments
 
@@ -127,12 +130,24 @@ def reconstruct(
         FileError: if the folder holds layers of another run, or cannot be written.
     """
     release()
-    found = data if look.samples is None else first(data, look.samples)
-    parts = KeptInputs(in_parts(found, PART))
-    samples = parts.samples
-    run = {**(settings or {}), "data": data.name, "samples": samples, "rows": look.rows, "seed": look.seed}
-    kept = Kept(None if look.folder is None else Path(look.folder), fingerprint(network, run))
-    wanted = _Wanted(network, parts, [layer for layer in layers if kept.read(layer.path) is None], look.rows)
+    facts = None if look.folder is None else DataFacts()
+    parts = KeptInputs(in_parts(data if look.samples is None else first(data, look.samples), PART), facts)
+
+    def identity() -> Identity:
+        options = option_facts({**(settings or {}), "rows": look.rows, "seed": look.seed})
+        return Identity.of(options, network_facts(network), {} if facts is None else facts.facts)
+
+    with in_evaluation(network.module), RunFolder(look.folder, identity) as run:
+        done = _fitted_in_order(network, parts, layers, fit, look, run)
+    return done, parts.samples
+
+
+def _fitted_in_order(
+    network: Network, parts: KeptInputs, layers: Sequence[Layer], fit: Fit, look: Look, run: RunFolder
+) -> list[Done]:
+    """Fit those layers that the folder does not hold, each after all before it were changed."""
+    known = {layer.path: fitted for layer in layers if (fitted := read_fitted(run, layer)) is not None}
+    wanted = _Wanted(network, parts, [layer for layer in layers if layer.path not in known], look.rows)
     wanted.gather(look.seed)
     stages = Stages(network, parts, [layer.node for layer in layers], Store())
     done = []
@@ -140,16 +155,16 @@ def reconstruct(
         for stage, layer in enumerate(layers):
             started = time.perf_counter()
             gathered = _read(stages, stage, layer, wanted, whole=look.whole)
-            fitted = kept.read(layer.path)
+            fitted = known.pop(layer.path, None)
             if fitted is None:
                 fitted = fit(gathered.rows(layer, _activation(network, layer)))
-                kept.write(layer.path, fitted)
+                write_fitted(run, layer, fitted)
             del gathered
             release()
             _apply(network, layer, fitted)
             done.append(Done(layer.path, fitted.error_before, fitted.error_after, time.perf_counter() - started))
             progress.step(label=f"{layer.path}: error {fitted.error_before:.2%} → {fitted.error_after:.2%}")
-    return done, samples
+    return done
 
 
 def _read(stages: Stages, stage: int, layer: Layer, wanted: "_Wanted", *, whole: bool) -> "_Gathered":

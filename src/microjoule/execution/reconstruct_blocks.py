@@ -22,6 +22,7 @@ from microjoule.execution.reconstruct import Done
 from microjoule.execution.run import unquantized, visit
 from microjoule.execution.store import Store
 from microjoule.graph.blocks import Block, as_module, blocks
+from microjoule.graph.modes import in_evaluation
 from microjoule.graph.network import Network
 
 
@@ -91,10 +92,10 @@ def reconstruct_blocks(
     Returns:
         What came out, block by block (named by its layers), and how many samples there were.
     """
-    chain, ideal = blocks(network), blocks(exact)
-    inputs, given, samples = _entries(network, exact, data)
-    done = []
-    with Progress("reconstruct", total=len(chain)) as progress:
+    chain, ideal, done = blocks(network), blocks(exact), []
+    modes = in_evaluation(network.module), in_evaluation(exact.module)
+    with modes[0], modes[1], Progress("reconstruct", total=len(chain)) as progress:
+        inputs, given, samples = _entries(network, exact, data)
         for block, model in zip(chain, ideal, strict=True):
             started, module = time.perf_counter(), as_module(network, block)
             with unquantized(exact):

@@ -12,6 +12,7 @@ from microjoule.errors import DataError, MicrojouleError
 from microjoule.execution.batches import Batches
 from microjoule.execution.fixed_batch import Fill, filled
 from microjoule.execution.signature import batch_axis, samples_along
+from microjoule.graph.modes import in_evaluation
 from microjoule.graph.network import Network
 from microjoule.graph.quantizer import Quantizer
 
@@ -44,14 +45,14 @@ class _Visiting(Interpreter):
 
 
 def run(network: Network, inputs: tuple[Any, ...]) -> Any:
-    """The network's outputs for one batch, without gradients, on the network's device.
+    """The network's outputs for one batch, without gradients, in evaluation mode, on the network's device.
 
     Raises:
         DataError: if the inputs do not fit the network.
     """
     moved, fill = filled(network, to_device(inputs, network.device))
     try:
-        with torch.no_grad():
+        with torch.no_grad(), in_evaluation(network.module):
             outputs = network(*moved)
             return outputs if fill is None else fill.cut(outputs)
     except MicrojouleError:
@@ -61,7 +62,7 @@ def run(network: Network, inputs: tuple[Any, ...]) -> Any:
 
 
 def visit(network: Network, inputs: tuple[Any, ...], nodes: Collection[Node], visitor: Visitor) -> None:
-    """Run one batch and show the values of some nodes, in the order of the network.
+    """Run one batch, in evaluation mode, and show the values of some nodes, in the order of the network.
 
     Raises:
         DataError: if the inputs do not fit the network.
@@ -69,7 +70,7 @@ def visit(network: Network, inputs: tuple[Any, ...], nodes: Collection[Node], vi
     moved, fill = filled(network, to_device(inputs, network.device))
     try:
         check_count(network, moved)
-        with torch.no_grad():
+        with torch.no_grad(), in_evaluation(network.module):
             _Visiting(network, nodes, visitor, fill).run(*moved)
     except MicrojouleError:
         raise

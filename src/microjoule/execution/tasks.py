@@ -1,29 +1,21 @@
-"""Independent tasks, in processes or on a cluster; results are files in one folder, so that a run goes on where it
-stopped.
-"""
+"""Independent tasks, in processes or on a cluster; each result is a part of a run folder, and found there again."""
 
-import hashlib
-import json
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
-import torch
 from joblib import Parallel, delayed, effective_n_jobs, parallel_config
-from torch import Tensor
-from torch.utils import _pytree as pytree
 
-from microjoule.errors import FileError, SettingError
+from microjoule.errors import SettingError
 from microjoule.execution.progress import track
-from microjoule.records.files import write_atomically
+from microjoule.jobs.part import Part
+from microjoule.jobs.run_folder import Parts, RunFolder
 
 Work = Callable[[str], str]
 """The name of a task -> its result as text."""
 
-IDENTITY = "run.json"
-"""The file that says whose results a folder holds."""
+R = TypeVar("R")
 
 CHUNKS = 4
 """Chunks of tasks for each process: few, as each prepares the work anew; several, so that all end at the same time."""
@@ -37,7 +29,6 @@ class Jobs:
     """How independent tasks are run.
 
     Args:
-        folder: where each result is kept as a file; None keeps none.
         n_jobs: how many run at once, in joblib's way of counting: -1 is one a core. 1 runs them in this process.
         backend: joblib's: "loky" (processes), "threading", or one that was registered with joblib, as Ray's "ray" is.
 
@@ -45,7 +36,6 @@ class Jobs:
         SettingError: for 0 jobs.
     """
 
-    folder: str | Path | None = None
     n_jobs: int = 1
     backend: str = "loky"
 
@@ -55,39 +45,58 @@ class Jobs:
 
 
 def run_tasks(
-    prepare: Callable[[], Work], tasks: Sequence[str], jobs: Jobs, *, identity: Mapping[str, str], label: str
-) -> dict[str, str]:
+    prepare: Callable[[], Work],
+    tasks: Sequence[str],
+    run: RunFolder,
+    read: Callable[[str], R],
+    *,
+    label: str,
+    jobs: Jobs | None = None,
+) -> dict[str, R]:
     """Run tasks, but for those whose results the folder holds already.
 
     Args:
         prepare: makes what runs a task, once for each chunk of tasks; it is pickled where the backend needs that.
         tasks: their names, each different.
-        jobs: how they are run.
-        identity: what the results depend on; a folder belongs to one identity.
+        run: where results are kept.
+        read: a text -> the result that it tells; ValueError, TypeError or KeyError if it tells none.
         label: what is being done, for the progress bar.
+        jobs: how they are run; None runs them in this process.
 
     Returns:
         Task -> result, in the order of `tasks`.
 
     Raises:
-        FileError: if the folder holds the results of another run, or cannot be written.
+        FileError: if the folder cannot be read or written.
         SettingError: for a backend that joblib does not know.
     """
-    folder = None if jobs.folder is None else _opened(Path(jobs.folder), identity)
-    done = {} if folder is None else {task: text for task in tasks if (text := _kept(folder, task)) is not None}
+    done = {task: found for task in tasks if (found := _kept(run, task, read)) is not None}
     missing = [task for task in tasks if task not in done]
-    for task, text in track(_results(prepare, missing, folder, jobs), label, total=len(tasks), done=len(done)):
-        done[task] = text
+    for task, text in track(
+        _results(prepare, missing, run.parts, jobs or Jobs()), label, total=len(tasks), done=len(done)
+    ):
+        done[task] = read(text)
     return {task: done[task] for task in tasks}
 
 
+def _kept(run: RunFolder, task: str, read: Callable[[str], R]) -> R | None:
+    """A result that is there; one that cannot be is done again, and a warning tells so."""
+    part = run.read(task)
+    if part is None:
+        return None
+    with suppress(ValueError, TypeError, KeyError, RecursionError):
+        return read(part.text)
+    run.say_damaged(task, "it is no result")
+    return None
+
+
 def _results(
-    prepare: Callable[[], Work], tasks: Sequence[str], folder: Path | None, jobs: Jobs
+    prepare: Callable[[], Work], tasks: Sequence[str], parts: Parts | None, jobs: Jobs
 ) -> Iterator[tuple[str, str]]:
     if not tasks:
         return
     if jobs.n_jobs == 1:
-        yield from _worked(prepare, tasks, folder)
+        yield from _worked(prepare, tasks, parts)
         return
     returned = "generator_unordered" if jobs.backend in STREAMING else "list"
     try:
@@ -98,72 +107,18 @@ def _results(
         raise SettingError("backend", f"is {jobs.backend!r}: {error}", remedy='use "loky", or register it') from error
     count = min(len(tasks), CHUNKS * workers)
     chunks = (tasks[at::count] for at in range(count))
-    for found in parallel(delayed(_all_worked)(prepare, chunk, folder) for chunk in chunks):
+    for found in parallel(delayed(_all_worked)(prepare, chunk, parts) for chunk in chunks):
         yield from found
 
 
-def _all_worked(prepare: Callable[[], Work], tasks: Sequence[str], folder: Path | None) -> list[tuple[str, str]]:
-    return list(_worked(prepare, tasks, folder))
+def _all_worked(prepare: Callable[[], Work], tasks: Sequence[str], parts: Parts | None) -> list[tuple[str, str]]:
+    return list(_worked(prepare, tasks, parts))
 
 
-def _worked(prepare: Callable[[], Work], tasks: Sequence[str], folder: Path | None) -> Iterator[tuple[str, str]]:
+def _worked(prepare: Callable[[], Work], tasks: Sequence[str], parts: Parts | None) -> Iterator[tuple[str, str]]:
     work = prepare()
     for task in tasks:
         text = work(task)
-        if folder is not None:
-            write_atomically(_path(folder, task), text)
+        if parts is not None:
+            parts.write(task, Part(text=text))
         yield task, text
-
-
-# Files -----------------------------------------------------------------------
-
-
-def _path(folder: Path, task: str) -> Path:
-    """A task's file: its name as far as a file can have it, and a hash, as two names may look the same then."""
-    readable = re.sub(r"[^\w.-]+", "_", task)[:80]
-    return folder / f"{readable}-{hashlib.sha256(task.encode()).hexdigest()[:8]}.json"
-
-
-def _kept(folder: Path, task: str) -> str | None:
-    path = _path(folder, task)
-    return path.read_text(encoding="utf-8") if path.is_file() else None
-
-
-def _opened(folder: Path, identity: Mapping[str, str]) -> Path:
-    """The folder, made if it is not there, if it is this run's."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FileError(str(folder), f"cannot be made a folder: {error.strerror}", remedy="choose another") from error
-    path = folder / IDENTITY
-    if not path.is_file():
-        write_atomically(path, json.dumps(dict(identity), indent=1))
-        return folder
-    try:
-        held = json.loads(path.read_text(encoding="utf-8"))
-        differing = [name for name in sorted({*held, *identity}) if held.get(name) != identity.get(name)]
-    except (ValueError, TypeError, AttributeError) as error:
-        raise FileError(str(path), "does not say which run this is", remedy="choose an empty folder") from error
-    if differing:
-        raise FileError(
-            str(folder),
-            f"holds the results of another run: its {', '.join(differing)} differs",
-            remedy="choose another folder, or remove this one",
-        )
-    return folder
-
-
-def digest(value: Any) -> str:
-    """Sixteen hexadecimal digits that tell tensors, numbers and texts, and nests of them, from others.
-
-    Args:
-        value: what to tell from others; leaves of other kinds do not count.
-    """
-    seen = hashlib.sha256()
-    for leaf in pytree.tree_leaves(value):
-        if isinstance(leaf, Tensor):
-            seen.update(f"{leaf.dtype} {tuple(leaf.shape)}".encode())
-            seen.update(leaf.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-        elif isinstance(leaf, str | int | float):
-            seen.update(repr(leaf).encode())
-    return seen.hexdigest()[:16]

@@ -7,8 +7,8 @@ after any epoch goes on from its checkpoint and ends in the same weights, bit fo
 import math
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
-from dataclasses import dataclass, field
+from contextlib import ExitStack, nullcontext
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,16 +23,15 @@ from torch.utils import _pytree as pytree
 from microjoule.errors import DataError
 from microjoule.execution.augment import Augment
 from microjoule.execution.batches import Batches, batches
-from microjoule.execution.checkpoint import Checkpoints
+from microjoule.execution.data_facts import read_facts
 from microjoule.execution.device import Device, move, returns
 from microjoule.execution.distill import Lessons, Teacher
 from microjoule.execution.evaluate import Metric, evaluate
-from microjoule.execution.kept import fingerprint
+from microjoule.execution.learning import Learning
 from microjoule.execution.moving_average import MovingAverage
 from microjoule.execution.optimizers import MakeOptimizer, find_optimizer, parameter_groups, warm_cosine
 from microjoule.execution.progress import Progress
 from microjoule.execution.run import outputs_and_values, to_device
-from microjoule.execution.tasks import digest
 from microjoule.execution.train_settings import (
     PRECISIONS,
     AfterEpoch,
@@ -46,7 +45,10 @@ from microjoule.execution.train_settings import (
     find_loss,
     name_of,
 )
+from microjoule.execution.train_state import State, read_state, write_state
 from microjoule.graph.network import Network
+from microjoule.jobs.identity import Identity, network_facts, option_facts
+from microjoule.jobs.run_folder import RunFolder
 from microjoule.records.trained import Trained
 
 
@@ -112,85 +114,83 @@ def train(
         The record; the network keeps it in its history as well.
 
     Raises:
-        DataError: if the data does not fit, or the loss is not finite; the last checkpoint stays as it was.
-        FileError: if the folder holds another run, or cannot be written.
-        GraphError: if the teacher has no such value.
-        SettingError: for a setting that cannot be.
+        DataError: if the data does not fit, or the loss or a parameter is not finite; the last state that was kept
+            stays as it was. With a folder also if the data gives other values each time that it is gone through.
+        FileError: if the folder holds another run, is in use, or cannot be written.
+        GraphError: if the teacher has no such value, or no weight can learn, as in a network whose weights quantizers
+            hold or round; the network is as it was then.
+        SettingError: for a setting that cannot be, or one by which no parameter changes.
     """
     move(network, device)
     how = Numbers(epochs, learning_rate, warmup, weight_decay, batch_size, precision, clip, seed)
+    watch = Watch(valid, metric, after_epoch)
     changing = Functions(find_loss(loss), augment, penalty, after_step)
-    named = {"loss": loss, "augment": augment, "penalty": penalty, "after_step": after_step, "factor": factor}
-    told = {name: name_of(value) for name, value in (named | {"optimizer": optimizer, "ema": ema}).items()}
+    named: dict[str, Any] = {"loss": loss, "optimizer": optimizer, "ema": ema, "factor": factor}
+    named |= {"augment": augment, "penalty": penalty, "after_step": after_step}
     groups = parameter_groups(
         network.module.named_parameters(), learning_rate=learning_rate, weight_decay=weight_decay, factor=factor
     )
     made = find_optimizer(optimizer)(groups)
     average = None if ema is None else MovingAverage(network.module, ema)
     lessons = None if teacher is None else Lessons(network, as_teacher(teacher, network))
-    run = _Training(network, data, how, changing, lessons, _State(made, average))
-    return run.go(Watch(valid, metric, after_epoch), folder, told)
+    return _Training(network, data, how, changing, lessons).go((made, average), watch, folder, named)
 
 
 # The run --------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class _State:
-    """What changes from step to step, beside the network."""
-
-    optimizer: Optimizer
-    average: MovingAverage | None
-    losses: list[float] = field(default_factory=list)
-    values: list[float] = field(default_factory=list)
-    seconds: float = 0.0
-
-
 class _Training:
     """One run; see `train`."""
 
-    def __init__(
-        self,
-        network: Network,
-        data: Any,
-        how: Numbers,
-        changing: Functions,
-        lessons: Lessons | None,
-        state: _State,
-    ) -> None:
-        self.network, self.data, self.how, self.changing = network, data, how, changing
-        self.lessons, self.state = lessons, state
+    def __init__(self, network: Network, data: Any, how: Numbers, changing: Functions, lessons: Lessons | None) -> None:
+        self.network, self.data, self.how, self.changing, self.lessons = network, data, how, changing, lessons
         self.order, self.chance = Generator(), Generator()
         self.source = batches(data, network, batch_size=how.batch_size, shuffle=self.order)
-        self.steps, self.samples = _counted(self.source, data, how.batch_size)
-        total, warmup = how.epochs * self.steps, round(how.warmup * self.steps)
-        self.schedule = LambdaLR(state.optimizer, partial(warm_cosine, steps=total, warmup=warmup))
+        self.sizes: list[int] = []
 
-    def go(self, watch: Watch, folder: str | Path | None, told: dict[str, str]) -> Trained:
+    def go(
+        self,
+        moved_by: tuple[Optimizer, MovingAverage | None],
+        watch: Watch,
+        folder: str | Path | None,
+        named: dict[str, Any],
+    ) -> Trained:
         """Run all epochs that the folder does not hold already."""
-        checkpoints = Checkpoints(folder, "" if folder is None else self._identity(told))
-        known = checkpoints.read(self.network.device)
-        if known is not None:
-            self._restore(known)
-        modes = {module: module.training for module in self.network.module.modules()}
-        devices = [self.network.device] if self.network.device.type == "cuda" else []
-        total = self.how.epochs * self.steps
+        with ExitStack() as stack:
+            kept = stack.enter_context(RunFolder(folder, partial(self._identity, watch, named)))
+            self.steps, self.samples = self._counted()
+            self.total = self.how.epochs * self.steps
+            warm = partial(warm_cosine, steps=self.total, warmup=round(self.how.warmup * self.steps))
+            self.state = State(moved_by[0], LambdaLR(moved_by[0], warm), moved_by[1])
+            self.learning = Learning(self.network)
+            read_state(kept, self.network, self.state)
+            if self.lessons is not None:
+                stack.enter_context(self.lessons.teaching())
+            devices = [self.network.device] if self.network.device.type == "cuda" else []
+            stack.enter_context(torch.random.fork_rng(devices))
+            self._run(watch, kept)
+        return self._finish(watch, named)
+
+    def _run(self, watch: Watch, kept: RunFolder) -> None:
+        modes, state = {module: module.training for module in self.network.module.modules()}, self.state
         try:
-            with torch.random.fork_rng(devices), Progress("train", total=total) as progress:
-                progress.step(by=len(self.state.losses) * self.steps)
-                for epoch in range(len(self.state.losses), self.how.epochs):
+            with Progress("train", total=self.total, done=len(state.losses) * self.steps) as progress:
+                for epoch in range(len(state.losses), self.how.epochs):
                     started = time.perf_counter()
                     self._seed(epoch)
-                    self.state.losses.append(self._epoch(epoch, progress))
+                    state.losses.append(self._epoch(epoch, progress))
+                    self.learning.see_finite(epoch + 1)
+                    if epoch == 0:
+                        self.learning.see_change(state.losses)
                     for module, training in modes.items():
                         module.training = training
                     self._look(watch)
-                    self.state.seconds += time.perf_counter() - started
-                    checkpoints.write(self._kept())
+                    state.seconds += time.perf_counter() - started
+                    write_state(kept, self.network, state)
         finally:
             for module, training in modes.items():
                 module.training = training
-        return self._finish(watch, told)
+            state.optimizer.zero_grad(set_to_none=True)
 
     def _epoch(self, epoch: int, progress: Progress) -> float:
         """Go through the data once; returns the mean loss of its samples."""
@@ -198,12 +198,14 @@ class _Training:
         total, seen = 0.0, 0
         for step, (inputs, targets) in enumerate(self.source):
             done = epoch * self.steps + step
-            loss = self._loss(inputs, targets, done / (self.how.epochs * self.steps))
+            loss = self._loss(inputs, targets, done / self.total)
+            if not done:
+                self.learning.see_loss(loss)
             value = float(loss.detach())
             if not math.isfinite(value):
                 remedy = "lower learning_rate, give clip=1.0, or look for what the loss cannot take in the data"
                 raise DataError(f"epoch {epoch + 1}, step {step + 1}", f"the loss is {value}", remedy=remedy)
-            self._move(loss, (done + 1) / (self.how.epochs * self.steps))
+            self._move(loss, done)
             total, seen = total + value * self.source.count(inputs), seen + self.source.count(inputs)
             progress.step(label=f"epoch {epoch + 1} of {self.how.epochs}: loss {total / seen:.4g}")
         return total / seen
@@ -226,17 +228,19 @@ class _Training:
         assert loss is not None
         return loss if self.changing.penalty is None else loss + self.changing.penalty(self.network, done)
 
-    def _move(self, loss: Tensor, done: float) -> None:
-        """One step of the optimizer."""
+    def _move(self, loss: Tensor, done: int) -> None:
+        """One step of the optimizer, after so many."""
         optimizer = self.state.optimizer
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        if not done:
+            self.state.fixed = self.learning.see_gradients(float(loss.detach()))
         if self.how.clip is not None:
             clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], self.how.clip)
         optimizer.step()
-        self.schedule.step()
+        self.state.schedule.step()
         if self.changing.after_step is not None:
-            self.changing.after_step(self.network, done)
+            self.changing.after_step(self.network, (done + 1) / self.total)
         if self.state.average is not None:
             self.state.average.update()
 
@@ -259,7 +263,7 @@ class _Training:
         if watch.after_epoch is not None:
             watch.after_epoch(len(self.state.losses), self.state.losses[-1], value)
 
-    def _finish(self, watch: Watch, told: dict[str, str]) -> Trained:
+    def _finish(self, watch: Watch, named: dict[str, Any]) -> Trained:
         state, how, metric = self.state, self.how, watch.metric
         if state.average is not None:
             state.average.apply()
@@ -268,55 +272,45 @@ class _Training:
             data=self.source.name,
             samples=self.samples,
             epochs=how.epochs,
-            steps=how.epochs * self.steps,
+            steps=self.total,
             losses=tuple(state.losses),
             metric="" if metric is None else metric.name,
             unit="" if metric is None else metric.unit,
             values=tuple(state.values),
-            optimizer=told["optimizer"],
+            optimizer=name_of(named["optimizer"]),
             learning_rate=how.learning_rate,
             seed=how.seed,
             teacher=self.lessons is not None,
             averaged=state.average is not None,
             seconds=state.seconds,
+            fixed=state.fixed,
         )
         self.network.history.append(record)
         return record
 
-    # Its checkpoints ------------------------------------------------------------------------------
+    # What it depends on ---------------------------------------------------------------------------
 
-    def _identity(self, told: dict[str, str]) -> str:
-        """What tells this run from others: the network, the data, the teacher and all settings."""
-        data = {"data": self.source.name, "samples": self.samples, "values": digest(self.data)}
+    def _identity(self, watch: Watch, named: dict[str, Any]) -> Identity:
+        """What tells this run from others: the network, all data, the teacher and all settings."""
+        numbers = {field.name: getattr(self.how, field.name) for field in fields(self.how)}
+        source = batches(self.data, self.network, batch_size=self.how.batch_size)
+        values = read_facts(source, seed=self.how.seed, each=lambda inputs: self.sizes.append(source.count(inputs)))
+        parts = [option_facts(numbers | named), network_facts(self.network), values]
         if self.lessons is not None:
             teacher = self.lessons.teacher
-            lessons = (teacher.temperature, teacher.weight, dict(teacher.features), teacher.feature_weight)
-            data["teacher"] = f"{fingerprint(teacher.network, {})} {lessons}"
-        return fingerprint(self.network, {**told, **data, "how": self.how})
+            settings = {f.name: getattr(teacher, f.name) for f in fields(teacher) if f.name != "network"}
+            parts += [option_facts({"teacher": settings}), network_facts(teacher.network, "the teacher")]
+        if watch.metric is not None:
+            watch.metric.reset()
+            valid = batches(watch.valid, self.network, batch_size=self.how.batch_size)
+            parts += [option_facts({"metric": watch.metric}), read_facts(valid, "validation data", seed=self.how.seed)]
+        return Identity.of(*parts)
 
-    def _kept(self) -> dict[str, Any]:
-        state = self.state
-        average = None if state.average is None else (state.average.shadows, state.average.updates)
-        return {
-            "network": self.network.state_dict(),
-            "optimizer": state.optimizer.state_dict(),
-            "schedule": self.schedule.state_dict(),
-            "average": average,
-            "progress": (state.losses, state.values, state.seconds),
-        }
-
-    def _restore(self, known: dict[str, Any]) -> None:
-        self.network.module.load_state_dict(known["network"])
-        self.state.optimizer.load_state_dict(known["optimizer"])
-        self.schedule.load_state_dict(known["schedule"])
-        if self.state.average is not None:
-            self.state.average.shadows, self.state.average.updates = known["average"]
-        self.state.losses, self.state.values, self.state.seconds = known["progress"]
-
-
-def _counted(source: Batches, data: Any, batch_size: int) -> tuple[int, int]:
-    """How many batches and samples an epoch has; known, or found by going through them."""
-    if source.samples is not None and not isinstance(data, Batches):
-        return math.ceil(source.samples / batch_size), source.samples
-    sizes = [source.count(inputs) for inputs, _ in source]
-    return len(sizes), sum(sizes)
+    def _counted(self) -> tuple[int, int]:
+        """How many batches and samples an epoch has; known, or found by going through them."""
+        if self.source.samples is not None and not isinstance(self.data, Batches):
+            return math.ceil(self.source.samples / self.how.batch_size), self.source.samples
+        if not self.sizes:
+            with torch.random.fork_rng(devices=[]):
+                self.sizes = [self.source.count(inputs) for inputs, _ in self.source]
+        return len(self.sizes), sum(self.sizes)

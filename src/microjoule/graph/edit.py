@@ -1,5 +1,10 @@
 """Edits that every technique needs: change a layer's weight, bias and channels' scales, put a quantizer somewhere."""
 
+import itertools
+import operator
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.fx import Node
@@ -8,6 +13,7 @@ from torch.nn.utils import parametrize
 from microjoule.graph.network import Network, set_submodule
 from microjoule.graph.ops import Activation, Layer, aten
 from microjoule.graph.quantizer import Quantizer
+from microjoule.graph.shapes import Shape
 from microjoule.numerics.gaussian import Gaussian
 
 
@@ -161,6 +167,52 @@ def bounds_of(network: Network, node: Node, like: Tensor, dims: int) -> tuple[Te
     flat = (torch.as_tensor(bound, dtype=like.dtype, device=like.device).flatten() for bound in bounds)
     low, high = (bound.expand(like.shape[0]).reshape(shape).clone() for bound in flat)
     return low, high
+
+
+class Builder:
+    """Adds nodes in front of one that they are to replace.
+
+    Args:
+        network: the network.
+        node: the one to be replaced.
+        known: shape and type of each value that the network had.
+    """
+
+    def __init__(self, network: Network, node: Node, known: Mapping[Node, tuple[Shape, torch.dtype]]) -> None:
+        self.network = network
+        self.node = node
+        self.known = known
+
+    def __call__(self, target: Any, *args: Any, **kwargs: Any) -> Node:
+        """A node that calls an operator."""
+        with self.network.graph.inserting_before(self.node):
+            return self.network.graph.call_function(target, args, kwargs)
+
+    def getitem(self, values: Node, index: int) -> Node:
+        """One of several outputs."""
+        return self(operator.getitem, values, index)
+
+
+def store_operand(network: Network, values: Tensor, before: Node) -> Node:
+    """Store a tensor that an operator is to read, under a name made from the operator's.
+
+    Args:
+        network: the network.
+        values: any shape.
+        before: the node before which it is read.
+
+    Returns:
+        The node that reads it.
+    """
+    operands = getattr(network.module, "operands", None)
+    taken = set() if operands is None else {name for name, _ in operands.named_children()}
+    tries = itertools.chain((before.name,), (f"{before.name}_{number}" for number in itertools.count(2)))
+    path = f"operands.{next(name for name in tries if name not in taken)}"
+    holder = nn.Module()
+    holder.register_buffer("value", values.detach().clone().to(network.device))
+    set_submodule(network.module, path, holder)
+    with network.graph.inserting_before(before):
+        return network.graph.get_attr(f"{path}.value")
 
 
 def insert_quantizer(network: Network, node: Node, quantizer: Quantizer) -> Node:

@@ -103,10 +103,10 @@ def window_sizes(node: Node, size: torch.Size, made: torch.Size) -> Tensor:
         return torch.tensor(float(math.prod(size[dim] for dim in dims)), dtype=torch.float64)
     if args.get("divisor_override"):
         return torch.tensor(float(args["divisor_override"]), dtype=torch.float64)
-    axes = len(size) - 2
+    axes = int(node.target._schema.name[-2])  # type: ignore[union-attr]  # of "avg_pool2d"
     counts = torch.ones(())
     for axis in range(axes):
-        along = _along(args, axis, size[2 + axis], made[2 + axis])
+        along = _along(args, axis, size[axis - axes], made[axis - axes])
         counts = counts.unsqueeze(-1) * torch.tensor(along)
     return counts.double()
 

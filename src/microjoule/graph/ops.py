@@ -76,7 +76,9 @@ FUNCTION_KINDS: dict[Any, str] = {
     aten.div.Tensor: "div",
     aten.matmul.default: "matmul",
     aten.bmm.default: "matmul",
+    aten.mm.default: "matmul",
     aten.baddbmm.default: "matmul",
+    aten.where.self: "where",
     aten.scaled_dot_product_attention.default: "attention",
     aten.cat.default: "concat",
     aten.stack.default: "stack",
@@ -157,6 +159,17 @@ def arguments(node: Node) -> dict[str, Any]:
     schema: Any = node.target._schema  # type: ignore[union-attr]
     given = dict(zip((argument.name for argument in schema.arguments), node.args, strict=False)) | node.kwargs
     return {argument.name: given.get(argument.name, argument.default_value) for argument in schema.arguments}
+
+
+PADS = (aten.constant_pad_nd.default, aten.pad.default)
+
+
+def fill_value(node: Node) -> float:
+    """The number that an operator puts around what it reads: 0 for all but paddings by a constant."""
+    if node.target not in PADS:
+        return 0.0
+    args = arguments(node)
+    return float(args["value"] or 0.0) if args.get("mode", "constant") == "constant" else 0.0
 
 
 def tensor_inputs(node: Node) -> list[Node]:

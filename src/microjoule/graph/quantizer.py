@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from microjoule.errors import DataError, GraphError
-from microjoule.numerics.affine import Affine, affine_from_range, dequantize, fake_quantize
+from microjoule.numerics.affine import Affine, affine_from_range, centred_ends, dequantize, fake_quantize
 from microjoule.numerics.grid import Scheme
 
 
@@ -32,7 +32,7 @@ class Quantizer(nn.Module):
         self.register_buffer("zero_point", None)
         self.register_buffer("integers", None)
         self.register_buffer("held", None, persistent=False)
-        self._bounds: tuple[int, int] | None = None
+        self._ends: tuple[int, int] | None = None
 
     @property
     def calibrated(self) -> bool:
@@ -53,10 +53,7 @@ class Quantizer(nn.Module):
     def set_affine(self, affine: Affine) -> None:
         """Take a grid as it is, with its scheme."""
         self.scheme, self.scale, self.zero_point, self.held = affine.scheme, affine.scale, affine.zero_point, None
-        self.integers, self._bounds = None, None
-        if affine.scale.dim() == 0:
-            zero_point = int(affine.zero_point)
-            self._bounds = affine.grid.qmin - zero_point, affine.grid.qmax - zero_point
+        self.integers, self._ends = None, centred_ends(affine)
 
     def set_range(self, low: Tensor, high: Tensor) -> None:
         """Lay the grid over [low, high].
@@ -93,10 +90,8 @@ class Quantizer(nn.Module):
         if not self.enabled or self.scale is None:
             return x
         if self.held is not None:
-            return self.held
-        if self._bounds is not None:
-            return torch.div(x, self.scale).round_().clamp_(*self._bounds).mul_(self.scale)
-        return fake_quantize(x, self.affine)
+            return self.held.to(x.dtype)
+        return fake_quantize(x, self.affine, ends=self._ends)
 
     def extra_repr(self) -> str:
         """The grid and, for one scale a tensor, the scale."""

@@ -8,6 +8,7 @@ from torch._subclasses import FakeTensorMode
 from torch.fx import Interpreter, Node
 from torch.utils import _pytree as pytree
 
+from microjoule.graph.modes import in_evaluation
 from microjoule.graph.network import Network
 
 Shape = tuple[int, ...]
@@ -54,7 +55,7 @@ def _recorded(network: Network) -> _Recorder:
         return tensor[:1] if network.dynamic_batch and tensor.shape[:1] == batch else tensor
 
     inputs = pytree.tree_map_only(Tensor, narrow, (network.example.args, network.example.kwargs))
-    with FakeTensorMode(allow_non_fake_inputs=True) as mode, torch.no_grad():
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode, torch.no_grad(), in_evaluation(network.module):
         args, kwargs = pytree.tree_map_only(Tensor, mode.from_tensor, inputs)
         flat = network.graph._codegen.process_inputs(*args) if not kwargs else pytree.tree_leaves((args, kwargs))
         recorder = _Recorder(network.module)

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.fx import Node
 
 from microjoule.graph.network import Network
-from microjoule.graph.ops import Layer, kind, module_at
+from microjoule.graph.ops import Layer, fill_value, kind, module_at
 from microjoule.graph.quantizer import Quantizer
 
 PASSING = frozenset(
@@ -17,6 +17,11 @@ PASSING = frozenset(
     )
 )
 """Operators whose output holds values of their input alone (or 0, which every grid has): it needs no rounding."""
+
+
+def keeps_grid(network: Network, node: Node) -> bool:
+    """Whether all values of a node are those of its input, or 0."""
+    return kind(network.module, node) in PASSING and fill_value(node) == 0
 
 
 def calls(network: Network, path: str) -> list[Node]:
@@ -43,8 +48,12 @@ def uses(network: Network, stored: Tensor) -> list[Node]:
     return found
 
 
+def stored_tensor(network: Network, node: Node) -> Tensor:
+    """The tensor that a node reads from the network's store, without the quantizer that may be on it."""
+    return _as_stored(network, str(node.target))
+
+
 def _as_stored(network: Network, path: str) -> Tensor:
-    """The tensor at a path, without the quantizer that may be on it."""
     above, _, name = path.rpartition(".")
     owner = network.module.get_submodule(above)
     quantized: Any = getattr(owner, "parametrizations", {})
@@ -86,7 +95,7 @@ def quantized(network: Network, node: Node) -> Node:
 
 def grid_under(network: Network, node: Node) -> Quantizer | None:
     """The quantizer whose grid a value lies on: its own, or that of the value it was passed on from."""
-    while kind(network.module, node) in PASSING:
+    while keeps_grid(network, node):
         node = node.all_input_nodes[0]
     module = module_at(network.module, node)
     return module if isinstance(module, Quantizer) else None

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from microjoule.errors import DataError, SettingError
-from microjoule.numerics.grid import IntGrid, Scheme
+from microjoule.numerics.grid import Interval, IntGrid, Scheme
 
 SMALLEST_SCALE = 2.0**-100
 """Far below any real scale, and its square is still a normal float32; keeps x / scale finite."""
@@ -61,11 +61,29 @@ def affine_from_range(low: Tensor, high: Tensor, scheme: Scheme) -> Affine:
     middle = 0 if grid.signed else (grid.qmax + 1) // 2
     scale = torch.maximum(-low, high) / max(grid.qmax - middle, 1) if scheme.symmetric else (high - low) / grid.steps
     scale = torch.where(scale > SMALLEST_SCALE, scale, torch.ones_like(scale))
-    scale = (_power_of_two_above(scale) if scheme.power_of_two else scale).float()
+    scale = (power_of_two_above(scale) if scheme.power_of_two else scale).float()
     if not bool(torch.isfinite(scale).all()):
         raise DataError("range", "is too wide for a float32 scale", remedy="scale the values down")
     zero_point = torch.full_like(low, middle) if scheme.symmetric else _zero_point(low, high, scale.double(), grid)
     return Affine(scheme, scale, zero_point.to(torch.int32))
+
+
+def affine_of_interval(interval: Interval, scheme: Scheme) -> Affine:
+    """Lay the grid over a fixed interval: a step is a 2^b-th of [low, high), and a (2^b - 1)-th of [low, high].
+
+    Args:
+        interval: which holds 0.
+        scheme: the grid and how it is laid, one scale a tensor.
+    """
+    grid, more = scheme.grid, int(interval.open_end)
+    middle = 0 if grid.signed else (grid.qmax + 1) // 2
+    largest = max(-interval.low, interval.high)
+    step = largest / (grid.qmax - middle + more) if scheme.symmetric else interval.width / (grid.steps + more)
+    scale = torch.tensor(step, dtype=torch.float64)
+    scale = power_of_two_above(scale) if scheme.power_of_two else scale
+    lowest = torch.round(grid.qmin - interval.low / scale).clamp(grid.qmin, grid.qmax)
+    zero_point = torch.full_like(scale, middle) if scheme.symmetric else lowest
+    return Affine(scheme, scale.float(), zero_point.to(torch.int32))
 
 
 def _check_range(low: Tensor, high: Tensor) -> None:
@@ -81,7 +99,7 @@ def _check_range(low: Tensor, high: Tensor) -> None:
         raise SettingError("range", "has a low above its high", remedy="swap the two")
 
 
-def _power_of_two_above(scale: Tensor) -> Tensor:
+def power_of_two_above(scale: Tensor) -> Tensor:
     """The smallest power of two that is not below a scale; by the bits, as log2 is not exact everywhere."""
     mantissa, exponent = torch.frexp(scale)
     return torch.ldexp(torch.ones_like(scale), torch.where(mantissa == 0.5, exponent - 1, exponent))
@@ -143,18 +161,33 @@ def dequantize(q: Tensor, affine: Affine) -> Tensor:
     return (q - zero_point).to(scale.dtype) * scale
 
 
-def fake_quantize(x: Tensor, affine: Affine) -> Tensor:
+def fake_quantize(x: Tensor, affine: Affine, *, ends: tuple[int, int] | None = None) -> Tensor:
     """The nearest values on the grid: dequantize(quantize(x)), without leaving floating point.
 
     The zero point moves into the bounds, clamp(round(x / s) + z, a, b) - z = clamp(round(x / s), a - z, b - z).
 
     Args:
-        x: any shape; channels at the scheme's axis.
+        x: any shape and floating-point type; channels at the scheme's axis.
+        affine: the grid.
+        ends: a - z and b - z, as `centred_ends` tells them: no tensor is then read but the scale.
+
+    Returns:
+        The shape and type of `x`; half precision is rounded once, at the end.
     """
-    scale, zero_point = along(affine.scale, x, affine.scheme), along(affine.zero_point, x, affine.scheme)
     exact = _at_least_float32(x)
+    if ends is not None:
+        return torch.div(exact, affine.scale).round_().clamp_(*ends).mul_(affine.scale).to(x.dtype)
+    scale, zero_point = along(affine.scale, x, affine.scheme), along(affine.zero_point, x, affine.scheme)
     low, high = (affine.grid.qmin - zero_point).to(exact.dtype), (affine.grid.qmax - zero_point).to(exact.dtype)
     return torch.div(exact, scale).round_().clamp_(low, high).mul_(scale).to(x.dtype)
+
+
+def centred_ends(affine: Affine) -> tuple[int, int] | None:
+    """The smallest and the largest integer less the zero point; None where each channel has its own."""
+    if affine.scale.dim() > 0:
+        return None
+    zero_point = int(affine.zero_point)
+    return affine.grid.qmin - zero_point, affine.grid.qmax - zero_point
 
 
 def _at_least_float32(x: Tensor) -> Tensor:

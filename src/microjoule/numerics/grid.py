@@ -1,9 +1,11 @@
 """Which integers a quantized tensor may hold, and how they are laid over a tensor."""
 
+import re
 from dataclasses import dataclass
 
 from microjoule.errors import SettingError
 
+INTERVAL = re.compile(r"\[\s*(-?\d+(?:\.\d+)?)\s*,\s*(-?\d+(?:\.\d+)?)\s*([\])])")
 MAX_BITS = 16
 
 
@@ -83,3 +85,41 @@ class Scheme:
             raise SettingError("block", "blocks of channels need an axis", remedy="give the axis of the channels")
         if self.block is not None and self.block < 1:
             raise SettingError("block", f"holds {self.block} channels", remedy="use at least 1")
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """What the values of an operator can be, whatever it reads: [low, high], or [low, high) with an open end.
+
+    Raises:
+        SettingError: unless low <= 0 < high.
+    """
+
+    low: float
+    high: float
+    open_end: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.low <= 0 < self.high:
+            raise SettingError("interval", f"{self} does not hold 0", remedy="give low <= 0 < high")
+
+    @classmethod
+    def parse(cls, text: str) -> "Interval":
+        """From the notation of mathematics, "[0, 1]" or "[-1, 1)".
+
+        Raises:
+            SettingError: for anything else.
+        """
+        match = INTERVAL.fullmatch(text.strip())
+        if match is None:
+            raise SettingError("interval", f"got {text!r}", remedy='write it as "[0, 1]" or "[-1, 1)"')
+        return cls(float(match[1]), float(match[2]), match[3] == ")")
+
+    @property
+    def width(self) -> float:
+        """From one end to the other."""
+        return self.high - self.low
+
+    def __str__(self) -> str:
+        """As `parse` reads it."""
+        return f"[{self.low:g}, {self.high:g}{')' if self.open_end else ']'}"

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from microjoule.errors import DataError
+
 AT_ONCE = 2**20
 """Inputs whose products are summed in float32 at a time; what comes in smaller pieces is gathered up to that."""
 
@@ -95,11 +97,17 @@ class RunningMoments:
         if self._shift is None:
             self._shift = inputs.mean(1, dtype=torch.float64), outputs.mean(1, dtype=torch.float64)
         x, y = (v - shift[:, None].to(v) for v, shift in zip((inputs, outputs), self._shift, strict=True))
-        found = [x.sum(1), y.sum(1), x.transpose(1, 2) @ x, y.transpose(1, 2) @ x, y.square().sum(1)]
+        found = _sums_of(x, y)
+        if not all(bool(torch.isfinite(part).all()) for part in found):  # products beyond float32
+            found = _sums_of(x.double(), y.double())
         self._sums = self._sums or [torch.zeros_like(part, dtype=torch.float64) for part in found]
         for total, part in zip(self._sums, found, strict=True):
             total.add_(part)
         self._rows += inputs.shape[1]
+
+
+def _sums_of(x: Tensor, y: Tensor) -> list[Tensor]:
+    return [x.sum(1), y.sum(1), x.transpose(1, 2) @ x, y.transpose(1, 2) @ x, y.square().sum(1)]
 
 
 def refit(weight: Tensor, known: Moments, *, ridge: float) -> Tensor:
@@ -131,6 +139,42 @@ def damped(second: Tensor, damping: float) -> Tensor:
     diagonal = second.diagonal(dim1=1, dim2=2)
     least = diagonal.mean(1, keepdim=True) * DEAD_SHARE + torch.finfo(torch.float32).tiny
     return second + torch.diag_embed(damping * diagonal + (least - diagonal).clamp(min=0))
+
+
+def in_units(second: Tensor) -> Tensor:
+    """A over the mean of its diagonal: which weights are best is the same, and float32 can hold it.
+
+    Args:
+        second: (groups, inputs, inputs).
+    """
+    mean: Tensor = second.diagonal(dim1=1, dim2=2).mean(1)
+    return second / mean.clamp(min=torch.finfo(torch.float64).tiny)[:, None, None]
+
+
+def inverse_root(second: Tensor) -> Tensor:
+    """The upper U with A^-1 = U^T U, (groups, inputs, inputs), float64.
+
+    A sum of products that was rounded may be a little less than positive definite. Its diagonal then grows until it is,
+    at most to twice what it was: as large as all that stands beside it, if an input hangs together with another.
+
+    Args:
+        second: (groups, inputs, inputs), symmetric: A.
+
+    Raises:
+        DataError: if it holds NaN or infinity, or is none even so.
+    """
+    exact = second.double()
+    for share in (0.0, 1e-6, 1e-4, 1e-2, 1.0):
+        inverse, singular = torch.linalg.inv_ex(damped(exact, share) if share else exact)
+        factor: Tensor
+        factor, failed = torch.linalg.cholesky_ex(inverse, upper=True)
+        if not bool((singular.bool() | failed.bool()).any()) and bool(torch.isfinite(factor).all()):
+            return factor
+    raise DataError(
+        "second moments",
+        "cannot be inverted",
+        remedy="look for NaN, infinity, or values near the largest float32 in the activations",
+    )
 
 
 def chance(known: Moments) -> Tensor:

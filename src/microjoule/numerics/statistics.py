@@ -61,13 +61,25 @@ def moments_of(x: Tensor, axis: int | None) -> MomentSums:
     """
     _check_not_empty(x)
     x = x.detach().to(torch.promote_types(x.dtype, torch.float32))
-    others = _other_dimensions(x, axis)
     channels = 1 if axis is None else x.shape[axis]
-    variance, mean = torch.var_mean(x, dim=others, correction=0) if others else (torch.zeros_like(x), x)
-    if not bool((torch.isfinite(mean) & torch.isfinite(variance)).all()):
-        raise _not_finite()
+    mean, variance = _mean_and_variance(x, _other_dimensions(x, axis))
+    if not _are_finite(mean, variance):
+        if not _are_finite(x):
+            raise _not_finite()
+        mean, variance = _mean_and_variance(x.double(), _other_dimensions(x, axis))  # squares beyond float32
     count = x.numel() // channels
     return MomentSums(count, mean.double().reshape(channels), variance.double().reshape(channels) * count)
+
+
+def _mean_and_variance(x: Tensor, dims: list[int]) -> tuple[Tensor, Tensor]:
+    if not dims:
+        return x, torch.zeros_like(x)
+    variance, mean = torch.var_mean(x, dim=dims, correction=0)
+    return mean, variance
+
+
+def _are_finite(*values: Tensor) -> bool:
+    return all(bool(torch.isfinite(one).all()) for one in values)
 
 
 def merge_moments(a: MomentSums, b: MomentSums) -> MomentSums:

@@ -11,7 +11,7 @@ from microjoule.graph.ops import Layer
 from microjoule.graph.quantizer import Quantizer
 from microjoule.numerics.affine import Affine, affine_from_range
 from microjoule.numerics.ranges import RangeRule
-from microjoule.quantization.calibrate import quantizer_nodes
+from microjoule.quantization.range_setting import quantizer_nodes
 from microjoule.quantization.simulate import set_range_by
 from microjoule.records.facts import Placed
 

@@ -19,7 +19,7 @@ from microjoule.graph.network import Network
 from microjoule.graph.ops import Layer, kind, tensor_inputs
 from microjoule.graph.quantizer import Quantizer
 from microjoule.graph.walk import grid_under
-from microjoule.quantization.calibrate import quantizer_nodes
+from microjoule.quantization.range_setting import quantizer_nodes
 from microjoule.records.facts import Placed
 
 Member = tuple[str, str]

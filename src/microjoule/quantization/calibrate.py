@@ -3,8 +3,10 @@
 import contextlib
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.fx import Node
+from torch.utils import _pytree as pytree
 
 from microjoule.errors import DataError, GraphError
 from microjoule.execution.batches import batches, first
@@ -13,11 +15,15 @@ from microjoule.execution.progress import track
 from microjoule.execution.run import run, unquantized
 from microjoule.execution.survey import Survey, keep_ranges, watched
 from microjoule.graph.network import Network
-from microjoule.graph.ops import kind
 from microjoule.graph.quantizer import Quantizer
 from microjoule.numerics.ranges import RangeRule, min_max
 from microjoule.numerics.statistics import Histogram
-from microjoule.records.facts import Calibrated, RangeFound
+from microjoule.quantization.fixed_grids import fixed_quantizers
+from microjoule.quantization.joined import lift
+from microjoule.quantization.range_setting import Values, name_at, quantizer_nodes, rule_name, set_ranges
+from microjoule.records.facts import Calibrated, Skipped
+
+NOT_FINITE = "it holds infinity or NaN, which nothing of the output shows: it stays in floating point"
 
 
 @returns
@@ -33,6 +39,9 @@ def calibrate(
     """Set the range of every activation quantizer from what the unquantized network computes on data.
 
     Quantizers pass values through until they have a range, so a second calibration starts from floating point, too.
+    Grids that no data changes (of a softmax, of a stored operand) stay. A quantizer is taken off where no grid would
+    do: from values that are not finite in places that the output does not show (the other branch of a choice), and from
+    concatenations of which a part would be lost.
 
     Args:
         network: a network with quantizers.
@@ -42,67 +51,117 @@ def calibrate(
         keep: leave quantizers that have a range as they are.
         device: where it runs, such as "cuda"; None for where the network is, and where it is afterwards.
 
+    Returns:
+        The ranges, and where none could be found or a quantizer was taken off.
+
     Raises:
         GraphError: if the network has no activation quantizer.
-        DataError: if the data is empty, not finite, or does not fit.
+        DataError: if the data is empty, not finite, the same number everywhere, or does not fit.
     """
     move(network, device)
     everywhere = quantizer_nodes(network)
-    places = {node: q for node, q in everywhere.items() if not (keep and q.calibrated)}
     if not everywhere:
         raise GraphError("network", "has no activation quantizer", remedy="call mj.quantize(network, ...) first")
-    statistics: dict[nn.Module, Histogram] = {quantizer: Histogram() for quantizer in places.values()}
-
-    def look(quantizer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        statistics[quantizer].update(inputs[0])
-
+    fixed = fixed_quantizers(network, everywhere)
+    places = {node: q for node, q in everywhere.items() if q not in fixed and not (keep and q.calibrated)}
     found = first(batches(data, network), samples)
-    survey = Survey(network, found.name)
-    with unquantized(network), contextlib.ExitStack() as hooks:
-        for quantizer in statistics:
-            hooks.enter_context(quantizer.register_forward_pre_hook(look))
+    look, survey = _Look(network, places), Survey(network, found.name)
+    with unquantized(network), look:
         for inputs, _ in track(watched(found, survey), "calibrate", total=found.samples):
-            run(network, inputs)
+            look.take(inputs, run(network, inputs))
+    look.check()
     if not found.drawn:
-        _check(network, survey)
-    ranges: dict[Quantizer, RangeFound] = {}
-    for node, quantizer in places.items():
-        if quantizer not in ranges:
-            ranges[quantizer] = _set(
-                quantizer, statistics[quantizer], rule, str(node.target).removeprefix("quantizers.")
-            )
-    record = Calibrated(found.name, rule_name(rule), survey.samples, tuple(ranges.values()))
+        survey.warn()
+        keep_ranges(network, survey.ranges)
+    notes = [Skipped(name_at(node), NOT_FINITE) for node in look.unbounded]
+    for node in look.unbounded:
+        lift(node)
+    network.recompile()
+    ranges, more = set_ranges(network, look.values(), rule)
+    record = Calibrated(found.name, rule_name(rule), survey.samples, ranges, (*notes, *more))
     network.history.append(record)
     return record
 
 
-def _check(network: Network, survey: Survey) -> None:
-    """See whether the data can be what the network will see."""
-    if survey.constant is not None:
-        fact = f"holds nothing but the value {survey.constant:g}, from which no range follows"
-        raise DataError(survey.name, fact, remedy="give real inputs")
-    survey.warn()
-    keep_ranges(network, survey.ranges)
+class _Look:
+    """What is seen in one pass: a histogram of each value, whether it is finite, and whether any input differs.
+
+    Args:
+        network: the network.
+        places: its quantizers by their nodes.
+    """
+
+    def __init__(self, network: Network, places: dict[Node, Quantizer]) -> None:
+        self.network = network
+        self.places = places
+        self.seen = {node: Histogram() for node in places}
+        self.unbounded: dict[Node, None] = {}
+        self._inputs: dict[int, tuple[float, float]] = {}
+        self._output_is_finite = True
+        self._hooks = contextlib.ExitStack()
+        self._turns: dict[nn.Module, list[Node]] = {}
+        for node, quantizer in places.items():
+            self._turns.setdefault(quantizer, []).append(node)
+
+    def __enter__(self) -> None:
+        """Look at every value."""
+        for quantizer in self._turns:
+            self._hooks.enter_context(quantizer.register_forward_pre_hook(self._value))
+
+    def __exit__(self, *_: object) -> None:
+        """Look no longer."""
+        self._hooks.close()
+
+    def _value(self, quantizer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        """A quantizer that stands on several values sees them in the order of the network, again in each batch."""
+        node = self._turns[quantizer].pop(0)
+        self._turns[quantizer].append(node)
+        try:
+            self.seen[node].update(inputs[0])
+        except DataError:
+            if not inputs[0].numel():
+                raise
+            self.unbounded[node] = None
+
+    def take(self, inputs: tuple[Any, ...], outputs: Any) -> None:
+        """Note what went in and came out."""
+        for at, tensor in enumerate(_real(inputs)):
+            low, high = (end.item() for end in torch.aminmax(tensor.detach()))
+            before = self._inputs.get(at, (low, high))
+            self._inputs[at] = min(low, before[0]), max(high, before[1])
+        self._output_is_finite &= all(bool(torch.isfinite(tensor).all()) for tensor in _real(outputs))
+
+    def values(self) -> dict[Quantizer, Values]:
+        """What each quantizer saw, infinite values left out."""
+        groups: dict[Quantizer, list[Node]] = {}
+        for node, histogram in self.seen.items():
+            if histogram.seen and node not in self.unbounded:
+                groups.setdefault(self.places[node], []).append(node)
+        return {quantizer: self._together(nodes) for quantizer, nodes in groups.items()}
+
+    def _together(self, nodes: list[Node]) -> Values:
+        merged = Histogram()
+        for node in nodes:
+            merged.merge(self.seen[node])
+        return Values(merged.distribution(), {node: self.seen[node].distribution() for node in nodes})
+
+    def check(self) -> None:
+        """See that there were values that a range can be taken from.
+
+        Raises:
+            DataError: if not.
+        """
+        read = [node.all_input_nodes[0].name for node in self.unbounded]
+        inputs = [node.name for node in self.network.graph.nodes if node.op == "placeholder"]
+        if read and (not self._output_is_finite or set(read) & set(inputs)):
+            raise DataError(read[0], "the values hold NaN or infinity", remedy="find the first layer that gives them")
+        ends = list(self._inputs.values())
+        if ends and all(low == high for low, high in ends):
+            told = ", ".join(f"{low:g}" for low, _ in ends)
+            fact = f"gives {', '.join(inputs)} the same number everywhere ({told}), so that no range can be told"
+            raise DataError("data", fact, remedy="calibrate with inputs as the network is to get them")
 
 
-def _set(quantizer: Quantizer, seen: Histogram, rule: RangeRule, name: str) -> RangeFound:
-    distribution = seen.distribution()
-    low, high = (bound.squeeze(0).float() for bound in rule(distribution, quantizer.scheme))
-    quantizer.set_range(low, high)
-    return RangeFound(name, low.item(), high.item(), distribution.low.item(), distribution.high.item())
-
-
-def quantizer_nodes(network: Network) -> dict[Node, Quantizer]:
-    """Every node that calls an activation quantizer, with it."""
-    found = {}
-    for node in network.graph.nodes:
-        if kind(network.module, node) == "quantizer":
-            module = network.module.get_submodule(str(node.target))
-            assert isinstance(module, Quantizer)
-            found[node] = module
-    return found
-
-
-def rule_name(rule: RangeRule) -> str:
-    """What to call a rule in a record; one that a function makes is named by both."""
-    return str(getattr(rule, "__qualname__", type(rule).__name__)).replace(".<locals>", "")
+def _real(values: Any) -> list[Tensor]:
+    leaves = pytree.tree_leaves(values)
+    return [leaf for leaf in leaves if isinstance(leaf, Tensor) and leaf.is_floating_point() and leaf.numel()]

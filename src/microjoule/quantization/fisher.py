@@ -27,6 +27,7 @@ from microjoule.execution.fixed_batch import filled
 from microjoule.execution.progress import track
 from microjoule.execution.run import to_device, unquantized
 from microjoule.execution.signature import batch_axis, part_of, samples_along
+from microjoule.graph.modes import in_evaluation
 from microjoule.graph.network import Network
 from microjoule.graph.quantizer import Quantizer
 from microjoule.numerics.affine import Affine, fake_quantize
@@ -104,7 +105,8 @@ def estimates(network: Network, grids: Mapping[str, Grid], exact: Reference, *, 
         if grid[0].quantizer in weights
     }
     totals = dict.fromkeys(grids, 0.0)
-    with unquantized(network), _differentiable([weight for (weight,) in weights.values()]), _watched(others) as seen:
+    learned = _differentiable([weight for (weight,) in weights.values()])
+    with in_evaluation(network.module), unquantized(network), learned, _watched(others) as seen:
         for inputs in track(single_samples(network, exact), "gradients"):
             for values in seen.values():
                 values.clear()

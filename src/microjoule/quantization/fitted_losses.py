@@ -19,7 +19,7 @@ from typing import Any
 from torch import Tensor
 
 from microjoule.execution.batches import Batches, batches, rest
-from microjoule.execution.kept import Fitted
+from microjoule.execution.fitted import Fitted
 from microjoule.execution.progress import track
 from microjoule.execution.reconstruct import Look, Rows, reconstruct
 from microjoule.execution.run import run, unquantized

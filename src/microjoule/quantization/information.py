@@ -11,6 +11,7 @@ from microjoule.execution.batches import Batches
 from microjoule.execution.fixed_batch import filled
 from microjoule.execution.progress import track
 from microjoule.execution.run import to_device, unquantized
+from microjoule.graph.modes import in_evaluation
 from microjoule.graph.network import Network
 from microjoule.numerics.divergence import are_probabilities
 from microjoule.quantization.fisher import drawn_loss, drawn_signs
@@ -35,14 +36,14 @@ def channel_information(
     """
     generator = torch.Generator().manual_seed(seed)
     sums: dict[Node, Tensor] = {}
-    with unquantized(network):
+    with in_evaluation(network.module), unquantized(network):
         for inputs, _ in track(data, "gradients", total=data.samples):
             seen = _Watching(network, nodes)
             outputs = output_tensors(seen.run(*filled(network, to_device(inputs, network.device))[0]))
-            _loss(outputs, generator).backward()
-            for node, value in seen.values.items():
-                if value.grad is not None:
-                    per_channel = value.grad.double().square().movedim(1, 0).flatten(1).mean(1)
+            loss, values = _loss(outputs, generator), list(seen.values.values())
+            for node, gradient in zip(seen.values, torch.autograd.grad(loss, values, allow_unused=True), strict=True):
+                if gradient is not None:
+                    per_channel = gradient.double().square().movedim(1, 0).flatten(1).mean(1)
                     sums[node] = sums.get(node, torch.zeros_like(per_channel)) + per_channel
     return {node: (total / total.mean()).float() for node, total in sums.items() if bool(total.sum() > 0)}
 
@@ -62,11 +63,10 @@ class _Watching(Interpreter):
         self.values: dict[Node, Tensor] = {}
 
     def run_node(self, n: Node) -> Any:
-        """Run one node; a value that is asked for has its gradient kept."""
+        """Run one node; a value that is asked for has a gradient."""
         result = super().run_node(n)
         if n in self.nodes and isinstance(result, Tensor):
             if not result.requires_grad:
                 result = result.detach().requires_grad_()
-            result.retain_grad()
             self.values[n] = result
         return result

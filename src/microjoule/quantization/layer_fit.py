@@ -9,7 +9,7 @@ from torch import Tensor
 
 from microjoule.errors import GraphError
 from microjoule.execution.batches import batches
-from microjoule.execution.kept import Fitted
+from microjoule.execution.fitted import Fitted
 from microjoule.execution.reconstruct import Look, Rows, reconstruct
 from microjoule.graph.edit import bias_of
 from microjoule.graph.network import Network

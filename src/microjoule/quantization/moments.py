@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.fx import Node
 
+from microjoule.errors import DataError
 from microjoule.graph.card import Range, Ranges
 from microjoule.graph.edit import bias_of, bounds_of, per_input
 from microjoule.graph.network import Network
@@ -150,6 +151,9 @@ def _over_space(node: Node, name: str | None, value: Known, dims: dict[Node, Sha
 def _layer(network: Network, layer: Layer, source: Known | None, *, last: bool) -> Known | None:
     if layer.path in network.preactivations:
         statistics = network.preactivations[layer.path]
+        if not bool(torch.isfinite(statistics.std.square()).all()):
+            fact = "gives values whose squares are beyond float32"
+            raise DataError(layer.path, fact, remedy="scale the values down, or quantize for a scale a channel")
         return replace(normal(statistics.mean, statistics.std.square()), last=last)
     if source is None or len(source.low) != layer.in_channels or source.last != last:
         return None

@@ -12,15 +12,17 @@ from typing import Any
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from microjoule.errors import DataError, FileError
+from microjoule.errors import DataError
 from microjoule.execution.binding import Batch
 from microjoule.execution.evaluate import Metric
 from microjoule.execution.progress import track
 from microjoule.execution.run import run, to_device, unquantized
 from microjoule.execution.signature import batch_axis, samples_along
-from microjoule.execution.tasks import Jobs, Work, digest, run_tasks
+from microjoule.execution.tasks import Jobs, Work, run_tasks
 from microjoule.graph.network import Network
 from microjoule.graph.read import read
+from microjoule.jobs.identity import Identity, data_facts, network_facts, option_facts
+from microjoule.jobs.run_folder import RunFolder
 from microjoule.numerics.affine import Affine
 from microjoule.numerics.divergence import are_class_scores, class_divergence
 from microjoule.numerics.error import decibel
@@ -116,7 +118,13 @@ Grid = tuple[Site, Affine]
 
 
 def sweep(
-    network: Network, grids: Mapping[str, Grid], exact: Reference, jobs: Jobs, *, identity: Mapping[str, str]
+    network: Network,
+    grids: Mapping[str, Grid],
+    exact: Reference,
+    jobs: Jobs,
+    *,
+    folder: str | Path | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> dict[str, Effect]:
     """The effect of each grid alone, as independent tasks.
 
@@ -125,45 +133,38 @@ def sweep(
         grids: by the names of their tasks.
         exact: the samples and their outputs in floating point.
         jobs: how the tasks are run.
-        identity: of the data and the settings; the network's, the samples' and the metric's is added.
+        folder: where each effect is kept; None for nowhere.
+        options: by which the grids were made.
 
     Raises:
-        FileError: if the folder of the jobs holds the results of another run, or a file that is no result.
+        FileError: if the folder holds the results of another run, is in use, or cannot be written.
     """
-    whole = {
-        "network": network_digest(network),
-        "samples": digest([inputs for inputs, _ in exact.batches]),
-        "targets": digest([targets for _, targets in exact.batches]),
-        "metric": "" if exact.metric is None else exact.metric.name,
-        **identity,
-    }
     places = {site.quantizer: index for index, site in enumerate(sites(network, KINDS, calibrated=False))}
     by_place = {task: (places[site.quantizer], affine) for task, (site, affine) in grids.items()}
     here = jobs.n_jobs == 1
     make = network.copy if here else partial(_unpacked, _packed(network), str(network.device))
-    prepare = _Sweep(make, exact, by_place)
-    texts = run_tasks(prepare, list(grids), jobs, identity=whole, label="sensitivity")
-    return {task: _effect(text, task, jobs) for task, text in texts.items()}
+
+    def identity() -> Identity:
+        if exact.metric is not None:
+            exact.metric.reset()
+        asked = option_facts({"metric": exact.metric, **(options or {})})
+        return Identity.of(asked, network_facts(network), data_facts(exact.batches))
+
+    with RunFolder(folder, identity) as run:
+        return run_tasks(_Sweep(make, exact, by_place), list(grids), run, _effect, label="sensitivity", jobs=jobs)
 
 
-def network_digest(network: Network) -> str:
-    """Sixteen hexadecimal digits that tell a network from others: its graph, its grids, its numbers."""
-    schemes = [str(site.quantizer.scheme) for site in sites(network, KINDS, calibrated=False)]
-    state = network.state_dict()
-    return digest([str(network.graph), schemes, list(state), list(state.values())])
+def _effect(text: str) -> Effect:
+    """What one grid did.
 
-
-def _effect(text: str, task: str, jobs: Jobs) -> Effect:
-    try:
-        content = json.loads(text)
-        made = Effect(**content)
-        numbers = [number for number in (made.value, made.sqnr_db, made.kl) if number is not None]
-        if not all(isinstance(number, float) for number in numbers) or made.sqnr_db is None:
-            raise ValueError("its fields are no numbers")
-    except (ValueError, TypeError) as error:
-        raise FileError(
-            str(jobs.folder), f"holds a file for {task!r} that is no result", remedy="remove that file"
-        ) from error
+    Raises:
+        ValueError: for a text that is no result.
+        TypeError: likewise.
+    """
+    made = Effect(**json.loads(text))
+    numbers = [number for number in (made.value, made.kl) if number is not None]
+    if not all(isinstance(number, float) for number in [made.sqnr_db, *numbers]):
+        raise ValueError("its fields are no numbers")
     return made
 
 

@@ -11,7 +11,7 @@ from microjoule.execution.batches import batches, first
 from microjoule.execution.device import Device, move, returns
 from microjoule.execution.run import unquantized, visit
 from microjoule.graph.network import Network
-from microjoule.quantization.calibrate import quantizer_nodes
+from microjoule.quantization.range_setting import quantizer_nodes
 from microjoule.records.facts import Spread, WeightRanges
 from microjoule.records.measured import ErrorsByLayer, LayerError
 

@@ -28,10 +28,25 @@ from microjoule.graph.quantizer import Quantizer
 from microjoule.graph.shapes import Shape, shapes
 from microjoule.graph.walk import calls, grid_under, quantized
 from microjoule.numerics.affine import Affine
-from microjoule.records.facts import Skipped, TiesAvoided
+from microjoule.quantization.bias_grid import make_room_for_biases
+from microjoule.quantization.fixed_grids import fixed_quantizers
+from microjoule.quantization.range_setting import quantizer_nodes
+from microjoule.records.facts import Skipped
+from microjoule.records.rounded import TiesAvoided
 
 TOLERANCE = 1 / 256
 """How far a scale may move, as a share of it: on a grid of 8 bits by half a step at the end of the range."""
+
+LARGEST = 2**17
+"""No denominator is larger: the error of float32 at 255 steps, 2^-16, is then above 1 / 2b, so a fraction helps nobody.
+
+A search over odd numbers up to here ends after 2^16 of them. A row has a fraction with b at most
+1 / (2 tolerance r), where rounding r b is within the tolerance for every numerator."""
+
+TOO_SMALL = "are so small beside its output's that no fraction keeps float32 away from a half"
+
+AT_ONCE = 2**14
+"""Fractions that are tried together."""
 
 PRODUCTS = ("mul", "matmul")
 TWO_OPERANDS = ("add", "sub", *PRODUCTS)
@@ -42,23 +57,32 @@ TWO_OPERANDS = ("add", "sub", *PRODUCTS)
 def odd_fraction(ratios: Tensor, tolerance: float = TOLERANCE) -> tuple[Tensor, Tensor]:
     """The simplest fractions a / b with one odd b that lie within a tolerance of some ratios.
 
+    Every numerator is at least 1, so b is at least 1 / (r (1 + tolerance)) for the smallest ratio r of a row: the
+    search starts there, and ends at `LARGEST`.
+
     Args:
         ratios: (*, n), > 0; the n of a row share their denominator.
         tolerance: relative.
 
     Returns:
-        numerators (*, n) and denominators (*, 1), whole numbers in float64.
+        numerators (*, n) and denominators (*, 1), whole numbers in float64; 0 in rows without a fraction.
     """
-    rows = ratios.double()
-    smallest = rows.amin(-1, keepdim=True)
-    denominators, numerators = torch.zeros_like(smallest), torch.zeros_like(rows)
-    b = torch.ones_like(smallest)
-    while bool((denominators == 0).any()):
-        a = torch.round(rows * b)
-        fits = ((a / b - rows).abs() <= tolerance * rows).all(-1, keepdim=True) & (denominators == 0)
-        denominators, numerators = torch.where(fits, b, denominators), torch.where(fits, a, numerators)
-        b = torch.maximum(b + 2, _odd_from((1 - tolerance) / smallest))
-    return numerators, denominators
+    rows = ratios.double().reshape(-1, ratios.shape[-1])
+    start = _odd_from(1 / (rows.amin(1) * (1 + tolerance)))
+    denominators, numerators = torch.zeros_like(rows[:, :1]), torch.zeros_like(rows)
+    open_rows = (start <= LARGEST).nonzero().squeeze(1)
+    while len(open_rows):
+        some = max(1, AT_ONCE // (len(open_rows) * rows.shape[1]))
+        b = start[open_rows, None] + 2 * torch.arange(some, dtype=start.dtype, device=start.device)
+        r = rows[open_rows, None]
+        a = torch.round(r * b[..., None])
+        fits = ((a / b[..., None] - r).abs() <= tolerance * r).all(2) & (b <= LARGEST)
+        found, first = fits.any(1), fits.int().argmax(1, keepdim=True)
+        denominators[open_rows[found]] = b.gather(1, first)[found]
+        numerators[open_rows[found]] = a.take_along_dim(first[..., None], 1).squeeze(1)[found]
+        start[open_rows] = b[:, -1] + 2
+        open_rows = open_rows[~found & (b[:, -1] + 2 <= LARGEST)]
+    return numerators.reshape(ratios.shape), denominators.reshape(*ratios.shape[:-1], 1)
 
 
 def _odd_from(x: Tensor) -> Tensor:
@@ -107,14 +131,16 @@ def avoid_ties(network: Network) -> TiesAvoided:
     moved: dict[str, float] = {}
     skipped: list[Skipped] = []
     names = {quantizer: name for name, quantizer in network.quantizers.items()}
-    fixed: set[Quantizer] = set()
+    _, free = make_room_for_biases(network)
+    fixed = fixed_quantizers(network, quantizer_nodes(network))
     for step in _sums(network):
         before = {grid: _scale(grid) for grid in step.grids}
-        if _settle(step, fixed):
+        reason = _settle(step, fixed)
+        if reason is None:
             moved |= {names[grid]: _scale(grid) / old - 1 for grid, old in before.items() if _scale(grid) != old}
             fixed.update(step.grids)
         else:
-            skipped.append(Skipped(step.place, "other operators need its scales to be what they are"))
+            skipped.append(Skipped(step.place, reason))
     for layer in network.layers:
         if layer.quantizer is None:
             continue
@@ -122,7 +148,10 @@ def avoid_ties(network: Network) -> TiesAvoided:
         if scales is None:
             skipped.append(Skipped(layer.path, "it has no single grid before it and after it"))
         else:
-            moved[layer.path] = _settle_weight(layer.quantizer, *scales)
+            moved[layer.path], small = _settle_weight(layer.quantizer, *scales)
+            small -= free.get(layer.path, 0)  # where there are no weights, there is nothing to be rounded apart
+            if small > 0:
+                skipped.append(Skipped(layer.path, f"{small} of its scales {TOO_SMALL}"))
     record = TiesAvoided(moved, tuple(skipped))
     network.history.append(record)
     return record
@@ -162,20 +191,22 @@ def _divisor(node: Node, sizes: dict[Node, Shape]) -> int:
     return math.lcm(*(int(count) for count in counts.unique()))
 
 
-def _settle(step: _Sum, fixed: set[Quantizer]) -> bool:
-    """Move scales so that all terms are odd fractions with one denominator; False if too many are fixed."""
+def _settle(step: _Sum, fixed: set[Quantizer]) -> str | None:
+    """Move scales so that all terms are odd fractions with one denominator, or say why they stay."""
     numerators, denominator = odd_fraction(torch.tensor([step.ratio(term) for term in step.terms]).double())
+    if not denominator.item():
+        return f"its scales {TOO_SMALL}"
     fractions = dict(zip(step.terms, (numerators / denominator).tolist(), strict=True))
     stuck = [term for term in fractions if all(grid in fixed for grid in term)]
     if len(stuck) > 1 or (stuck and step.output in fixed):
-        return False
+        return "other operators need its scales to be what they are"
     for term in stuck:
         _move(step.output, step.ratio(term) / fractions[term])
     for term, fraction in fractions.items():
         if term not in stuck:
             grid = next(grid for grid in term if grid not in fixed)
             _move(grid, (fraction / step.ratio(term)) ** (1 / term.count(grid)))
-    return True
+    return None
 
 
 def _around(network: Network, layer: Layer) -> tuple[float, float] | None:
@@ -193,18 +224,20 @@ def _around(network: Network, layer: Layer) -> tuple[float, float] | None:
     return found.pop() if len(found) == 1 else None
 
 
-def _settle_weight(quantizer: Quantizer, input_scale: float, output_scale: float) -> float:
-    """Move a weight's scales; returns the largest share by which one moved."""
+def _settle_weight(quantizer: Quantizer, input_scale: float, output_scale: float) -> tuple[float, int]:
+    """Move a weight's scales; returns the largest share by which one moved, and how many have no fraction."""
     affine, integers = quantizer.affine, quantizer.integers
     if affine.scheme.power_of_two:
-        return 0.0
+        return 0.0, 0
     factor = input_scale / output_scale
-    numerators, denominators = odd_fraction(affine.scale.double().reshape(-1, 1) * factor)
-    scale = (numerators / denominators / factor).reshape(affine.scale.shape).to(affine.scale.dtype)
+    before = affine.scale.double().reshape(-1, 1)
+    numerators, denominators = odd_fraction(before * factor)
+    found = torch.where(denominators > 0, numerators / denominators / factor, before)
+    scale = found.reshape(affine.scale.shape).to(affine.scale.dtype)
     quantizer.set_affine(Affine(affine.scheme, scale, affine.zero_point))
     if integers is not None:
         quantizer.hold(integers)
-    return (scale / affine.scale - 1).abs().max().item()
+    return (scale / affine.scale - 1).abs().max().item(), int((denominators == 0).sum())
 
 
 def _is_movable(quantizer: Quantizer) -> bool:

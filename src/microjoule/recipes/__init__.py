@@ -1,25 +1,5 @@
 """Techniques put together: functions of about 20 lines, to be read and to be called."""
 
-from microjoule.recipes.compress import compress
-from microjoule.recipes.compress_model import compress_model
-from microjoule.recipes.compression_front import compression_front
-from microjoule.recipes.data_free import data_free, naive
-from microjoule.recipes.equalize_model import equalize_model
-from microjoule.recipes.learned_rounding import adaround, gptq, qdrop
-from microjoule.recipes.mixed_precision import mixed_precision, pareto
-from microjoule.recipes.svd_prune_int8 import svd_prune_int8
+from microjoule.on_demand import import_on_demand
 
-__all__ = [
-    "adaround",
-    "compress",
-    "compress_model",
-    "compression_front",
-    "data_free",
-    "equalize_model",
-    "gptq",
-    "mixed_precision",
-    "naive",
-    "pareto",
-    "qdrop",
-    "svd_prune_int8",
-]
+import_on_demand(__name__)

@@ -1,25 +1,36 @@
-"""Where attempts are made and scored, each once: what is in the files is not computed again."""
+"""Where attempts are made and scored, each once: what is in the run folder is not computed again."""
 
+import hashlib
+import json
 import math
 import time
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 
-from microjoule.costs.target import Target
-from microjoule.errors import DataError, GraphError
+from microjoule.capture.load import load
+from microjoule.errors import DataError, FileError, GraphError
 from microjoule.execution.batches import Batches
+from microjoule.execution.data_facts import read_facts
 from microjoule.execution.evaluate import Metric, evaluate
-from microjoule.execution.kept import claim, fingerprint
-from microjoule.execution.tasks import digest
 from microjoule.graph.network import Network
+from microjoule.jobs.describe import describe, short_digest
+from microjoule.jobs.identity import Identity, network_facts, option_facts
+from microjoule.jobs.part import without_link
+from microjoule.jobs.run_folder import RunFolder
 from microjoule.recipes.attempt_costs import priced
-from microjoule.recipes.attempt_files import AttemptFiles
 from microjoule.recipes.attempts import Attempt, Settings
 from microjoule.records.decided import Tried
 from microjoule.records.facts import Record
+from microjoule.records.json_io import records_from_json, to_json
 from microjoule.records.measured import Evaluated
 
 FLOAT = "fp32"
 """The network as it was given, in records and in files."""
+
+NETWORK = ".mj"
+"""The ending of an attempt's network among its files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +44,7 @@ class Bench:
         metric: the score.
         cost: a name of `PRICES`.
         settings: of every attempt.
-        files: where the work is kept.
+        attempts: all that there are, each with a name of its own.
     """
 
     network: Network
@@ -42,31 +53,28 @@ class Bench:
     metric: Metric
     cost: str
     settings: Settings
-    files: AttemptFiles
+    attempts: Sequence[Attempt]
 
-    def claim(self) -> None:
-        """Make the folder that of all that attempts depend on.
+    def identity(self) -> Identity:
+        """All that attempts depend on, but for what each of them does, which its own files are named after."""
+        self.metric.reset()
+        options = {field.name: getattr(self.settings, field.name) for field in fields(self.settings)}
+        asked = option_facts({"metric": self.metric, "cost": self.cost, **options})
+        values = read_facts(self.source, "labelled data"), read_facts(self.inputs, "calibration", targets=False)
+        return Identity.of(asked, network_facts(self.network), *values)
 
-        Raises:
-            FileError: if it is that of another run.
-        """
-        given = self.settings
-        facts = {name: getattr(given, name) for name in ("weights", "activations", "input_range", "iterations", "seed")}
-        facts |= {"layers": sorted(given.layers.items()), "target": _told(given.target)}
-        facts |= {"metric": self.metric.name, "cost": self.cost, "data": self.source.name}
-        facts |= {"samples": self.source.samples, "first batch": digest(next(iter(self.source)))}
-        facts |= {"calibration": self.inputs.name, "inputs": digest(list(self.inputs))}
-        claim(self.files.folder, fingerprint(self.network, facts))
-
-    def floating(self) -> tuple[Tried, Evaluated]:
+    def floating(self, kept: RunFolder) -> tuple[Tried, Evaluated]:
         """The network as it was given, as if it were an attempt, and its score.
+
+        Args:
+            kept: where the work is kept.
 
         Raises:
             DataError: if it has no score.
         """
-        if not self.files.records(FLOAT):
-            self._score(self.network.copy(), Tried(FLOAT, (), (), None, None, None, 0.0, ""), None)
-        note, scored = self.files.records(FLOAT)[:2]
+        if not self._scores(FLOAT, kept):
+            self._score(self.network.copy(), Tried(FLOAT, (), (), None, None, None, 0.0, ""), None, kept)
+        note, scored, *_ = self._scores(FLOAT, kept)
         assert isinstance(note, Tried)
         assert isinstance(scored, Evaluated)
         if note.value is None or not math.isfinite(note.value):
@@ -74,51 +82,89 @@ class Bench:
             raise DataError(self.source.name, fact, remedy="check the data and the metric")
         return note, scored
 
-    def tried(self, attempt: Attempt, floating: Evaluated) -> Tried:
+    def tried(self, attempt: Attempt, floating: Evaluated, kept: RunFolder) -> Tried:
         """An attempt, made and scored as far as it is not yet; its reason is empty unless it could not be made.
 
         Args:
             attempt: which.
             floating: the score in FP32.
+            kept: where the work is kept.
         """
-        network, found = None, self.files.records(attempt.name)
-        if not found or (_is_open(found[0]) and self.files.network(attempt.name) is None):
-            network = self._made(attempt)
-            found = self.files.records(attempt.name)
-        if _is_open(found[0]):
-            assert isinstance(found[0], Tried)
-            self._score(network or self.network_of(attempt.name), found[0], floating)
-        note = self.files.records(attempt.name)[0]
+        if not self._scores(attempt.name, kept):
+            made, network = self._kept(attempt.name, kept) or self._made(attempt, kept)
+            if network is None:
+                return made
+            self._score(network, made, floating, kept)
+        note = self._scores(attempt.name, kept)[0]
         assert isinstance(note, Tried)
         return note
 
-    def network_of(self, name: str) -> Network:
-        """What an attempt gave, on the device of the network that it is from."""
-        found = self.files.network(name)
-        assert found is not None
-        return found.to(self.network.device)
+    def network_of(self, name: str, kept: RunFolder) -> Network:
+        """What an attempt gave, on the device of the network that it is from; made again if its file is damaged.
 
-    def found(self, name: str) -> list[Record]:
-        """The records of the score and the costs of an attempt, or of `FLOAT`."""
-        return self.files.records(name)[1:]
+        Args:
+            name: of the attempt.
+            kept: where the work is kept.
+        """
+        attempt = next(one for one in self.attempts if one.name == name)
+        _, network = self._kept(name, kept) or self._made(attempt, kept)
+        assert network is not None
+        return network.to(self.network.device)
 
-    def _made(self, attempt: Attempt) -> Network | None:
-        """Make an attempt's network; its note comes first, so that where there is a network, there is a note."""
-        started = time.perf_counter()
+    def found(self, name: str, kept: RunFolder) -> list[Record]:
+        """The records of the score and the costs of an attempt, or of `FLOAT`.
+
+        Args:
+            name: of the attempt.
+            kept: where the work is kept.
+        """
+        return self._scores(name, kept)[1:]
+
+    # Making and scoring ---------------------------------------------------------------------------
+
+    def _made(self, attempt: Attempt, kept: RunFolder) -> tuple[Tried, Network | None]:
+        """Make an attempt's network; its file comes before the note that tells the file's checksum."""
+        started, name = time.perf_counter(), self._name(attempt.name)
+        place = kept.inner(f"{name} layers")
+        assert place is not None
+        assert kept.parts is not None
         try:
-            network = attempt.make(self.network, self.inputs, self.settings, self.files.layers(attempt.name))
+            network = attempt.make(self.network, self.inputs, self.settings, place)
         except GraphError as error:
             seconds, reason = time.perf_counter() - started, f"cannot be made: {error.place} {error.fact}"
-            self.files.keep_records(attempt.name, [Tried(attempt.name, (), (), None, None, None, seconds, reason)])
-            return None
+            note = Tried(attempt.name, (), (), None, None, None, seconds, reason)
+            kept.write(name, text=json.dumps({"note": to_json(note), "network": ""}))
+            return note, None
         bits = {layer.quantizer.scheme.grid.bits for layer in network.layers if layer.quantizer is not None}
         wide = {quantizer.scheme.grid.bits for quantizer in network.quantizers.values()}
         seconds, widths = time.perf_counter() - started, (tuple(sorted(bits)), tuple(sorted(wide)))
-        self.files.keep_records(attempt.name, [Tried(attempt.name, *widths, None, None, None, seconds, "")])
-        self.files.keep_network(attempt.name, network)
-        return network
+        note, path = Tried(attempt.name, *widths, None, None, None, seconds, ""), kept.parts.path(name, NETWORK)
+        network.save(without_link(path))
+        kept.write(name, text=json.dumps({"note": to_json(note), "network": _checksum(path)}))
+        return note, network
 
-    def _score(self, network: Network, note: Tried, floating: Evaluated | None) -> None:
+    def _kept(self, name: str, kept: RunFolder) -> tuple[Tried, Network | None] | None:
+        """An attempt's note and network, if they were kept and are what was kept."""
+        part = kept.read(self._name(name))
+        if part is None:
+            return None
+        assert kept.parts is not None
+        path = kept.parts.path(self._name(name), NETWORK)
+        try:
+            content = json.loads(part.text)
+            (note,) = records_from_json(content["note"])
+            if not isinstance(note, Tried):
+                raise TypeError("its note is another record")
+            if note.reason:
+                return note, None
+            if _checksum(path) != content["network"]:
+                raise ValueError("its network has another checksum")
+            return note, load(path)
+        except (OSError, FileError, ValueError, TypeError, KeyError) as error:
+            kept.say_damaged(self._name(name), str(error))
+            return None
+
+    def _score(self, network: Network, note: Tried, floating: Evaluated | None, kept: RunFolder) -> None:
         """Score a network, count its costs, and keep both."""
         stage = note.stage if floating is not None else FLOAT
         scored = evaluate(network, self.source, self.metric, stage=stage)
@@ -126,15 +172,31 @@ class Bench:
         drop = 0.0 if floating is None else floating.value - scored.value
         sign = 1 if scored.higher_is_better else -1
         done = replace(note, value=scored.value, drop=sign * drop, cost=cost)
-        self.files.keep_records(note.name, [done, scored, *found])
+        kept.write(f"{self._name(note.name)} scored", text=to_json([done, scored, *found]))
+
+    def _scores(self, name: str, kept: RunFolder) -> list[Record]:
+        """An attempt's note with its score, the record of the score and those of its costs; empty if it has none."""
+        part = kept.read(f"{self._name(name)} scored")
+        if part is None:
+            return []
+        with suppress(FileError, IndexError):
+            found = records_from_json(part.text)
+            if isinstance(found[0], Tried) and isinstance(found[1], Evaluated):
+                return found
+        kept.say_damaged(f"{self._name(name)} scored", "it holds no scores")
+        return []
+
+    def _name(self, name: str) -> str:
+        """What an attempt's files are named after: its name and what it does, as another one may have the name."""
+        made = next((describe(attempt.make) for attempt in self.attempts if attempt.name == name), "")
+        return f"{name} {short_digest(made.encode())[:8]}" if made else name
 
 
-def _is_open(record: Record) -> bool:
-    """Whether an attempt could be made, and has no score yet."""
-    return isinstance(record, Tried) and record.value is None and not record.reason
+def _checksum(path: Path) -> str:
+    """64 hexadecimal digits that tell a file from others.
 
-
-def _told(target: Target) -> list[str]:
-    """A target in words that are the same in every process, as those of a set are not."""
-    values = (getattr(target, field.name) for field in fields(target))
-    return [str(sorted(value) if isinstance(value, frozenset) else value) for value in values]
+    Raises:
+        OSError: if there is none.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

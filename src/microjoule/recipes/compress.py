@@ -12,7 +12,7 @@ from microjoule.execution.device import Device, move, returns
 from microjoule.execution.evaluate import Metric
 from microjoule.graph.network import Network
 from microjoule.numerics.low_rank_shapes import Method
-from microjoule.recipes.compression_trial import WAYS, How, by_metric, find_trial
+from microjoule.recipes.compression_trial import WAYS, How, by_metric, open_trial
 from microjoule.recipes.preparation import check_network, inputs_and_judge, run_record
 
 
@@ -83,8 +83,8 @@ def compress(
     how = How(tuple(methods), tuple(ways), multiple, seed, place, criterion, latency_bits)
     check_network(network)
     inputs, judge = inputs_and_judge(network, data, calibration, samples)
-    trial = find_trial(network, inputs, by_metric(judge, metric), cost, how)
-    result = trial.best(share, trial.run([share]))
+    with open_trial(network, inputs, by_metric(judge, metric), cost, how) as trial:
+        result = trial.best(share, trial.run([share]))
     settings = {**budgets, "multiple": multiple, "samples": samples, "criterion": criterion}
     settings |= {"latency_bits": latency_bits} if latency is not None else {}
     result.history.insert(len(network.history), run_record("compress", settings, seed, started))
@@ -92,7 +92,7 @@ def compress(
 
 
 def budget_of(**shares: float | None) -> tuple[str, float]:
-    """The name of what is paid, as `find_trial` takes it, and the share of it to keep, of which exactly one is given.
+    """The name of what is paid, as `open_trial` takes it, and the share of it to keep, of which exactly one is given.
 
     Args:
         shares: "macs", "size", "energy" and "latency".

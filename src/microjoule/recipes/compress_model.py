@@ -15,9 +15,10 @@ from microjoule.compression.menu import METHODS
 from microjoule.errors import SettingError
 from microjoule.execution.batches import batches, first
 from microjoule.graph.network import Network
+from microjoule.jobs.identity import option_facts
 from microjoule.numerics.low_rank_shapes import Method
 from microjoule.recipes.compress import budget_of
-from microjoule.recipes.compression_trial import WAYS, How, Score, find_trial
+from microjoule.recipes.compression_trial import WAYS, How, Score, open_trial
 from microjoule.records.measured import Evaluated
 
 SCHEMES: dict[str, tuple[tuple[Method, ...], tuple[float, ...]]] = {
@@ -83,8 +84,8 @@ def compress_model(
     how = How(*SCHEMES[scheme], multiple, seed, None if folder is None else Path(folder), criterion, latency_bits)
     network = capture(model, example_inputs)
     inputs = first(batches(data, network), samples)
-    trial = find_trial(network, inputs, by_callback(eval_callback), cost, how)
-    return trial.best(share, trial.run([share])).module
+    with open_trial(network, inputs, by_callback(eval_callback), cost, how) as trial:
+        return trial.best(share, trial.run([share])).module
 
 
 def by_callback(callback: Callable[[GraphModule], float]) -> Score:
@@ -103,4 +104,4 @@ def by_callback(callback: Callable[[GraphModule], float]) -> Score:
             raise SettingError("eval_callback", "gives nan", remedy="return a float, larger is better")
         return Evaluated("", name, number, "", 0, "eval_callback", time.perf_counter() - started)
 
-    return Score(name, "", "eval_callback", scored)
+    return Score(name, "", "eval_callback", scored, lambda: option_facts({"eval_callback": callback}))

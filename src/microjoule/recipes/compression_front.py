@@ -11,7 +11,7 @@ from microjoule.execution.device import Device, move, returns
 from microjoule.execution.evaluate import Metric
 from microjoule.graph.network import Network
 from microjoule.numerics.low_rank_shapes import Method
-from microjoule.recipes.compression_trial import WAYS, WHOLE, How, Results, Scored, Trial, by_metric, find_trial
+from microjoule.recipes.compression_trial import WAYS, WHOLE, How, Results, Scored, Trial, by_metric, open_trial
 from microjoule.recipes.preparation import check_network, inputs_and_judge
 from microjoule.records.decided import FrontPoint, ParetoFront
 from microjoule.search.pareto import pareto_front
@@ -74,9 +74,9 @@ def compression_front(
     how = How(tuple(methods), tuple(ways), multiple, seed, place, criterion, latency_bits)
     check_network(network)
     inputs, judge = inputs_and_judge(network, data, calibration, samples)
-    trial = find_trial(network, inputs, by_metric(judge, metric), cost, how)
-    trial.check(min(shares))
-    record = _front(trial, shares, trial.run(shares))
+    with open_trial(network, inputs, by_metric(judge, metric), cost, how) as trial:
+        trial.check(min(shares))
+        record = _front(trial, shares, trial.run(shares))
     network.history += [] if trial.timings is None else [trial.timings.record]
     network.history.append(record)
     return record

@@ -11,12 +11,12 @@ from microjoule.compression.alone import CHANNELS, LOW_RANK, Smaller, make_small
 from microjoule.compression.criteria import CRITERIA
 from microjoule.compression.menu import METHODS, Menu, find_menu
 from microjoule.compression.prices import currency
-from microjoule.errors import FileError, SettingError
-from microjoule.execution.batches import Batches
+from microjoule.errors import SettingError
 from microjoule.execution.device import Device, move, returns
 from microjoule.execution.evaluate import Metric
 from microjoule.execution.tasks import Jobs, Work, run_tasks
 from microjoule.graph.network import Network
+from microjoule.jobs.run_folder import RunFolder
 from microjoule.numerics.least_squares import Moments
 from microjoule.numerics.low_rank_shapes import Method
 from microjoule.numerics.ranks import rank_correlation
@@ -82,14 +82,17 @@ def compression_sensitivity(
     if not kinds or not set(kinds) <= set(KINDS):
         raise SettingError("kinds", f"is {tuple(kinds)}", remedy=f"choose from {', '.join(KINDS)}")
     check_network(network)
-    jobs, fitted = Jobs(folder, n_jobs, backend), data if metric is None and calibration is None else calibration
+    jobs, fitted = Jobs(n_jobs, backend), data if metric is None and calibration is None else calibration
     inputs, judge = inputs_and_judge(network, data, fitted, samples)
     own = network.copy().eval()
     menu = find_menu(own, inputs, currency("macs"), seed=seed, methods=methods, criterion=criterion)
     found = [one for kind in KINDS if kind in kinds for one in KINDS[kind](menu, shares)]
     score = None if metric is None else by_metric(judge, metric)
-    told = {"methods": str(tuple(methods)), "seed": str(seed), "criterion": criterion}
-    values = {} if score is None else _measured(_Scoring(own, menu.known, score, found), inputs, told, jobs)
+    options = {"methods": tuple(methods), "seed": seed, "criterion": criterion}
+    values: dict[str, tuple[float, int]] = {}
+    if score is not None:
+        with RunFolder(folder, partial(identity_of, own, inputs, score, options)) as run:
+            values = _measured(_Scoring(own, menu.known, score, found), run, jobs)
     record = _record(score, found, values)
     network.history.append(record)
     return record
@@ -128,21 +131,14 @@ def _task(one: Smaller) -> str:
     return f"{one.name} {how} {one.left}"
 
 
-def _measured(scoring: _Scoring, inputs: Batches, told: Mapping[str, str], jobs: Jobs) -> dict[str, tuple[float, int]]:
+def _measured(scoring: _Scoring, run: RunFolder, jobs: Jobs) -> dict[str, tuple[float, int]]:
     """The metric and the number of samples by task."""
-    identity = {**identity_of(scoring.network, inputs, scoring.score), **told}
-    texts = run_tasks(scoring, [WHOLE, *scoring.tasks], jobs, identity=identity, label="compression sensitivity")
-    return {task: _parsed(text, task, jobs) for task, text in texts.items()}
+    return run_tasks(scoring, [WHOLE, *scoring.tasks], run, _parsed, label="compression sensitivity", jobs=jobs)
 
 
-def _parsed(text: str, task: str, jobs: Jobs) -> tuple[float, int]:
-    try:
-        content = json.loads(text)
-        return float(content["value"]), int(content["samples"])
-    except (ValueError, TypeError, KeyError) as error:
-        raise FileError(
-            str(jobs.folder), f"holds a file for {task!r} that is no result", remedy="remove that file"
-        ) from error
+def _parsed(text: str) -> tuple[float, int]:
+    content = json.loads(text)
+    return float(content["value"]), int(content["samples"])
 
 
 def _record(

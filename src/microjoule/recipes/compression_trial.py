@@ -1,25 +1,29 @@
 """Ways to compress one network, carried out and scored; each result is kept, so that a long run can be interrupted."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from microjoule.compression.choice import Chosen, choose
+from microjoule.compression.budget import total, within
+from microjoule.compression.choice import Chosen
 from microjoule.compression.criteria import CRITERIA, check_criterion
 from microjoule.compression.cuts import cuts
 from microjoule.compression.latency_model import LATENCY
 from microjoule.compression.menu import METHODS, Menu, find_menu
 from microjoule.compression.plan import Plan, carry_out
 from microjoule.compression.prices import currency
-from microjoule.errors import FileError, SettingError
+from microjoule.errors import SettingError
 from microjoule.execution.batches import Batches
+from microjoule.execution.data_facts import read_facts
 from microjoule.execution.evaluate import Metric, evaluate
-from microjoule.execution.tasks import Jobs, digest, run_tasks
+from microjoule.execution.tasks import run_tasks
 from microjoule.graph.network import Network
+from microjoule.jobs.identity import Facts, Identity, network_facts, option_facts
+from microjoule.jobs.run_folder import RunFolder
 from microjoule.numerics.low_rank_shapes import Method, factor_shapes
 from microjoule.recipes.latency_budget import Timings, timings
 from microjoule.recipes.latency_probes import BITS, clock_of
@@ -85,37 +89,37 @@ class Score:
         unit: of the metric.
         data: the name of what networks are scored on.
         of: scores a network; larger is better.
-        samples: that networks are scored on, where that is known before.
+        facts: what tells its scores from others'; it is asked for if scores are kept.
     """
 
     name: str
     unit: str
     data: str
     of: Callable[[Network], Evaluated]
-    samples: int | None = None
+    facts: Callable[[], Facts]
 
 
 def by_metric(data: Batches, metric: Metric) -> Score:
     """A metric on labelled data."""
-    return Score(metric.name, metric.unit, data.name, partial(evaluate, data=data, metric=metric), data.samples)
+
+    def facts() -> Facts:
+        metric.reset()
+        return option_facts({"metric": metric}) | read_facts(data, "labelled data")
+
+    return Score(metric.name, metric.unit, data.name, partial(evaluate, data=data, metric=metric), facts)
 
 
-def identity_of(network: Network, inputs: Batches, score: Score) -> dict[str, str]:
+def identity_of(network: Network, inputs: Batches, score: Score, options: Mapping[str, Any]) -> Identity:
     """What tells results on one network, by one score, from others'.
 
     Args:
         network: as it is.
         inputs: that layers are fitted on.
         score: what networks are compared by.
+        options: all else that changes a result, by name.
     """
-    state = network.state_dict()
-    return {
-        "network": digest([str(network.graph), list(state), list(state.values())]),
-        "calibration": digest([values for values, _ in inputs]),
-        "data": score.data,
-        "samples": str(score.samples),
-        "metric": score.name,
-    }
+    values = read_facts(inputs, "calibration", targets=False)
+    return Identity.of(option_facts(options), network_facts(network), score.facts(), values)
 
 
 # Ways -----------------------------------------------------------------------------------------------------------------
@@ -147,7 +151,7 @@ class Trial:
         inputs: that layers are fitted on.
         score: what networks are compared by.
         how: which ways there are.
-        identity: what tells its results from others'.
+        kept: where results are kept.
         timings: where shares are of measured latency; None where they are of what the menu's currency counts.
     """
 
@@ -155,21 +159,14 @@ class Trial:
     inputs: Batches
     score: Score
     how: How
-    identity: Mapping[str, str]
+    kept: RunFolder
     timings: Timings | None = None
 
     def run(self, shares: Sequence[float]) -> Results:
         """Try every way to keep each of several shares of the cost, and score the network as it is."""
         tasks = {task: (share, way) for share in shares for way, task in self._tasks(share).items()}
-        names, folder = [WHOLE, *tasks], self.how.folder
-        texts = run_tasks(
-            lambda: partial(self._scored, tasks),
-            names,
-            Jobs(folder),
-            identity=self.identity,
-            label="ways to compress",
-        )
-        return {name: _parsed(text, name, folder) for name, text in texts.items()}
+        work = partial(self._scored, tasks)
+        return run_tasks(lambda: work, [WHOLE, *tasks], self.kept, _parsed, label="ways to compress")
 
     def check(self, share: float) -> None:
         """See, before anything is carried out, whether a share can be kept in any way.
@@ -191,7 +188,12 @@ class Trial:
         """The plan of a way."""
         if self.timings is not None:
             return self.timings.chosen(share, way)
-        return choose(self.menu, share * self.menu.cost(Plan()), share**way)
+        return within(self.menu, share, share**way)
+
+    @property
+    def whole_cost(self) -> float:
+        """What the network as it is costs."""
+        return total(self.menu.network, self.menu.currency.name) if self.timings is None else self.timings.whole_ms
 
     def taken(self, share: float, found: Results) -> str:
         """The task with the best score; among equals the one with the least foreseen loss.
@@ -244,16 +246,14 @@ class Trial:
         return Evaluated(stage, score.name, one.value, score.unit, one.samples, score.data, one.seconds)
 
     def _network_of(self, plan: Plan, task: str) -> Network:
-        result, folder = self.menu.network.copy(), self.how.folder
-        place = None if folder is None else folder / f"{task}.layers"
+        result, place = self.menu.network.copy(), self.kept.inner(f"{task} layers")
         if plan.removed or plan.forms:
             carry_out(result, plan, self.inputs, seed=self.how.seed, folder=place)
         return result
 
     def _scored(self, tasks: Mapping[str, tuple[float, float]], task: str) -> str:
         """A way's score; of a way that cannot be gone, the reason."""
-        cost = self.menu.cost(Plan()) if self.timings is None else self.timings.whole_ms
-        chosen = Chosen(Plan(), 1.0, 0.0, 0.0, cost)
+        chosen = Chosen(Plan(), 1.0, 0.0, 0.0, self.whole_cost)
         try:
             if task != WHOLE:
                 chosen = self.chosen(*tasks[task])
@@ -264,8 +264,9 @@ class Trial:
         return json.dumps(asdict(Scored(made.value, made.samples, made.seconds, *figures)))
 
 
-def find_trial(network: Network, inputs: Batches, score: Score, cost: str, how: How) -> Trial:
-    """Look at a network once; then any share of its cost can be asked for.
+@contextmanager
+def open_trial(network: Network, inputs: Batches, score: Score, cost: str, how: How) -> Iterator[Trial]:
+    """Look at a network once; then any share of its cost can be asked for, as long as the context lasts.
 
     Args:
         network: in floating point; it is left alone.
@@ -277,43 +278,50 @@ def find_trial(network: Network, inputs: Batches, score: Score, cost: str, how: 
     Raises:
         SettingError: for another cost.
         ExportError: for a latency, if the network cannot be exported.
-        FileError: for a latency, if the folder holds the work of another run, or cannot be written.
+        FileError: if the folder holds the work of another run, is in use, or cannot be written.
     """
     own, timed = network.copy().eval(), cost == LATENCY
     paid = currency("macs" if timed else cost)
-    asked: dict[str, Any] = {"methods": how.methods, "multiple": how.multiple, "criterion": how.criterion}
-    menu = find_menu(own, inputs, paid, seed=how.seed, **asked)
-    identity = _identity(menu, inputs, score, cost, how)
-    if not timed:
-        return Trial(menu, inputs, score, how, identity)
-    bits, clock = how.latency_bits, clock_of(own, inputs, how.latency_bits)
-    found = timings(menu, clock, bits=bits, seed=how.seed, folder=how.folder, identity=identity)
-    return Trial(found.menu, inputs, score, how, identity, found)
+    with RunFolder(how.folder, partial(_identity, own, inputs, score, cost, how)) as kept:
+        asked: dict[str, Any] = {"methods": how.methods, "multiple": how.multiple, "criterion": how.criterion}
+        menu = find_menu(own, inputs, paid, seed=how.seed, **asked)
+        if not timed:
+            yield Trial(menu, inputs, score, how, kept)
+            return
+        bits, clock = how.latency_bits, clock_of(own, inputs, how.latency_bits)
+        found = timings(menu, clock, bits=bits, seed=how.seed, kept=kept)
+        yield Trial(found.menu, inputs, score, how, kept, found)
 
 
-def _identity(menu: Menu, inputs: Batches, score: Score, cost: str, how: How) -> dict[str, str]:
+def _identity(network: Network, inputs: Batches, score: Score, cost: str, how: How) -> Identity:
     """What tells results from others'; times are of one machine."""
     here = this_machine()
-    found = identity_of(menu.network, inputs, score) | {
+    options = {
         "cost": cost,
-        "methods": str(menu.methods),
-        "multiple": str(menu.multiple),
-        "seed": str(how.seed),
+        "methods": how.methods,
+        "multiple": how.multiple,
+        "seed": how.seed,
         "criterion": how.criterion,
     }
     machine = {"machine": f"{here.processor}, {here.cores} cores", "runtime": here.versions["onnxruntime"]}
-    return found | machine | {"bits": str(how.latency_bits)} if cost == LATENCY else found
+    timed = machine | {"latency_bits": how.latency_bits} if cost == LATENCY else {}
+    return identity_of(network, inputs, score, options | timed)
 
 
-def _parsed(text: str, task: str, folder: Path | None) -> Scored | str:
-    with suppress(ValueError, TypeError):
-        content = json.loads(text)
-        if isinstance(content.get("reason"), str):
-            return str(content["reason"])
-        found = Scored(**content)
-        if all(isinstance(number, int | float) for number in content.values()):
-            return found
-    raise FileError(str(folder), f"holds a file for {task!r} that is no result", remedy="remove that file")
+def _parsed(text: str) -> Scored | str:
+    """What came out of a way, or why nothing did.
+
+    Raises:
+        ValueError: for a text that is no result.
+        TypeError: likewise.
+    """
+    content = json.loads(text)
+    if isinstance(content, dict) and isinstance(content.get("reason"), str):
+        return str(content["reason"])
+    found = Scored(**content)
+    if not all(isinstance(number, int | float) for number in content.values()):
+        raise ValueError("its fields are no numbers")
+    return found
 
 
 def _layers(menu: Menu, plan: Plan) -> list[LayerCompressed]:

@@ -93,7 +93,7 @@ def data_free(
     avoid_ties(result)
     balance_rounding(result)
     if by_statistics:
-        correct_biases_from_statistics(result, input_range=inputs)
+        correct_biases_from_statistics(result, input_range=inputs, data=source)
     else:
         correct_biases(result, source)
     freeze(result)

@@ -9,17 +9,16 @@ https://arxiv.org/abs/1804.03230.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 
 from microjoule.compression.choice import Chosen, choose
 from microjoule.compression.latency_model import LatencyModel
 from microjoule.compression.menu import Menu
 from microjoule.compression.plan import Plan
-from microjoule.errors import FileError, SettingError
-from microjoule.execution.tasks import Jobs, run_tasks
+from microjoule.errors import SettingError
+from microjoule.execution.tasks import run_tasks
+from microjoule.jobs.run_folder import RunFolder
 from microjoule.recipes.latency_probes import CLOCK, PROBES, Clock, probed, shares_of
 from microjoule.records.compressed import LatencyModelled
 
@@ -102,8 +101,7 @@ class Timings:
         model: of the latency.
         clock: that times networks.
         bits: in which it times them.
-        folder: keeps what is measured; None keeps nothing.
-        identity: of the folder, as in `run_tasks`.
+        kept: where what is measured is kept.
     """
 
     menu: Menu
@@ -111,28 +109,24 @@ class Timings:
     model: LatencyModel
     clock: Clock
     bits: int
-    folder: Path | None
-    identity: Mapping[str, str]
-    _found: dict[str, str] = field(default_factory=dict)
+    kept: RunFolder
+    _found: dict[str, Adjusted | SettingError] = field(default_factory=dict)
 
     def chosen(self, share: float, way: float) -> Chosen:
         """The plan of a way that keeps a share, as measured; its cost is the share that was measured.
 
         Raises:
             SettingError: if the way cannot keep it.
-            FileError: if the folder holds a file that is no result.
         """
         name = f"{share} {way} timed"
         if name not in self._found:
             texts = run_tasks(
-                lambda: lambda _: self._adjusted(share, way),
-                [name],
-                Jobs(self.folder),
-                identity=self.identity,
-                label="networks to time",
+                lambda: lambda _: self._adjusted(share, way), [name], self.kept, _parsed, label="networks to time"
             )
             self._found.update(texts)
-        one = _parsed(self._found[name], f"{self.folder}: {name}")
+        one = self._found[name]
+        if isinstance(one, SettingError):
+            raise one
         return replace(_planned(self.menu, one.modelled, way), cost=one.measured * self.whole_ms)
 
     @property
@@ -160,9 +154,7 @@ class Timings:
             return json.dumps({"reason": [error.place, error.fact, error.remedy]})
 
 
-def timings(
-    menu: Menu, clock: Clock, *, bits: int, seed: int, folder: Path | None, identity: Mapping[str, str]
-) -> Timings:
+def timings(menu: Menu, clock: Clock, *, bits: int, seed: int, kept: RunFolder) -> Timings:
     """Time a network and others of its kind once; then any share of its latency can be asked for.
 
     Args:
@@ -170,34 +162,28 @@ def timings(
         clock: that times networks.
         bits: in which it times them.
         seed: of the networks that the model is fitted to.
-        folder: as in `Timings`.
-        identity: as there.
+        kept: as in `Timings`.
     """
-    whole_ms, model = probed(menu, clock, seed=seed, folder=folder, identity=identity)
-    return Timings(replace(menu, currency=model.currency), whole_ms, model, clock, bits, folder, identity)
+    whole_ms, model = probed(menu, clock, seed=seed, kept=kept)
+    return Timings(replace(menu, currency=model.currency), whole_ms, model, clock, bits, kept)
 
 
 def _planned(menu: Menu, modelled: float, way: float) -> Chosen:
     return choose(menu, modelled * menu.cost(Plan()), modelled**way)
 
 
-def _parsed(text: str, place: str) -> Adjusted:
-    """What was found for a way.
+def _parsed(text: str) -> Adjusted | SettingError:
+    """What was found for a way, or why it cannot keep the share.
 
     Raises:
-        SettingError: if the way cannot keep the share.
-        FileError: for a text that is no result.
+        ValueError: for a text that is no result.
+        TypeError: likewise.
     """
-    found: Adjusted | SettingError | None = None
-    with suppress(ValueError, TypeError):
-        content = json.loads(text)
-        if "reason" in content:
-            where, fact, remedy = content["reason"]
-            found = SettingError(where, fact, remedy=remedy)
-        elif all(isinstance(number, int | float) for number in content.values()):
-            found = Adjusted(**content)
-    if isinstance(found, SettingError):
-        raise found
-    if found is None:
-        raise FileError(place, "is no result", remedy="remove that file")
+    content = json.loads(text)
+    if isinstance(content, dict) and "reason" in content:
+        place, fact, remedy = content["reason"]
+        return SettingError(place, fact, remedy=remedy)
+    found = Adjusted(**content)
+    if not all(isinstance(number, int | float) for number in content.values()):
+        raise ValueError("its fields are no numbers")
     return found

@@ -20,13 +20,13 @@ from microjoule.compression.plan import Plan, restructure
 from microjoule.compression.prices import Form, Work
 from microjoule.deploy.measure import measure_together
 from microjoule.deploy.onnx_file import export
-from microjoule.errors import FileError
 from microjoule.execution.batches import Batches, first
 from microjoule.execution.run import batch_step
-from microjoule.execution.tasks import Jobs, run_tasks
+from microjoule.execution.tasks import run_tasks
 from microjoule.graph.factor import unfit
 from microjoule.graph.fold import fold_batch_norms
 from microjoule.graph.network import Network
+from microjoule.jobs.run_folder import RunFolder
 from microjoule.numerics.low_rank_shapes import largest_rank
 from microjoule.recipes.data_free import naive
 
@@ -113,34 +113,22 @@ def shares_of(original: Network, plans: Sequence[Plan], clock: Clock) -> tuple[f
 # Probes ---------------------------------------------------------------------------------------------------------------
 
 
-def probed(
-    menu: Menu, clock: Clock, *, seed: int, folder: Path | None, identity: Mapping[str, str]
-) -> tuple[float, LatencyModel]:
+def probed(menu: Menu, clock: Clock, *, seed: int, kept: RunFolder) -> tuple[float, LatencyModel]:
     """The original's milliseconds, and a model of the latency, fitted to networks that the menu can make.
 
     Args:
         menu: of the original; in multiply-accumulates.
         clock: that times networks.
         seed: of the networks that are drawn.
-        folder: keeps what is measured, so that it is measured once; None keeps nothing.
-        identity: of the folder, as in `run_tasks`.
-
-    Raises:
-        FileError: if the folder holds the work of another run, or a file that is no result.
+        kept: where what is measured is kept, so that it is measured once.
     """
     generator = random.Random(seed)
     plans = [drawn(menu, generator) for _ in range(PROBES)]
     turns = {f"probes {at}": plans[at : at + TOGETHER] for at in range(0, PROBES, TOGETHER)}
-    texts = run_tasks(
-        lambda: partial(_timed, menu=menu, turns=turns, clock=clock),
-        list(turns),
-        Jobs(folder),
-        identity=identity,
-        label="networks to time",
-    )
-    found = [_parsed(text, len(turns[name]), f"{folder}: {name}") for name, text in texts.items()]
-    whole = min(first for first, _ in found)
-    shares = [share for _, others in found for share in others]
+    work = partial(_timed, menu=menu, turns=turns, clock=clock)
+    timed = run_tasks(lambda: work, list(turns), kept, _parsed, label="networks to time")
+    whole = min(first for first, _ in timed.values())
+    shares = [share for _, others in timed.values() for share in others]
     networks = [list(all_works(menu, plan)) for plan in (Plan(), *plans)]
     return whole, latency_model(networks, [whole, *(whole * share for share in shares)])
 
@@ -149,15 +137,17 @@ def _timed(name: str, *, menu: Menu, turns: Mapping[str, Sequence[Plan]], clock:
     return json.dumps(shares_of(menu.network, turns[name], clock))
 
 
-def _parsed(text: str, count: int, place: str) -> tuple[float, list[float]]:
-    try:
-        whole, shares = json.loads(text)
-        found = float(whole), [float(share) for share in shares]
-    except (ValueError, TypeError) as error:
-        raise FileError(place, "is no result", remedy="remove that file") from error
-    if len(found[1]) != count:
-        raise FileError(place, f"has {len(found[1])} times, and not {count}", remedy="remove that file")
-    return found
+def _parsed(text: str) -> tuple[float, list[float]]:
+    """The original's milliseconds, and the others' shares of it.
+
+    Raises:
+        ValueError: for a text that is no result.
+        TypeError: likewise.
+    """
+    whole, shares = json.loads(text)
+    if len(shares) != TOGETHER:
+        raise ValueError(f"has {len(shares)} times, and not {TOGETHER}")
+    return float(whole), [float(share) for share in shares]
 
 
 def drawn(menu: Menu, generator: random.Random) -> Plan:

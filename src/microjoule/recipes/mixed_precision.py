@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,11 +12,14 @@ from microjoule.costs.target import Target
 from microjoule.costs.target import target as find_target
 from microjoule.errors import FileError, SettingError
 from microjoule.execution.batches import batches
+from microjoule.execution.data_facts import read_facts
 from microjoule.execution.device import Device, move, returns
 from microjoule.execution.evaluate import Metric, evaluate
-from microjoule.execution.tasks import Jobs, Work, digest, run_tasks
+from microjoule.execution.tasks import Work, run_tasks
 from microjoule.graph.card import Ranges
 from microjoule.graph.network import Network
+from microjoule.jobs.identity import Facts, Identity, network_facts, option_facts
+from microjoule.jobs.run_folder import RunFolder
 from microjoule.numerics.ranges import min_max, mse
 from microjoule.quantization.bit_costs import Price, find_cost
 from microjoule.quantization.fitted_losses import fitted_losses
@@ -25,7 +27,6 @@ from microjoule.quantization.mixed_precision import CANDIDATES, Candidate, Menu,
 from microjoule.quantization.ptq.gptq import solve
 from microjoule.recipes.learned_rounding import WIDE, adaround, gptq, prepared
 from microjoule.records.decided import FrontPoint, MixedPrecision, ParetoFront
-from microjoule.records.files import write_atomically
 from microjoule.records.json_io import records_from_json, to_json
 from microjoule.search.pareto import pareto_front
 
@@ -78,8 +79,10 @@ def mixed_precision(
     """
     move(network, device)
     wanted = _wanted(data, cost, candidates, target, samples, seed)
-    maker = _Maker(network, data, wanted, _rounding(rounding), input_range, seed)
-    return maker.network_of(_chosen(maker, budget, folder), folder)
+    maker = _Maker(network, data, wanted, _rounding(rounding), input_range, seed, {str(budget): budget})
+    with RunFolder(folder, maker.identity) as kept:
+        found = run_tasks(maker.choosing, [str(budget)], kept, _choice, label="bits")
+        return maker.network_of(found[str(budget)], kept.inner(f"{budget} layers"))
 
 
 @returns
@@ -130,11 +133,18 @@ def pareto(
         raise SettingError("budgets", f"is {names}", remedy="give at least one, and each once")
     inputs = data if calibration is None else calibration
     wanted = _wanted(inputs, cost, candidates, target, samples, seed)
-    maker = _Maker(network, inputs, wanted, _rounding(rounding), input_range, seed)
-    identity = maker.identity() | {"data": batches(data, network).name, "metric": metric.name, "rounding": rounding}
-    points = _Points(maker, dict(zip(names, budgets, strict=True)), data, metric, folder)
-    texts = run_tasks(points.work, [FLOAT, *names], Jobs(folder), identity=identity, label="Pareto front")
-    record = _front({name: _parsed(text, name, folder) for name, text in texts.items()}, metric, maker.wanted)
+    by_name = dict(zip(names, budgets, strict=True))
+    maker = _Maker(network, inputs, wanted, _rounding(rounding), input_range, seed, by_name)
+
+    def identity() -> Identity:
+        metric.reset()
+        labelled = read_facts(batches(data, network), "labelled data")
+        return Identity.of(option_facts({"metric": metric}), maker.facts(), labelled)
+
+    with RunFolder(folder, identity) as kept:
+        points = _Points(maker, data, metric, kept)
+        found = run_tasks(points.work, [FLOAT, *names], kept, _parsed, label="Pareto front")
+    record = _front(found, metric, maker.wanted)
     network.history.append(record)
     return record
 
@@ -152,6 +162,7 @@ class _Maker:
     rounding: Callable[..., Network]
     input_range: Ranges | None
     seed: int
+    budgets: dict[str, float | str]
 
     def menu(self) -> Menu:
         """What there is to choose from in the network as the rounding will find it."""
@@ -176,40 +187,44 @@ class _Maker:
         result.history.append(record)
         return result
 
-    def identity(self) -> dict[str, str]:
+    def choosing(self) -> Work:
+        """What finds the bits for a budget, and tells them as a record."""
+        menu = self.menu()
+        return lambda budget: to_json([choose(menu, self.budgets[budget])])
+
+    def facts(self) -> Facts:
         """What tells its networks from others'."""
-        state = self.network.state_dict()
-        return {
-            "network": digest([str(self.network.graph), list(state), list(state.values())]),
-            "calibration": digest([inputs for inputs, _ in batches(self.data, self.network)]),
-            "cost": find_cost(self.wanted.cost).name,
-            "candidates": str(tuple(self.wanted.candidates)),
-            "target": find_target(self.wanted.target).name,
-            "input_range": str(self.input_range),
-            "samples": str(self.wanted.samples),
-            "seed": str(self.seed),
+        wanted = self.wanted
+        options = {
+            "cost": wanted.cost,
+            "candidates": tuple(wanted.candidates),
+            "target": find_target(wanted.target),
+            "rounding": self.rounding,
+            "input_range": self.input_range,
+            "samples": wanted.samples,
+            "seed": self.seed,
         }
+        inputs = read_facts(batches(self.data, self.network), "calibration", targets=False)
+        return option_facts(options) | network_facts(self.network) | inputs
+
+    def identity(self) -> Identity:
+        """The same, with the versions."""
+        return Identity.of(self.facts())
 
 
-def _chosen(maker: _Maker, budget: float | str, folder: str | Path | None) -> MixedPrecision:
-    """The bits for a budget: those that are in the folder, or found now and kept there.
+def _choice(text: str) -> MixedPrecision:
+    """The bits that were chosen.
 
     Raises:
-        FileError: if the file of them is damaged, or cannot be written.
+        ValueError: for a text that is no choice.
     """
-    if folder is None:
-        return choose(maker.menu(), budget)
-    path = Path(folder) / f"bits-{digest([*maker.identity().values(), str(budget)])}.json"
-    if path.exists():
-        found = records_from_json(path.read_text(encoding="utf-8"), source=str(path))
-        if len(found) != 1 or not isinstance(found[0], MixedPrecision):
-            raise FileError(str(path), "holds no choice of bits", remedy="delete it")
-        return found[0]
-    chosen = choose(maker.menu(), budget)
-    with suppress(OSError):  # what is wrong with the folder is said when the file is written
-        Path(folder).mkdir(exist_ok=True)
-    write_atomically(path, to_json([chosen]))
-    return chosen
+    try:
+        (record,) = records_from_json(text)
+    except FileError as error:
+        raise ValueError(str(error)) from error
+    if not isinstance(record, MixedPrecision):
+        raise ValueError("it is no choice of bits")
+    return record
 
 
 def _wanted(
@@ -251,10 +266,9 @@ class _Points:
     """Makes and scores the network of each budget, and FP32."""
 
     maker: _Maker
-    budgets: dict[str, float | str]
     data: Any
     metric: Metric
-    folder: str | Path | None
+    kept: RunFolder
 
     def work(self) -> Work:
         """What runs a task; losses are estimated once for all."""
@@ -263,23 +277,18 @@ class _Points:
 
     def _scored(self, menu: Menu, task: str) -> str:
         made, spent, loss = self.maker.network.copy().eval(), 0.0, 0.0
-        if task in self.budgets:
-            record = choose(menu, self.budgets[task])
-            made = self.maker.network_of(record, None if self.folder is None else Path(self.folder) / f"{task}.layers")
+        if task in self.maker.budgets:
+            record = choose(menu, self.maker.budgets[task])
+            made = self.maker.network_of(record, self.kept.inner(f"{task} layers"))
             spent, loss = record.spent, record.loss
         scored = evaluate(made, self.data, self.metric, stage=task)
         return json.dumps({"spent": spent, "loss": loss, "value": scored.value, "samples": scored.samples})
 
 
-def _parsed(text: str, task: str, folder: str | Path | None) -> _Found:
-    try:
-        content = json.loads(text)
-        spent, loss, value = (float(content[key]) for key in ("spent", "loss", "value"))
-        return _Found(spent, loss, value, int(content["samples"]))
-    except (ValueError, TypeError, KeyError) as error:
-        raise FileError(
-            str(folder), f"holds a file for {task!r} that is no result", remedy="remove that file"
-        ) from error
+def _parsed(text: str) -> _Found:
+    content = json.loads(text)
+    spent, loss, value = (float(content[key]) for key in ("spent", "loss", "value"))
+    return _Found(spent, loss, value, int(content["samples"]))
 
 
 def _front(found: dict[str, _Found], metric: Metric, wanted: Wanted) -> ParetoFront:

@@ -17,10 +17,11 @@ from microjoule.execution.device import Device, move, returns
 from microjoule.execution.evaluate import Metric
 from microjoule.graph.card import Ranges
 from microjoule.graph.network import Network
+from microjoule.jobs.identity import Identity
+from microjoule.jobs.run_folder import RunFolder
 from microjoule.quantization.simulate import Bits
 from microjoule.recipes.attempt_bench import FLOAT, Bench
 from microjoule.recipes.attempt_costs import price
-from microjoule.recipes.attempt_files import AttemptFiles
 from microjoule.recipes.attempts import ATTEMPTS, Attempt, Settings
 from microjoule.recipes.preparation import as_ranges, find_ranges
 from microjoule.records.decided import Reached, Tried
@@ -93,23 +94,23 @@ def reach(
     inputs = _held(source if calibration is None else batches(calibration, network), samples)
     bounds = as_ranges(find_ranges(own, input_range, inputs))
     settings = Settings(rules, weights, activations, dict(layers or {}), bounds, iterations, seed)
+    bench = Bench(own, source, inputs, metric, cost, settings, attempts)
     with contextlib.ExitStack() as stack:
         place = folder or stack.enter_context(tempfile.TemporaryDirectory(prefix="microjoule-"))
-        bench = Bench(own, source, inputs, metric, cost, settings, AttemptFiles(Path(place)))
-        bench.claim()
-        note, scored = bench.floating()
-        tried = _until(bench, attempts, scored, drop)
+        kept = stack.enter_context(RunFolder(place, Identity.of if folder is None else bench.identity))
+        note, scored = bench.floating(kept)
+        tried = _until(bench, scored, drop, kept)
         record = _decided(tried, scored, drop, bench, note)
-        result = bench.network_of(record.chosen)
-        result.history += [*bench.found(FLOAT), *bench.found(record.chosen), record]
+        result = bench.network_of(record.chosen, kept)
+        result.history += [*bench.found(FLOAT, kept), *bench.found(record.chosen, kept), record]
     return result
 
 
-def _until(bench: Bench, attempts: Sequence[Attempt], scored: Evaluated, drop: float) -> tuple[Tried, ...]:
+def _until(bench: Bench, scored: Evaluated, drop: float, kept: RunFolder) -> tuple[Tried, ...]:
     """One attempt after another, up to the first within the drop."""
     tried: list[Tried] = []
-    for attempt in attempts:
-        made = bench.tried(attempt, scored)
+    for attempt in bench.attempts:
+        made = bench.tried(attempt, scored, kept)
         tried.append(replace(made, reason=_reason(made, drop, scored.unit)))
         if _within(made, drop):
             break

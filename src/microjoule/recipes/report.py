@@ -5,7 +5,7 @@ from pathlib import Path
 
 from microjoule.graph.network import Network
 from microjoule.records.facts import Record
-from microjoule.report import report as write_report
+from microjoule.report.page import report as write_report
 
 
 def report(

@@ -1,15 +1,15 @@
 """Files for runtimes, with their operators in the order that takes the least memory; nothing goes through PyTorch."""
 
-import shutil
 import tempfile
 from functools import partial
 from pathlib import Path
 
 from microjoule.deploy.litert_order import OPTIMIZED_KERNELS, litert_computation, write_litert_order
 from microjoule.deploy.litert_run import compare_litert, is_installed
-from microjoule.deploy.onnx_order import onnx_computation, write_onnx_order
+from microjoule.deploy.onnx_order import has_quantizers, onnx_computation, write_onnx_order
 from microjoule.deploy.onnx_order_run import compare_onnx
 from microjoule.errors import FileError
+from microjoule.records.files import check_places, write_atomically
 from microjoule.records.scheduled import RanInOrder, Scheduled
 from microjoule.scheduling.order import Watch
 from microjoule.scheduling.planned import planned
@@ -19,6 +19,15 @@ SUFFIXES = (".onnx", ".tflite")
 
 SAMPLES = 4
 """Random inputs on which both files are run."""
+
+UNFUSED = (
+    "The arena holds what the nodes make, not the inputs, nor what kernels take while they run. A session keeps to "
+    "the file's order if it asks for execution order PRIORITY_BASED and optimizes nothing."
+)
+FUSED = (
+    "The plan holds integers, as a runtime does that fuses quantizers into operators. To keep to the file's order ONNX "
+    "Runtime must not fuse them; its arena then holds real numbers as well, so it is not compared with the plan."
+)
 
 Search = partial[tuple[tuple[int, ...], Scheduled]]
 """`planned` with its limits."""
@@ -37,7 +46,7 @@ def schedule_file(
 
     Args:
         path: of a file that ends in .onnx or .tflite.
-        out: where to write.
+        out: where to write, once the runtime has run both and all outputs were the same; else nothing is written.
         seconds: when to stop looking for an order; the best that was found by then is taken, with a bound.
         batch: how many samples, where an ONNX file leaves that open.
         alignment: of every value in the planned arena, in bytes.
@@ -54,22 +63,23 @@ def schedule_file(
     if kind not in SUFFIXES:
         remedy = "give an .onnx or a .tflite file; mj.schedule(network) orders a network of microjoule's"
         raise FileError(str(place), "is no file for a runtime whose order can be set", remedy=remedy)
+    check_places([out])
     search = partial(planned, seconds=seconds, alignment=alignment, watch=watch)
     return _onnx(place, Path(out), search, batch) if kind == ".onnx" else _litert(place, Path(out), search)
 
 
 def _onnx(path: Path, out: Path, search: Search, batch: int) -> tuple[Scheduled, RanInOrder]:
     computation = onnx_computation(path, batch=batch, keeps_inputs=False)
-    order, record = search(computation, sizes="in ONNX Runtime, without the inputs")
+    fused = has_quantizers(path)
+    how = "in an integer runtime, which fuses quantizers into operators" if fused else "in ONNX Runtime"
+    order, record = search(computation, sizes=f"{how}, without the inputs")
     with tempfile.TemporaryDirectory(prefix="microjoule-") as folder:
-        original = Path(shutil.copy(path, folder)) if path.resolve() == out.resolve() else path
-        write_onnx_order(path, order, out)
-        same, before, after = compare_onnx(original, out, samples=SAMPLES, batch=batch)
-    caveat = (
-        "The arena holds what the nodes make, not the inputs, nor what kernels take while they run. A session keeps to "
-        "the file's order if it asks for execution order PRIORITY_BASED and optimizes nothing."
-    )
-    held = (before.held_bytes, after.held_bytes)
+        made = write_onnx_order(path, order, Path(folder) / out.name)
+        same, before, after = compare_onnx(path, made, samples=SAMPLES, batch=batch)
+        if same:
+            write_atomically(out, made.read_bytes())
+    caveat = FUSED if fused else UNFUSED
+    held = (None, None) if fused else (before.held_bytes, after.held_bytes)
     plan = record.after.peak_bytes
     return record, RanInOrder("ONNX Runtime", SAMPLES, same, after.follows_file, *held, plan, caveat)
 
@@ -77,12 +87,14 @@ def _onnx(path: Path, out: Path, search: Search, batch: int) -> tuple[Scheduled,
 def _litert(path: Path, out: Path, search: Search) -> tuple[Scheduled, RanInOrder | None]:
     computation = litert_computation(path, OPTIMIZED_KERNELS)
     order, found = search(computation, sizes="in LiteRT with its fast kernels")
-    with tempfile.TemporaryDirectory(prefix="microjoule-") as folder:
-        original = Path(shutil.copy(path, folder)) if path.resolve() == out.resolve() else path
+    if not is_installed():
         write_litert_order(path, order, out)
-        if not is_installed():
-            return found, None
-        compared = compare_litert(original, out, samples=SAMPLES)
+        return found, None
+    with tempfile.TemporaryDirectory(prefix="microjoule-") as folder:
+        made = write_litert_order(path, order, Path(folder) / out.name)
+        compared = compare_litert(path, made, samples=SAMPLES)
+        if compared.identical:
+            write_atomically(out, made.read_bytes())
     before, after = compared.arenas
     largest = max(after.workspaces, key=lambda one: one[1], default=None)
     unfolded = f" The largest workspace is that of {largest[0]}: {largest[1]:,} bytes." if largest else ""

@@ -14,7 +14,6 @@ from microjoule.numerics.affine import Affine
 from microjoule.numerics.ranges import RangeRule, min_max
 from microjoule.numerics.ranks import rank_correlation
 from microjoule.quantization.alone import KINDS, Site, at_width, sites
-from microjoule.quantization.calibrate import rule_name
 from microjoule.quantization.fisher import estimates
 from microjoule.quantization.sensitivity import Effect, Grid, reference, sweep
 from microjoule.records.analysed import Sensitivities, Sensitivity
@@ -66,14 +65,14 @@ def sensitivity(
     """
     move(network, device)
     own = network.copy().eval()
-    jobs, grids = Jobs(folder, n_jobs, backend), _grids(own, bits, kinds, weight_rule)
+    jobs, grids = Jobs(n_jobs, backend), _grids(own, bits, kinds, weight_rule)
     source, asked = first(batches(data, network), samples), None if proxy_only else metric
     if asked is not None and not source.labelled:
         raise DataError(source.name, "has no targets", remedy="give (inputs, targets), or leave the metric out")
     exact = reference(own, list(source), asked)
     proxies = estimates(own, grids, exact, seed=seed)
-    identity = {"data": source.name, "weight_rule": rule_name(weight_rule)}
-    effects = {} if proxy_only else sweep(own, grids, exact, jobs, identity=identity)
+    options = {"weight_rule": weight_rule}
+    effects = {} if proxy_only else sweep(own, grids, exact, jobs, folder=folder, options=options)
     rows = tuple(_row(*grids[task], effects.get(task), proxies[task]) for task in grids)
     name, unit = ("", "") if asked is None else (asked.name, asked.unit)
     record = Sensitivities(name, unit, exact.value, exact.samples, rows, _agreement(rows))

@@ -3,7 +3,7 @@
 Every record is a frozen dataclass of numbers, texts, tuples and other records. A number's unit ends its name.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from microjoule.records.analysed import GridHistograms, Sensitivities
 from microjoule.records.compressed import Compressed, CompressionSensitivity, Factorized, LatencyModelled
@@ -12,6 +12,7 @@ from microjoule.records.learned import BayesianPruned
 from microjoule.records.measured import Costs, ErrorsByLayer, Evaluated, Exported, Machine, Measured, Verified
 from microjoule.records.noticed import Noticed
 from microjoule.records.pruned import ChannelsRemoved
+from microjoule.records.rounded import Frozen, TiesAvoided, WeightsBalanced, WeightsRounded
 from microjoule.records.scheduled import RanInOrder, Scheduled
 from microjoule.records.skipped import Skipped as Skipped  # noqa: PLC0414 - exported from here, too
 from microjoule.records.trained import Trained
@@ -164,39 +165,13 @@ class WeightsClipped:
 
 
 @dataclass(frozen=True, slots=True)
-class TiesAvoided:
-    """Value, or path of a layer's weight -> the largest share by which a scale of its moved."""
-
-    moved: dict[str, float]
-    skipped: tuple[Skipped, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class WeightsBalanced:
-    """Layer path -> share of weights that were rounded away from the nearest integer, so that errors cancel."""
-
-    moved: dict[str, float]
-    skipped: tuple[Skipped, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class WeightsRounded:
-    """Weights rounded for good by a fixed rule, `how`.
+class BiasShift:
+    """How far rounding moved the mean output of one layer: a value a channel, in units of its standard deviation.
 
     Args:
-        layers: layer path -> share of weights that were rounded away from the nearest integer.
-        seed: of the draws; None where nothing was drawn.
+        before: bias correction.
+        after: it, as measured; empty where there was no data to measure on, and `before` is what statistics expect.
     """
-
-    how: str
-    layers: dict[str, float]
-    seed: int | None
-    skipped: tuple[Skipped, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class BiasShift:
-    """How far rounding moved the mean output of one layer: a value a channel, in units of its standard deviation."""
 
     layer: str
     before: tuple[float, ...]
@@ -205,11 +180,16 @@ class BiasShift:
 
 @dataclass(frozen=True, slots=True)
 class BiasesCorrected:
-    """Bias correction, layer by layer; `source` says where the expected inputs came from."""
+    """Bias correction, layer by layer; `source` says where the expected inputs came from.
+
+    Args:
+        measured_on: the data on which the shifts were measured; empty if they were not.
+    """
 
     source: str
     shifts: tuple[BiasShift, ...]
     skipped: tuple[Skipped, ...]
+    measured_on: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,11 +234,21 @@ class GridPlaced:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """Where quantizers stand; `kind` of a grid is "weight", "activation" or "input"."""
+    """Where quantizers stand; `kind` of a grid is "weight", "activation", "input" or "stored" (a stored operand).
+
+    Args:
+        skipped: what has multiply-accumulates and does not run in integer, and why.
+        replaced: operators that others stand in for, which the target runs in integer, and how often.
+        opset: of files for the target; None if not recorded.
+        accumulator_bits: that the target has for a sum.
+    """
 
     target: str
     grids: tuple[GridPlaced, ...]
     skipped: tuple[Skipped, ...]
+    replaced: dict[str, int] = field(default_factory=dict)
+    opset: int | None = None
+    accumulator_bits: int = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,12 +264,17 @@ class RangeFound:
 
 @dataclass(frozen=True, slots=True)
 class Calibrated:
-    """How activation ranges were found: `source` names the data or the statistics, `rule` the rule."""
+    """How activation ranges were found: `source` names the data or the statistics, `rule` the rule.
+
+    Args:
+        skipped: values whose range is a guess, or which stay in floating point after all, and why.
+    """
 
     source: str
     rule: str
     samples: int
     ranges: tuple[RangeFound, ...]
+    skipped: tuple[Skipped, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,6 +314,7 @@ Record = (
     | BayesianPruned
     | Placed
     | Calibrated
+    | Frozen
     | ErrorsByLayer
     | GridHistograms
     | Sensitivities

@@ -4,6 +4,7 @@ import errno
 import os
 import secrets
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from microjoule.errors import FileError
@@ -56,10 +57,14 @@ def check_places(paths: Iterable[str | os.PathLike[str] | None]) -> None:
         FileError: for a missing folder, or a folder or device at a path.
     """
     for given in (Path(path) for path in paths if path is not None):
-        goal = given.resolve()
-        _refuse_what_is_no_file(given, goal)
-        if not goal.parent.is_dir():
-            raise _in_words(given, FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)))
+        try:
+            goal = given.resolve()
+            _refuse_what_is_no_file(given, goal)
+            if not goal.parent.is_dir():
+                missing = errno.ENOTDIR if goal.parent.exists() else errno.ENOENT
+                raise OSError(missing, os.strerror(missing))
+        except OSError as error:
+            raise _in_words(given, error) from error
 
 
 def _refuse_what_is_no_file(given: Path, goal: Path) -> None:
@@ -82,6 +87,17 @@ def _write_and_rename(goal: Path, content: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    _sync_folder(goal.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Let the new name outlive a loss of power; not every system can do that, and without it the old file is left."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _in_words(path: Path, error: OSError) -> FileError:

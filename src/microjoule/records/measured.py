@@ -66,8 +66,64 @@ class Evaluated:
 
 
 @dataclass(frozen=True, slots=True)
+class OperatorMacs:
+    """One operator of a runtime's own graph that multiplies and adds.
+
+    Args:
+        layer: the weight that it reads, by its name in the file, or the operator's own name.
+        operator: what the runtime runs, as "QLinearConv".
+        macs: multiply-accumulates for one sample.
+        integer: whether its kernel computes with integers.
+        reason: why it does not; empty if it does.
+    """
+
+    layer: str
+    operator: str
+    macs: int
+    integer: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class IntegerShare:
+    """What of a file a runtime computes with integers, seen in the graph that it made of the file.
+
+    Args:
+        nodes: of that graph.
+        quantizers: QuantizeLinear and DynamicQuantizeLinear that are left in it.
+        dequantizers: DequantizeLinear that are left in it.
+    """
+
+    path: str
+    runtime: str
+    operators: tuple[OperatorMacs, ...]
+    nodes: int
+    quantizers: int
+    dequantizers: int
+
+    @property
+    def macs(self) -> int:
+        """Of all operators, for one sample."""
+        return sum(one.macs for one in self.operators)
+
+    @property
+    def integer_macs(self) -> int:
+        """Of those that compute with integers."""
+        return sum(one.macs for one in self.operators if one.integer)
+
+    @property
+    def share(self) -> float:
+        """Of the multiply-accumulates, in integers; 1 where there are none."""
+        return self.integer_macs / self.macs if self.macs else 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class Exported:
-    """A file that was written, and what stands in it; `stage` as in `Evaluated`."""
+    """A file that was written, and what stands in it; `stage` as in `Evaluated`.
+
+    Args:
+        integers: of a file with integers inside what ONNX Runtime computes with them.
+    """
 
     path: str
     format: str
@@ -75,6 +131,7 @@ class Exported:
     operators: dict[str, int]
     notes: tuple[str, ...]
     stage: str = ""
+    integers: IntegerShare | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,15 +146,52 @@ class LayerAgreement:
 
 
 @dataclass(frozen=True, slots=True)
+class OutputAgreement:
+    """One output from end to end: deployed against simulated and against floating point, simulated against that.
+
+    Args:
+        name: of the output.
+        sqnr_db: deployed against simulated; None for an output of integers or truths.
+        fp32_sqnr_db: deployed against floating point.
+        simulated_fp32_sqnr_db: simulated against floating point.
+        equal_share: entries that are the same, deployed and simulated; of real outputs None, as is the next.
+        fp32_equal_share: entries that are the same, deployed and in floating point.
+        worst_sample: the sample, counted from 0, at which deployed and simulated are furthest apart; None if they are
+            the same everywhere, or the output has no entry for each sample.
+        worst_db: the SQNR there, or the share of equal entries for integers.
+        worst_fp32_sample: the sample at which deployed and floating point are furthest apart.
+        worst_fp32_db: the SQNR there, or the share of equal entries for integers.
+    """
+
+    name: str
+    sqnr_db: float | None
+    fp32_sqnr_db: float | None
+    simulated_fp32_sqnr_db: float | None
+    equal_share: float | None = None
+    fp32_equal_share: float | None = None
+    worst_sample: int | None = None
+    worst_db: float | None = None
+    worst_fp32_sample: int | None = None
+    worst_fp32_db: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Verified:
-    """One runtime compared with the simulation.
+    """One runtime compared with the simulation, value by value and from end to end.
 
     Args:
         runtime: "onnxruntime 1.x" or "integer runner".
+        path: of the file that it ran; empty for the integer runner, which runs the network and no file.
         layers: every quantized value that both have, in the order of the network.
         first_departure: the first layer where under 99.9 % of the values are within one step; None if there is none.
         top1_agreement: share of samples whose largest output is the same; None if outputs are not scores of classes.
         values: how many quantized values the network has, of which `layers` are those compared; 0 if not recorded.
+        compared: what was compared with what, in words.
+        reference: what floating point means in `outputs`, in words.
+        outputs: every output.
+        batch_sizes: the numbers of samples that were run at once.
+        problems: why it fails, in words; empty if it passes.
+        integers: what the runtime computes with integers, where it tells.
     """
 
     runtime: str
@@ -107,6 +201,17 @@ class Verified:
     first_departure: str | None
     top1_agreement: float | None
     values: int = 0
+    compared: str = ""
+    reference: str = ""
+    outputs: tuple[OutputAgreement, ...] = ()
+    batch_sizes: tuple[int, ...] = ()
+    problems: tuple[str, ...] = ()
+    integers: IntegerShare | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether no layer departs and every output is as near as was asked."""
+        return self.first_departure is None and not self.problems
 
 
 @dataclass(frozen=True, slots=True)

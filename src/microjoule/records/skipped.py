@@ -9,3 +9,8 @@ class Skipped:
 
     place: str
     reason: str
+
+    @property
+    def name(self) -> str:
+        """The place, by the word that most records have for what they are about."""
+        return self.place

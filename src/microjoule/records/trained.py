@@ -22,6 +22,7 @@ class Trained:
         teacher: whether it learned from another network.
         averaged: whether it holds the moving average of its weights.
         seconds: in all, those before an interruption included.
+        fixed: the parameters that no gradient came to, of those that were to learn.
     """
 
     data: str
@@ -38,3 +39,4 @@ class Trained:
     teacher: bool
     averaged: bool
     seconds: float
+    fixed: tuple[str, ...] = ()

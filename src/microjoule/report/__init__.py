@@ -1,5 +1,1 @@
 """Records to tables, plots and one self-contained page."""
-
-from microjoule.report.page import report
-
-__all__ = ["report"]

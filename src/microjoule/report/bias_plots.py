@@ -46,7 +46,7 @@ def bin_counts(values: Sequence[float], edge: float) -> list[int]:
 
 
 def bias_histogram(record: BiasesCorrected) -> Figure:
-    """Two histograms over each other on the same bins."""
+    """Two histograms over each other on the same bins; that of the shifts after only where they were measured."""
     shifts = Shifts.of(record)
     sizes = sorted(abs(value) for value in (*shifts.before, *shifts.after))
     edge = (sizes[math.ceil(MIDDLE_SHARE * len(sizes)) - 1] if sizes else 0.0) or 1.0
@@ -59,13 +59,10 @@ def bias_histogram(record: BiasesCorrected) -> Figure:
         "bargap": 0,
         "height": 340,
     }
-    return {
-        "data": [
-            _bars("before correction", centres, bin_counts(shifts.before, edge), "@before"),
-            _bars("after correction", centres, bin_counts(shifts.after, edge), "@after"),
-        ],
-        "layout": layout,
-    }
+    bars = [_bars("before correction", centres, bin_counts(shifts.before, edge), "@before")]
+    if shifts.after:
+        bars.append(_bars("after correction", centres, bin_counts(shifts.after, edge), "@after"))
+    return {"data": bars, "layout": layout}
 
 
 def _bars(name: str, centres: Sequence[float], counts: Sequence[int], colour: str) -> dict[str, Any]:

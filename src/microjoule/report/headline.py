@@ -13,7 +13,9 @@ from microjoule.report.tables import change_to_float, metrics, tone
 COMPRESSED = "compressed"
 """The stage of a network that was made smaller and is in floating point still."""
 
-NOUNS = {"Size": "bytes", "Bytes": "bytes", "Latency": "time", "Energy": "energy", "MACs": "MACs"}
+FLASH, RAM = "Flash (file)", "RAM (activations)"
+
+NOUNS = {FLASH: "bytes", "Bytes": "bytes", "Latency": "time", RAM: "RAM", "Energy": "energy", "MACs": "MACs"}
 """What the headline's sentence calls that of which less is left, by the card's label."""
 
 
@@ -39,8 +41,9 @@ class Card:
 
 
 def cards(records: Sequence[Record]) -> list[Card]:
-    """Accuracy, size, latency, energy, operations: those that the records know."""
-    found = (_accuracy(records), _size(records), _latency(records), _energy(records), _operations(records))
+    """Accuracy, size, latency, memory, energy, operations: those that the records know."""
+    makers = (_accuracy, _size, _latency, _memory, _energy, _operations)
+    found = [make(records) for make in makers]
     known = [card for card in found if card is not None]
     budget = _budget(records)
     return known if budget is None or budget.label in {card.label for card in known} else [*known, budget]
@@ -108,13 +111,20 @@ def _size(records: Sequence[Record]) -> Card | None:
     # A file that was only exported or only measured has a size either way.
     before, after = exported[0] or measured[0], exported[1] or measured[1]
     values = (before.size_bytes if before else None, after.size_bytes if after else None)
-    return _smaller_is_better("Size", values, _shown(values, units.size))
+    return _smaller_is_better(FLASH, values, _shown(values, units.size))
 
 
 def _latency(records: Sequence[Record]) -> Card | None:
     before, after = before_and_after(records, Measured)
     values = (before.latency_ms if before else None, after.latency_ms if after else None)
     return _smaller_is_better("Latency", values, _shown(values, units.latency))
+
+
+def _memory(records: Sequence[Record]) -> Card | None:
+    """The most bytes of activations that are held at once, for one sample; a runtime's own memory comes to that."""
+    before, after = before_and_after(records, Costs)
+    values = (before.peak_bytes if before else None, after.peak_bytes if after else None)
+    return _smaller_is_better(RAM, values, _shown(values, units.size))
 
 
 def _energy(records: Sequence[Record]) -> Card | None:

@@ -11,8 +11,9 @@ from microjoule.records.measured import Machine
 from microjoule.records.noticed import Noticed
 from microjoule.records.scheduled import RanInOrder, Scheduled
 from microjoule.records.trained import Trained
-from microjoule.report import compression, learned, units
+from microjoule.report import compression, learned, rounding, units
 from microjoule.report.attempts import outcome
+from microjoule.report.deployment import share_text, verdict
 from microjoule.report.memory_plots import assumed, certificate, obeyed, plan, saving
 from microjoule.report.notices import noticed_step
 from microjoule.report.step import Step
@@ -122,24 +123,6 @@ def _clipped(record: facts.WeightsClipped) -> Step:
     return Step("Clipped weights", many(len(record.kept), "layer"), details, record.skipped)
 
 
-def _ties_avoided(record: facts.TiesAvoided) -> Step:
-    details = tuple((name, f"by {units.percent(share)}") for name, share in record.moved.items())
-    summary = f"{many(len(record.moved), 'scale')} moved, so that no result lies half way between two integers"
-    return Step("Avoided ties", summary, details, record.skipped)
-
-
-def _balanced(record: facts.WeightsBalanced) -> Step:
-    details = tuple((layer, f"{units.percent(moved)} of the weights") for layer, moved in record.moved.items())
-    summary = f"errors cancel in {many(len(record.moved), 'layer')}"
-    return Step("Rounded weights in balance", summary, details, record.skipped)
-
-
-def _rounded(record: facts.WeightsRounded) -> Step:
-    details = tuple((layer, f"{units.percent(moved)} not to the nearest") for layer, moved in record.layers.items())
-    drawn = "" if record.seed is None else f", seed {record.seed}"
-    return Step("Rounded weights", f"{many(len(record.layers), 'layer')}, {record.how}{drawn}", details, record.skipped)
-
-
 def _corrected(record: facts.BiasesCorrected) -> Step:
     summary = f"{many(len(record.shifts), 'layer')}, inputs from {record.source}"
     return Step("Corrected biases", summary, skipped=record.skipped)
@@ -167,13 +150,16 @@ def _placed(record: facts.Placed) -> Step:
         )
         for grid in record.grids
     )
+    words = "replaced by operators that run in integer"
+    replaced = tuple((name, f"{count:,} {words}") for name, count in record.replaced.items())
     told = ", ".join(many(number, kind) for kind, number in kinds.items() if number)
+    details = (*replaced, *details)
     return Step("Placed quantizers", f"for {record.target}: {told or 'none'}", details, record.skipped)
 
 
 def _calibrated(record: facts.Calibrated) -> Step:
     summary = f"{many(len(record.ranges), 'range')} by {record.rule} from {record.source}"
-    return Step("Calibrated", summary, (("samples", f"{record.samples:,}"),))
+    return Step("Calibrated", summary, (("samples", f"{record.samples:,}"),), record.skipped)
 
 
 def _errors(record: measured.ErrorsByLayer) -> Step:
@@ -277,12 +263,13 @@ def _evaluated(record: measured.Evaluated) -> Step:
 def _exported(record: measured.Exported) -> Step:
     details = [(f"{times} ×", name) for name, times in record.operators.items()]
     details += [("note", note) for note in record.notes]
+    details += [] if record.integers is None else [("integers", share_text(record.integers))]
     return Step("Exported", f"{record.path}, {record.format}, {units.size(record.size_bytes)}", tuple(details))
 
 
 def _verified(record: measured.Verified) -> Step:
-    departs = "no layer departs" if record.first_departure is None else f"departs first at {record.first_departure}"
-    return Step("Verified", f"{record.runtime} on {many(record.samples, 'sample')}: {departs}")
+    told = f"{record.compared or record.runtime}, {many(record.samples, 'sample')}"
+    return Step("Verified", f"{told}. {verdict(record)}", tuple(("fails", problem) for problem in record.problems))
 
 
 def _measured(record: measured.Measured) -> Step:
@@ -307,15 +294,13 @@ _WORDS: dict[type[Any], Callable[[Any], Step]] = {
     facts.ConstantChannelsFolded: _constant_channels,
     facts.ConcatenationsSplit: _split,
     **compression.WORDS,
+    **rounding.WORDS,
     facts.StatisticsObserved: _observed,
     facts.Equalized: _equalized,
     facts.NoiseEqualized: _noise_equalized,
     facts.Smoothed: _smoothed,
     facts.HighBiasesAbsorbed: _absorbed,
     facts.WeightsClipped: _clipped,
-    facts.TiesAvoided: _ties_avoided,
-    facts.WeightsBalanced: _balanced,
-    facts.WeightsRounded: _rounded,
     facts.BiasesCorrected: _corrected,
     facts.Reconstructed: _reconstructed,
     Trained: learned.trained,

@@ -16,6 +16,15 @@ from microjoule.report.bias_plots import Shifts, bias_histogram, root_mean_squar
 from microjoule.report.choose import calibrations, every, is_float, last, result_stage
 from microjoule.report.compression import compressed, compressed_table
 from microjoule.report.compression_plots import bearing_plot, layers_plot, ways_plot
+from microjoule.report.deployment import (
+    agreements,
+    outputs_table,
+    references,
+    share_of,
+    share_table,
+    share_text,
+    verdict,
+)
 from microjoule.report.front import front_plot
 from microjoule.report.histogram_plots import histograms_plot, most_clipped
 from microjoule.report.history import history, machine, settings
@@ -32,7 +41,7 @@ from microjoule.report.plots import (
 )
 from microjoule.report.sensitivity_plots import sensitivity_plot
 from microjoule.report.step import Step
-from microjoule.report.tables import Table, agreements, evaluations, files, measurements, metrics
+from microjoule.report.tables import Table, evaluations, files, measurements, metrics
 from microjoule.report.weight_plots import imbalance, imbalance_by_layer, weights_by_layer
 
 
@@ -65,6 +74,7 @@ def sections(records: Sequence[Record]) -> list[Section]:
         _front,
         _compressed,
         _deployment,
+        _integers,
         _by_layer,
         _weights,
         _biases,
@@ -135,10 +145,6 @@ def _deployment(records: Sequence[Record]) -> Section | None:
     verified = every(records, Verified)
     if not verified:
         return None
-    departures = [(record.runtime, record.first_departure) for record in verified if record.first_departure is not None]
-    told = "No layer departs from the simulation in any runtime."
-    if departures:
-        told = " ".join(f"In {runtime}, {layer} is the first layer that departs." for runtime, layer in departures)
     show = Names.of(records).shown
     plots = tuple(
         single(
@@ -150,8 +156,18 @@ def _deployment(records: Sequence[Record]) -> Section | None:
         for index, record in enumerate(verified)
         if record.layers
     )
-    text = f"The integers that the simulation predicts against those that the deployed file computes. {told}"
-    return Section("deployed", "Simulated against deployed", text, plots, (agreements(records),))
+    told = " ".join(map(verdict, verified))
+    text = f"What the simulation predicts against what was deployed. {told}{references(records)}"
+    tables = (agreements(records), *(table for table in (outputs_table(records),) if table.rows))
+    return Section("deployed", "Simulated against deployed", text, plots, tables)
+
+
+def _integers(records: Sequence[Record]) -> Section | None:
+    share = share_of(records)
+    if share is None:
+        return None
+    tables = tuple(table for table in (share_table(share),) if table.rows)
+    return Section("integers", "What runs in integers", share_text(share), tables=tables)
 
 
 def _by_layer(records: Sequence[Record]) -> Section | None:
@@ -192,7 +208,10 @@ def _biases(records: Sequence[Record]) -> Section | None:
     if record is None or not record.shifts:
         return None
     shifts = Shifts.of(record)
-    sizes = tuple(units.digits(root_mean_square(values)) for values in (shifts.before, shifts.after))
+    before, after = (units.digits(root_mean_square(values)) for values in (shifts.before, shifts.after))
+    found = f"{before} standard deviations before, {after} after, measured on {record.measured_on}"
+    if not shifts.after:
+        found = f"{before} standard deviations by these statistics; what is left was not measured, as that needs data"
     plot = single(
         "biases",
         "Shift of the mean of each output channel",
@@ -201,8 +220,7 @@ def _biases(records: Sequence[Record]) -> Section | None:
     )
     text = (
         "Rounding weights moves the mean of what a channel computes; the bias takes it back. Expected inputs are "
-        f"from {record.source}. Root mean square over {len(shifts.before):,} channels: {sizes[0]} standard deviations "
-        f"before, {sizes[1]} after."
+        f"from {record.source}. Root mean square over {len(shifts.before):,} channels: {found}."
     )
     return Section("biases", "Rounding bias", text, (plot,))
 

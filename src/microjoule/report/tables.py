@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from microjoule.records.facts import Record
-from microjoule.records.measured import Evaluated, Exported, Measured, Verified
+from microjoule.records.measured import Evaluated, Exported, Measured
 from microjoule.report import units
 from microjoule.report.choose import ORIGINAL, every, is_float, stage_of
 
@@ -138,6 +138,7 @@ def files(records: Sequence[Record]) -> Table:
             word(record.format),
             number(record.size_bytes, units.size(record.size_bytes)),
             number(sum(record.operators.values()), f"{sum(record.operators.values()):,}"),
+            MISSING if record.integers is None else Cell(units.percent(record.integers.share), record.integers.share),
         )
         for record in every(records, Exported)
     )
@@ -149,6 +150,7 @@ def files(records: Sequence[Record]) -> Table:
             Column("format"),
             Column("size", numeric=True),
             Column("operators", numeric=True),
+            Column("MACs in integers", numeric=True),
         ),
         rows,
     )
@@ -175,42 +177,3 @@ def measurements(records: Sequence[Record]) -> Table:
     )
     titles = ("file", "runtime", "latency", "spread", "size", "peak memory", "batch", "threads", "runs")
     return Table("Measured", tuple(Column(title, numeric=index > 1) for index, title in enumerate(titles)), rows)
-
-
-# Deployment ------------------------------------------------------------------
-
-
-def agreements(records: Sequence[Record]) -> Table:
-    """Each runtime against the simulation, in one line."""
-    rows = []
-    for record in every(records, Verified):
-        steps = max((layer.largest_steps for layer in record.layers), default=None)
-        within = min((layer.within_one_step_share for layer in record.layers), default=None)
-        top1 = record.top1_agreement
-        compared = f"{len(record.layers):,} of {record.values:,}" if record.values else f"{len(record.layers):,}"
-        rows.append(
-            (
-                word(record.runtime),
-                word(record.path),
-                number(record.samples, f"{record.samples:,}"),
-                number(len(record.layers), compared),
-                MISSING if top1 is None else Cell(units.percent(top1), top1),
-                MISSING if steps is None else Cell(f"{steps:,}", steps),
-                MISSING if within is None else Cell(units.percent(within), within),
-                Cell(record.first_departure, record.first_departure.lower(), tone="bad")
-                if record.first_departure is not None
-                else Cell("none", None, tone="good"),
-            )
-        )
-    titles = (
-        "runtime",
-        "file",
-        "samples",
-        "values compared",
-        "same top-1",
-        "most steps apart",
-        "least within one step",
-        "first departure",
-    )
-    numeric = ("samples", "values compared", "same top-1", "most steps apart", "least within one step")
-    return Table("Simulated against deployed", tuple(Column(t, numeric=t in numeric) for t in titles), tuple(rows))

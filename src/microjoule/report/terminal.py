@@ -9,11 +9,12 @@ from rich.text import Text
 from microjoule.records.facts import Record
 from microjoule.records.measured import Verified
 from microjoule.report.choose import every
+from microjoule.report.deployment import agreements, verdict
 from microjoule.report.headline import cards
 from microjoule.report.history import history
 from microjoule.report.layers import layers
 from microjoule.report.notices import notices_table
-from microjoule.report.tables import Cell, Column, Table, agreements, evaluations, measurements, metrics, word
+from microjoule.report.tables import Cell, Column, Table, evaluations, measurements, metrics, word
 
 STYLES = {"good": "green", "bad": "bold red", "": ""}
 
@@ -68,4 +69,4 @@ def summary(records: Sequence[Record], *, by_layer: bool = False) -> Group:
     found = layers(records) if by_layer else None
     shown: list[RenderableType] = [rich_table(table) for table in [*tables, *([found] if found else [])] if table.rows]
     spaced = [part for table in shown for part in (table, Text())]
-    return Group(*spaced)
+    return Group(*spaced, *(Text(verdict(record)) for record in every(records, Verified)))

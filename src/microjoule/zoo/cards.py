@@ -11,6 +11,7 @@ from microjoule.graph.card import ModelCard
 from microjoule.graph.preprocessing import Preprocessing
 from microjoule.zoo.deeplab import DeepLabV3
 from microjoule.zoo.digits_mobilenet import DigitsMobileNet
+from microjoule.zoo.digits_resnet import DigitsResNet
 from microjoule.zoo.ds_cnn import DsCnn
 from microjoule.zoo.efficientnet_lite import EfficientNetLite0
 from microjoule.zoo.lstm_keywords import LstmKeywords
@@ -92,7 +93,9 @@ CIFAR = "cifar10_jpeg"
 COCO = "coco128_val"
 KWS = "kws01_dev"
 SET5 = "sr_set5_set14/Set5"
-DIGITS_MODEL = "digits_mobilenet_v2"
+
+EMBEDDED = ("digits_mobilenet_v2", "digits_resnet")
+"""Models whose weights come with the package, in the folder `embedded`."""
 
 CARDS = (
     _judged(_image("mobilenet_v2_1.0_224_tf", MobileNetV2, (3, 224, 224), TENSORFLOW), APACHE, VAL, "top1"),
@@ -109,7 +112,8 @@ CARDS = (
     _judged(_luma("espcn_x2", partial(Espcn, 2), espcn_name), APACHE, SET5, "psnr"),
     replace(_luma("fsrcnn_x4", partial(Fsrcnn, 4), fsrcnn_name), licence=APACHE),
     replace(_luma("espcn_x4", partial(Espcn, 4), espcn_name), licence=APACHE),
-    _judged(_image(DIGITS_MODEL, DigitsMobileNet, (1, 8, 8), DIGITS), APACHE, "digits_test", "top1"),
+    _judged(_image("digits_mobilenet_v2", DigitsMobileNet, (1, 8, 8), DIGITS), APACHE, "digits_test", "top1"),
+    _judged(_image("digits_resnet", DigitsResNet, (1, 8, 8), DIGITS), APACHE, "digits_test", "top1"),
     # Shapes to try things on, with random weights.
     _image("resnet18", ResNet18, (3, 224, 224), IMAGENET),
     _image("mobilenet_v3_small", MobileNetV3Small, (3, 224, 224), IMAGENET),

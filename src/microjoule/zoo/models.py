@@ -5,7 +5,7 @@ from pathlib import Path
 from torch import nn
 
 from microjoule.graph.card import ATTRIBUTE
-from microjoule.zoo.cards import DIGITS_MODEL, Card, card
+from microjoule.zoo.cards import EMBEDDED, Card, card
 from microjoule.zoo.weights import data_folder, filled, seeded
 
 
@@ -31,7 +31,7 @@ def load(name: str, data: str | Path | None = None) -> nn.Module:
 def _with_weights(entry: Card, data: str | Path | None) -> nn.Module:
     if entry.licence is None:
         return seeded(entry.build)
-    if entry.name == DIGITS_MODEL:
-        return filled(entry.build(), Path(__file__).with_name("digits_mobilenet.safetensors"))
+    if entry.name in EMBEDDED:
+        return filled(entry.build(), Path(__file__).with_name("embedded") / f"{entry.name}.safetensors")
     path = data_folder(data) / "weights" / f"{entry.name}.safetensors"
     return filled(entry.build(), path, entry.rename)

@@ -101,14 +101,68 @@ def _reference(module, path, x):
     raise AssertionError(path)
 
 
-def test_shifts_are_recorded_before_and_after():
+def test_shifts_are_measured_before_and_after():
     x = torch.rand(16, 5)
     network = quantized(nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 3)), x)
     mj.calibrate(network, x)
     record = mj.correct_biases(network, x)
-    assert "16 samples" in record.source
-    assert max(abs(value) for value in record.shifts[0].before) > 0
-    assert set(record.shifts[0].after) == {0.0}
+    assert record.source == record.measured_on == "16 samples of Tensor"
+    assert all(max(map(abs, shift.before)) > 1e-2 for shift in record.shifts)
+    assert 0 < max(abs(value) for shift in record.shifts for value in shift.after) < 1e-5
+
+
+def test_what_statistics_leave_is_measured_where_there_is_data():
+    """Inputs whose mean is not that of the statistics: what is left is the shift of the real mean, by hand."""
+    x = torch.rand(64, 5) * 0.5 + 0.5
+    network = quantized(nn.Sequential(nn.Linear(5, 4)), x)
+    layer = network.layers[0]
+    mj.calibrate(network, x)
+    with unquantized(network), torch.no_grad():
+        exact = network(x).double()
+    weight, read = layer.weight.detach().double(), next(iter(network.quantizers.values()))(x).double()
+    rounding = weight - layer.stored_weight.detach().double()
+    before = (read @ weight.T + layer.bias.detach().double() - exact).mean(0)
+    record = mj.correct_biases_from_statistics(network, input_range=(0.0, 1.0), data=x, samples=None)
+    (shift,) = record.shifts
+    unit = exact.std(0, correction=0)
+    assert_close(torch.tensor(shift.before).double(), before / unit, rtol=1e-3, atol=1e-4)
+    assert_close(torch.tensor(shift.after).double(), (before - rounding.sum(1) * 0.5) / unit, rtol=1e-3, atol=1e-4)
+    assert max(map(abs, shift.after)) > 0.1
+    assert record.measured_on == "64 samples of Tensor"
+
+
+def test_a_channel_that_never_changes_counts_in_its_own_units():
+    x = torch.rand(8, 5)
+    network = quantized(nn.Sequential(nn.Linear(5, 2)), x)
+    with torch.no_grad():
+        network.layers[0].stored_weight.mul_(torch.tensor([[1.0], [1e-9]]))
+        network.layers[0].bias.fill_(3.0)
+    mj.calibrate(network, x)
+    record = mj.correct_biases(network, x)
+    assert all(abs(value) < 1 for shift in record.shifts for value in (*shift.before, *shift.after))
+
+
+def test_without_data_nothing_is_said_of_what_is_left():
+    network = quantized(nn.Sequential(nn.Linear(5, 4)), torch.rand(8, 5))
+    record = mj.correct_biases_from_statistics(network, input_range=(0.0, 1.0))
+    assert record.measured_on == ""
+    assert [len(shift.after) for shift in record.shifts] == [0]
+
+
+def test_data_is_streamed_and_not_joined():
+    """Batches of other sizes give what one batch of all gives, and none is larger than they were."""
+    x = torch.rand(24, 5)
+    seen = []
+    biases = []
+    for given in ([x], [x[:10], x[10:20], x[20:]]):
+        torch.manual_seed(0)
+        network = quantized(nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 3)), x)
+        mj.calibrate(network, x)
+        network.layers[0].owner.register_forward_hook(lambda _m, inputs, _o: seen.append(len(inputs[0])))
+        mj.correct_biases(network, given)
+        biases.append([layer.bias.detach().clone() for layer in network.layers])
+    assert set(seen) == {24, 10, 4}
+    assert_close(biases[0], biases[1], rtol=1e-5, atol=1e-6)
 
 
 def test_without_quantized_weights_it_is_refused():

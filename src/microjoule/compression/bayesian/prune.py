@@ -7,12 +7,13 @@ https://arxiv.org/abs/1802.10399 ("vib"); Louizos, Welling and Kingma 2018, http
 import math
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from microjoule.compression.bayesian.choose import Choice, choose, choose_within, sizes_of, stays
+from microjoule.compression.bayesian.choose import Choice, choose, choose_within, parameters_left, sizes_of, stays
 from microjoule.compression.bayesian.gate import Gate
 from microjoule.compression.bayesian.hard_concrete import HardConcreteGate
 from microjoule.compression.bayesian.information_bottleneck import BottleneckGate
@@ -23,7 +24,7 @@ from microjoule.compression.bayesian.normal_jeffreys import (
     significant_bits,
 )
 from microjoule.compression.bayesian.posterior import HOLDER, Posterior, spread, unit_of
-from microjoule.errors import SettingError
+from microjoule.errors import GraphError, SettingError
 from microjoule.execution.augment import Augment
 from microjoule.execution.batches import Batches, batches
 from microjoule.execution.device import Device, move, returns
@@ -33,7 +34,10 @@ from microjoule.graph.edit import per_input, set_weight
 from microjoule.graph.network import Network
 from microjoule.graph.ops import Layer
 from microjoule.graph.prune import remove_channels
+from microjoule.graph.quantizer import Quantizer
 from microjoule.graph.select import select_inputs
+from microjoule.jobs.identity import Identity, option_facts
+from microjoule.jobs.run_folder import RunFolder
 from microjoule.records.learned import BayesianPruned
 
 GATES: dict[str, Callable[[int], Gate]] = {
@@ -71,6 +75,7 @@ def bayesian_prune(
     batch_size: int = 100,
     augment: Augment | None = None,
     seed: int = 0,
+    folder: str | Path | None = None,
     device: Device = None,
 ) -> BayesianPruned:
     """Learn which units a network needs, and remove the others, in place.
@@ -96,6 +101,8 @@ def bayesian_prune(
         batch_size: samples a batch.
         augment: changes each batch at random.
         seed: of the training.
+        folder: keeps the state after each epoch, of the training with gates and of the fine-tuning; the same call goes
+            on from there.
         device: where it runs, such as "cuda"; None for where the network is, and where it is afterwards.
 
     Returns:
@@ -103,24 +110,33 @@ def bayesian_prune(
 
     Raises:
         DataError: as `train`.
-        GraphError: if no channels can be removed.
+        FileError: as `train`.
+        GraphError: if no channels can be removed, or weights are quantized.
         SettingError: for an unknown method, or a value that cannot be.
     """
     move(network, device)
     started, original = time.perf_counter(), network.copy() if teacher is None else teacher
     samples = _check(method, batches(data, network), strength, compression, guard_bits)
+    if any(isinstance(module, Quantizer) for module in network.module.modules()):
+        raise GraphError("network", "has quantizers", remedy="prune it in floating point, and quantize it after")
+    if compression is not None:
+        _check_reachable(network, method, compression)
     before = network.parameter_count
     settings: dict[str, Any] = {"data": data, "batch_size": batch_size, "augment": augment, "seed": seed}
     settings |= {"optimizer": "adamw", "weight_decay": 0.0}
-    posterior = _learned(
-        network, method, strength / samples, settings | {"epochs": epochs, "learning_rate": learning_rate}
-    )
-    choice = choose(posterior, 0.0) if compression is None else choose_within(posterior, compression)
-    picks = _picks(posterior, choice)
-    variances = _remove(network, posterior, choice, picks)
-    if finetune_epochs:
-        settings |= {"epochs": finetune_epochs, "learning_rate": finetune_learning_rate}
-        train(network, warmup=1, teacher=original, ema=finetune_ema, **settings)
+    asked = {"method": method, "strength": strength, "compression": compression, "epochs": epochs, "seed": seed}
+    asked |= {"learning_rate": learning_rate, "finetune_epochs": finetune_epochs}
+    asked |= {"finetune_learning_rate": finetune_learning_rate, "finetune_ema": finetune_ema}
+    with RunFolder(folder, lambda: Identity.of(option_facts(asked))) as kept:
+        first = settings | {"epochs": epochs, "learning_rate": learning_rate, "folder": kept.inner("learning")}
+        posterior = _learned(network, method, strength / samples, first)
+        choice = choose(posterior, 0.0) if compression is None else choose_within(posterior, compression)
+        picks = _picks(posterior, choice)
+        variances = _remove(network, posterior, choice, picks)
+        if finetune_epochs:
+            settings |= {"epochs": finetune_epochs, "learning_rate": finetune_learning_rate}
+            place = kept.inner("fine-tuning")
+            train(network, warmup=1, teacher=original, ema=finetune_ema, folder=place, **settings)
     bits = _round(network, variances, guard_bits) if round_weights else {}
     told: dict[str, Any] = {"method": method, "epochs": epochs, "strength": strength, "seed": seed}
     told |= {"parameters_before": before, "data": batches(data, network).name, "seconds": time.perf_counter() - started}
@@ -143,6 +159,17 @@ def _check(method: str, data: Batches, strength: float, compression: float | Non
     if data.samples is None:
         raise SettingError("data", "does not tell its number of samples", remedy="give (inputs, targets) or a dataset")
     return data.samples
+
+
+def _check_reachable(network: Network, method: str, compression: float) -> None:
+    """See, before anything is learned, whether one unit a group is few enough."""
+    posterior = Posterior(network.copy(), GATES[method], noisy=False)
+    posterior.detach()
+    least, wanted = parameters_left(posterior, choose(posterior, -math.inf)), network.parameter_count / compression
+    if least > wanted:
+        most = network.parameter_count / least
+        fact = f"is {compression:g}, and with one unit left in each group there are {most:.3g} times fewer parameters"
+        raise SettingError("compression", fact, remedy="give at most that")
 
 
 def _record(network: Network, choice: Choice, told: dict[str, Any]) -> BayesianPruned:
@@ -184,6 +211,10 @@ class _Penalty:
     def __call__(self, _: Network, done: float) -> Tensor:
         """The penalty when a share of the steps is done, ()."""
         return self.weight * min(1.0, done / RISE) * self.posterior.divergence(self.sizes)
+
+    def run_identity(self) -> dict[str, Any]:
+        """What tells its run from others, beside the network, which has the gates."""
+        return {"method": self.__qualname__, "weight": self.weight, "sizes": self.sizes}
 
     @staticmethod
     def factor(name: str) -> float:

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from microjoule.errors import SettingError
 from microjoule.execution.device import Device, move, returns
-from microjoule.execution.kept import Fitted
+from microjoule.execution.fitted import Fitted
 from microjoule.execution.reconstruct import ROWS, Look
 from microjoule.graph.network import Network
 from microjoule.graph.ops import Activation

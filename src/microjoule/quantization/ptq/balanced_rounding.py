@@ -18,7 +18,8 @@ from torch import Tensor
 
 from microjoule.graph.network import Network
 from microjoule.numerics.affine import along
-from microjoule.records.facts import Skipped, WeightsBalanced
+from microjoule.records.facts import Skipped
+from microjoule.records.rounded import WeightsBalanced
 
 # The equation ---------------------------------------------------------------------------------------------------------
 

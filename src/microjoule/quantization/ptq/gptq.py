@@ -20,10 +20,10 @@ import torch
 from torch import Tensor
 
 from microjoule.execution.device import Device, move, returns
-from microjoule.execution.kept import Fitted
+from microjoule.execution.fitted import Fitted
 from microjoule.execution.reconstruct import ROWS, Look
 from microjoule.graph.network import Network
-from microjoule.numerics.least_squares import damped
+from microjoule.numerics.least_squares import damped, in_units, inverse_root
 from microjoule.quantization.layer_fit import RIDGE, Method, Problem, fit_layers
 from microjoule.records.facts import Reconstructed
 
@@ -45,7 +45,7 @@ def compensated(wanted: Tensor, second: Tensor, *, low: Tensor, high: Tensor) ->
     Returns:
         (groups, outputs, inputs), integers.
     """
-    factor = torch.linalg.cholesky(torch.linalg.inv(second.double()), upper=True).to(wanted)
+    factor = inverse_root(second).to(wanted)
     left, integers = wanted.clone(), torch.empty_like(wanted)
     inputs = wanted.shape[2]
     for start in range(0, inputs, BLOCK):
@@ -153,7 +153,7 @@ def solve(problem: Problem, *, damping: float = 0.01, sweeps: int = 20) -> Fitte
         damping: as in `gptq`.
         sweeps: as there.
     """
-    second = damped(problem.known.second, damping)
+    second = in_units(damped(problem.known.second, damping))
     bounds = {"low": problem.low.float(), "high": problem.high.float()}
     wanted = problem.wanted.float()
     start = compensated(wanted, second, **bounds)

@@ -16,7 +16,7 @@ al. 2021, BRECQ, https://arxiv.org/abs/2102.05426, equation 10.
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,28 +26,24 @@ from torch import Tensor, nn
 from microjoule.errors import GraphError, SettingError
 from microjoule.execution.batches import batches, first
 from microjoule.execution.device import Device, beside, move, returns
-from microjoule.execution.kept import KeptTensors, fingerprint
+from microjoule.execution.input_store import KeptInputs
 from microjoule.execution.reconstruct_blocks import BlockData, reconstruct_blocks
 from microjoule.graph.blocks import Block, blocks
 from microjoule.graph.network import Network
 from microjoule.graph.ops import Layer
 from microjoule.graph.quantizer import Quantizer
 from microjoule.graph.walk import is_private
-from microjoule.numerics.affine import Affine, along
+from microjoule.jobs.identity import DataFacts, Identity, network_facts, option_facts
+from microjoule.jobs.run_folder import RunFolder
+from microjoule.quantization.block_parameters import Rounding, Scale, finished, optimizer, read_block, restore
+from microjoule.quantization.fixed_grids import fixed_quantizers
 from microjoule.quantization.information import channel_information
-from microjoule.quantization.soft_rounding import beta_at, inverse_rectified_sigmoid, rectified_sigmoid
+from microjoule.quantization.range_setting import quantizer_nodes
+from microjoule.quantization.soft_rounding import beta_at
 from microjoule.records.facts import LayerReconstructed, Reconstructed, Skipped
-
-RATES = {"rounding": 1e-2, "scale": 1e-3, "bias": 1e-3}
-"""Of Adam: for V, for the logarithm of a scale, and for a bias in units of its layer's largest."""
 
 REGULARIZER = 1.0
 """lambda, with the loss before as the unit of the loss and the mean over a block's weights as that of the penalty."""
-
-HELD = 0.99
-"""h of an integer that is held already: near it, so that biases and scales are learned for the weights that come out.
-
-With 0.75, MobileNetV1-0.25 W4A4 fell from 22.5 to 13.7 % in 150 iterations; with 0.99 it rose to 24.5 in 100."""
 
 BATCH = 16
 """Samples of one iteration."""
@@ -91,83 +87,15 @@ def dropped(quantized: Tensor, exact: Tensor, share: float, generator: torch.Gen
     return torch.where(keep.to(quantized.device), exact, quantized)
 
 
-# A block's parameters -------------------------------------------------------------------------------------------------
-
-
-class _Rounding:
-    """A layer's weights between two integers each, and its bias."""
-
-    def __init__(self, layer: Layer) -> None:
-        quantizer = layer.quantizer
-        assert quantizer is not None
-        weight, affine = layer.stored_weight.detach(), quantizer.affine
-        self.layer, self.quantizer = layer, quantizer
-        self.scale = along(affine.scale, weight, affine.scheme)
-        self.zero_point = along(affine.zero_point, weight, affine.scheme)
-        self.low, self.high = affine.grid.qmin - self.zero_point, affine.grid.qmax - self.zero_point
-        exact = (weight / self.scale).clamp(self.low, self.high)
-        if quantizer.integers is None:
-            self.below, share = exact.floor(), exact - exact.floor()
-        else:  # from the integer that is held, or to the one beside it where the trained weight lies
-            held = (quantizer.integers - self.zero_point).to(exact.dtype)
-            self.below, share = torch.where(exact < held, held - 1, held), torch.where(exact < held, HELD, 1 - HELD)
-        self.v = inverse_rectified_sigmoid(share).requires_grad_()
-
-    def apply(self) -> Tensor:
-        """Let the layer use what is learned so far; returns h."""
-        h = rectified_sigmoid(self.v)
-        self.quantizer.held = (self.below + h).clamp(self.low, self.high) * self.scale
-        return h
-
-    def finish(self) -> dict[str, Tensor]:
-        """Hold the integers for good; returns what was learned, by names that `restore` takes."""
-        integers = self.below + (rectified_sigmoid(self.v.detach()) >= 0.5)
-        self.quantizer.hold(integers.clamp(self.low, self.high) + self.zero_point)
-        assert self.quantizer.integers is not None
-        found = {f"{self.layer.path}/integers": self.quantizer.integers}
-        return found if self.layer.bias is None else found | {f"{self.layer.path}/bias": self.layer.bias}
-
-    def restore(self, known: Mapping[str, Tensor]) -> None:
-        """Take what was learned before."""
-        self.quantizer.hold(known[f"{self.layer.path}/integers"].to(self.below.device))
-        if self.layer.bias is not None:
-            with torch.no_grad():
-                self.layer.bias.copy_(known[f"{self.layer.path}/bias"])
-
-
-class _Scale:
-    """An activation's scale, learned while the quantizer itself passes values through."""
-
-    def __init__(self, quantizer: Quantizer) -> None:
-        affine = quantizer.affine
-        zero_point = int(affine.zero_point)
-        self.quantizer, self.affine = quantizer, affine
-        self.low, self.high = affine.grid.qmin - zero_point, affine.grid.qmax - zero_point
-        self.logarithm = affine.scale.log().requires_grad_()
-
-    def quantize(self, x: Tensor, share: float, generator: torch.Generator) -> Tensor:
-        """What the quantizer is to give."""
-        return dropped(learned_quantize(x, self.logarithm.exp(), self.low, self.high), x, share, generator)
-
-    def finish(self) -> Tensor:
-        """Set what was learned, and return it: ()."""
-        scale = self.logarithm.detach().exp()
-        self.restore(scale)
-        return scale
-
-    def restore(self, scale: Tensor) -> None:
-        """Take what was learned before."""
-        self.quantizer.set_affine(Affine(self.affine.scheme, scale.to(self.logarithm.device), self.affine.zero_point))
-
-
 @contextlib.contextmanager
-def _instead(scales: list[_Scale], share: float, generator: torch.Generator) -> Iterator[None]:
+def _instead(scales: list[Scale], share: float, generator: torch.Generator) -> Iterator[None]:
     """Activations are quantized with the scales that are being learned."""
     with contextlib.ExitStack() as stack:
         for scale in scales:
 
-            def give(_module: nn.Module, inputs: tuple[Tensor], _output: Tensor, scale: _Scale = scale) -> Tensor:
-                return scale.quantize(inputs[0], share, generator)
+            def give(_module: nn.Module, inputs: tuple[Tensor], _output: Tensor, scale: Scale = scale) -> Tensor:
+                learned = learned_quantize(inputs[0], scale.logarithm.exp(), scale.low, scale.high)
+                return dropped(learned, inputs[0], share, generator)
 
             scale.quantizer.enabled = False
             stack.enter_context(scale.quantizer.register_forward_hook(give))
@@ -222,28 +150,33 @@ def qdrop(
     """
     move(network, device)
     chain = _chain(network, iterations, drop)
-    found = first(batches(data, network, batch_size=BATCH), samples)
+    facts = None if folder is None else DataFacts()
+    inputs = KeptInputs(first(batches(data, network, batch_size=BATCH), samples), facts)
+    found = inputs.batches()
     ideal = network.copy() if exact is None else beside(exact, network)
     information = channel_information(ideal, found, [block.exit for block in blocks(ideal)], seed=seed)
     weights = dict(zip(chain, (information.get(block.exit) for block in blocks(ideal)), strict=True))
     reached = {path for block in chain for path in block.layers}
     chosen = {layer.path: layer for layer in network.layers if layer.path in reached and _can_learn(network, layer)}
 
-    run = {"iterations": iterations, "drop": drop, "seed": seed, "data": found.name, "samples": samples}
-    kept = KeptTensors(None if folder is None else Path(folder), fingerprint(network, run))
+    def identity() -> Identity:
+        options = option_facts({"iterations": iterations, "drop": drop, "seed": seed})
+        whole = network_facts(network), network_facts(ideal, "the network in floating point")
+        return Identity.of(options, *whole, {} if facts is None else facts.facts)
 
     def train(part: BlockData) -> None:
-        roundings = [_Rounding(chosen[path]) for path in part.block.layers if path in chosen]
-        scales = [_Scale(quantizer) for quantizer in _own_quantizers(network, part)]
-        known = kept.read(part.block.exit.name)
+        roundings = [Rounding(chosen[path]) for path in part.block.layers if path in chosen]
+        scales = [Scale(quantizer) for quantizer in _own_quantizers(network, part)]
+        known = read_block(run, part.block.exit.name, roundings, scales)
         if known is None:
             generator = torch.Generator().manual_seed(seed)
             _learn(part, roundings, scales, weights[part.block], (iterations, drop, generator))
-            kept.write(part.block.exit.name, _finished(roundings, scales))
+            run.write(part.block.exit.name, finished(roundings, scales))
         else:
-            _restore(roundings, scales, known)
+            restore(roundings, scales, known)
 
-    done, count = reconstruct_blocks(network, ideal, found, train)
+    with RunFolder(folder, identity) as run:
+        done, count = reconstruct_blocks(network, ideal, found, train)
     layers = tuple(LayerReconstructed(one.layer, one.error_before, one.error_after, one.seconds) for one in done)
     left = [layer.path for layer in network.layers if layer.path not in chosen]
     skipped = tuple(Skipped(path, "not quantized, used more than once, or in no block") for path in left)
@@ -270,10 +203,11 @@ def _can_learn(network: Network, layer: Layer) -> bool:
 
 
 def _own_quantizers(network: Network, part: BlockData) -> list[Quantizer]:
-    """The activation quantizers that stand in this block alone, with one scale that is known."""
+    """The activation quantizers that stand in this block alone, with one scale that is known and may change."""
     calls = [node for node in network.graph.nodes if node.op == "call_module"]
     where = {node: network.module.get_submodule(str(node.target)) for node in calls}
-    inside = {where[node] for node in part.block.nodes if node in where}
+    fixed = fixed_quantizers(network, quantizer_nodes(network))
+    inside = {where[node] for node in part.block.nodes if node in where} - fixed
     outside = {where[node] for node in calls if node not in part.block.nodes}
     own = [module for module in inside - outside if isinstance(module, Quantizer)]
     usable = [module for module in own if module.enabled and module.calibrated and module.affine.scale.dim() == 0]
@@ -282,14 +216,15 @@ def _own_quantizers(network: Network, part: BlockData) -> list[Quantizer]:
 
 def _learn(
     part: BlockData,
-    roundings: list[_Rounding],
-    scales: list[_Scale],
+    roundings: list[Rounding],
+    scales: list[Scale],
     information: Tensor | None,
     how: tuple[int, float, torch.Generator],
 ) -> None:
     """Adam on V, scales and biases of one block."""
     iterations, drop, generator = how
-    adam = _optimizer(roundings, scales)
+    adam = optimizer(roundings, scales)
+    learned = [one for group in adam.param_groups for one in group["params"] if one.requires_grad]
     unit: Tensor | None = None
     for iteration in range(iterations):
         number = int(torch.randint(part.batches, (), generator=generator))
@@ -303,37 +238,10 @@ def _learn(
         total = loss / unit
         if beta is not None and h:
             total = total + REGULARIZER * torch.cat([1 - (2 * part - 1).abs().pow(beta).flatten() for part in h]).mean()
-        adam.zero_grad()
-        total.backward()
+        for one, gradient in zip(learned, torch.autograd.grad(total, learned, allow_unused=True), strict=True):
+            one.grad = gradient
         adam.step()
-
-
-def _finished(roundings: list[_Rounding], scales: list[_Scale]) -> dict[str, Tensor]:
-    """Everything set for good, and what was learned."""
-    found = {f"{number}/scale": scale.finish() for number, scale in enumerate(scales)}
-    for rounding in roundings:
-        found |= rounding.finish()
-    return found
-
-
-def _restore(roundings: list[_Rounding], scales: list[_Scale], known: Mapping[str, Tensor]) -> None:
-    """Take what `_finished` returned."""
-    for rounding in roundings:
-        rounding.restore(known)
-    for number, scale in enumerate(scales):
-        scale.restore(known[f"{number}/scale"])
-
-
-def _optimizer(roundings: list[_Rounding], scales: list[_Scale]) -> torch.optim.Adam:
-    groups: list[dict[str, Any]] = [
-        {"params": [rounding.v for rounding in roundings], "lr": RATES["rounding"]},
-        {"params": [scale.logarithm for scale in scales], "lr": RATES["scale"]},
-    ]
-    for rounding in roundings:
-        bias = rounding.layer.bias
-        if bias is not None:
-            groups.append({"params": [bias], "lr": RATES["bias"] * bias.detach().abs().max().clamp(min=1e-6).item()})
-    return torch.optim.Adam([group for group in groups if group["params"]])
+    adam.zero_grad()
 
 
 def _lost(made: Tensor, ought: Tensor, information: Tensor | None) -> Tensor:

@@ -23,7 +23,8 @@ from microjoule.errors import GraphError, SettingError
 from microjoule.graph.network import Network, unknown_layer
 from microjoule.graph.ops import Layer
 from microjoule.numerics.affine import along
-from microjoule.records.facts import Skipped, WeightsRounded
+from microjoule.records.facts import Skipped
+from microjoule.records.rounded import WeightsRounded
 
 How = Literal["nearest", "floor", "ceil", "stochastic"]
 """The closer of two integers (half to even), the lower, the upper, or either with the fraction's probability."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from microjoule.execution.device import Device, move, returns
-from microjoule.execution.kept import Fitted
+from microjoule.execution.fitted import Fitted
 from microjoule.execution.reconstruct import ROWS, Look
 from microjoule.graph.network import Network
 from microjoule.quantization.layer_fit import Method, Problem, fit_layers

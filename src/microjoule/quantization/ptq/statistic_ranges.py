@@ -7,17 +7,20 @@ densities stand in for the histogram that data would have given.
 Source: Nagel et al. 2019, https://arxiv.org/abs/1906.04721, section 5.
 """
 
+from collections.abc import Mapping
+
 import torch
-from torch import Tensor
+from torch.fx import Node
 
 from microjoule.graph.card import Ranges
 from microjoule.graph.network import Network
 from microjoule.graph.quantizer import Quantizer
 from microjoule.numerics.distribution import Distribution
 from microjoule.numerics.ranges import RangeRule, min_max
-from microjoule.quantization.calibrate import quantizer_nodes, rule_name
+from microjoule.quantization.fixed_grids import fixed_quantizers
 from microjoule.quantization.moments import Known, propagate
-from microjoule.records.facts import Calibrated, RangeFound
+from microjoule.quantization.range_setting import Values, quantizer_nodes, rule_name, set_ranges
+from microjoule.records.facts import Calibrated
 
 POINTS = 97
 """Points of the normal density that stand for a channel; at 6 sigma they are an eighth of a sigma apart."""
@@ -52,29 +55,25 @@ def ranges_from_statistics(
         sigmas: how far a channel is taken to reach.
         rule: how a range is chosen from the densities.
     """
-    known = propagate(network, input_range)
-    found: dict[Quantizer, tuple[str, list[Distribution]]] = {}
-    for node, quantizer in quantizer_nodes(network).items():
+    known, places = propagate(network, input_range), quantizer_nodes(network)
+    fixed = fixed_quantizers(network, places)
+    told: dict[Quantizer, dict[Node, Distribution | None]] = {}
+    for node, quantizer in places.items():
         value = known.get(node.all_input_nodes[0])
-        name = str(node.target).removeprefix("quantizers.")
-        if value is not None:
-            found.setdefault(quantizer, (name, []))[1].append(density(value, sigmas=sigmas))
-    ranges = [_set(quantizer, name, _joined(parts), rule) for quantizer, (name, parts) in found.items()]
-    record = Calibrated(f"batch-norm statistics, {sigmas:g} sigma", rule_name(rule), 0, tuple(ranges))
+        if quantizer not in fixed:
+            told.setdefault(quantizer, {})[node] = None if value is None else density(value, sigmas=sigmas)
+    values = {quantizer: _values(parts) for quantizer, parts in told.items()}
+    found = {quantizer: one for quantizer, one in values.items() if one is not None}
+    ranges, notes = set_ranges(network, found, rule)
+    record = Calibrated(f"batch-norm statistics, {sigmas:g} sigma", rule_name(rule), 0, ranges, notes)
     network.history.append(record)
     return record
 
 
-def _joined(parts: list[Distribution]) -> Distribution:
-    """Values that share a scale, as one row."""
-    return Distribution(torch.cat([p.values for p in parts], 1), torch.cat([p.counts for p in parts], 1))
-
-
-def _set(quantizer: Quantizer, name: str, distribution: Distribution, rule: RangeRule) -> RangeFound:
-    low, high = (_one(bound) for bound in rule(distribution, quantizer.scheme))
-    quantizer.set_range(low, high)
-    return RangeFound(name, low.item(), high.item(), distribution.low.item(), distribution.high.item())
-
-
-def _one(bound: Tensor) -> Tensor:
-    return bound.squeeze(0).float()
+def _values(parts: Mapping[Node, Distribution | None]) -> Values | None:
+    """Values that share a scale, as one row; None where something is not known of one of them."""
+    known = {node: part for node, part in parts.items() if part is not None}
+    if len(known) < len(parts):
+        return None
+    points, counts = (torch.cat(row, 1) for row in zip(*((p.values, p.counts) for p in known.values()), strict=True))
+    return Values(Distribution(points, counts), known)

@@ -1,0 +1,1 @@
+"""How long work is kept, resumed and protected: the one run folder."""
