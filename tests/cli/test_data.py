@@ -77,7 +77,7 @@ def test_stored_images_are_prepared_as_the_card_says(tmp_path):
     stored = np.full((4, 3, 8, 8), 255, np.uint8)
     np.savez(path, x=stored, y=np.arange(4) % 2)
     assert torch.all(values(find_data(str(path), model_of(card=card), PLAIN)) == 2)
-    found = find_data(str(path), model_of(), Reading(Words(normalise="0.5 0.5")))
+    found = find_data(str(path), model_of(), Reading(normalise="0.5 0.5"))
     assert torch.all(values(found) == 1)
     np.savez(path, x=stored)
     found = find_data(str(path), model_of(card=card), PLAIN)
@@ -127,7 +127,7 @@ def test_a_file_without_x_or_that_is_missing_is_refused(tmp_path):
 def test_arrays_that_do_not_fit_are_refused(x, y, words, message, tmp_path):
     np.savez(tmp_path / "some.npz", x=x, **({} if y is None else {"y": y}))
     with pytest.raises((DataError, SettingError), match=message):
-        find_data(str(tmp_path / "some.npz"), find_model(MODEL), Reading(words))
+        find_data(str(tmp_path / "some.npz"), find_model(MODEL), Reading(**asdict(words)))
     with pytest.raises(SettingError, match="--samples: is 0"):
         find_data(str(tmp_path / "some.npz"), find_model(MODEL), Reading(samples=0))
 
@@ -137,7 +137,7 @@ def test_arrays_that_do_not_fit_are_refused(x, y, words, message, tmp_path):
 
 def test_images_are_prepared_as_the_user_says_and_the_card_remembers(photos):
     model = model_of()
-    found = find_data(str(photos), model, Reading(Words(normalise="0.5 0.25", size="4")))
+    found = find_data(str(photos), model, Reading(normalise="0.5 0.25", size="4"))
     assert values(found).shape == (8, 3, 4, 4)
     assert set(values(found).unique().tolist()) == {-2.0, 2.0}
     assert values(found)[:, 0, 0, 0].tolist() == [4.0 * label - 2 for label in labels(found)]
@@ -152,26 +152,26 @@ def test_without_a_word_of_how_images_are_not_read(photos):
 
 
 def test_some_images_of_a_sorted_folder_hold_every_class(photos):
-    found = find_data(str(photos), model_of(), Reading(Words(normalise="none"), samples=4))
+    found = find_data(str(photos), model_of(), Reading(normalise="none", samples=4))
     assert sorted(labels(found)) == [0, 0, 1, 1]
     assert (found.name, found.samples) == ("photos (4 of 8, seed 0)", 4)
     _, inputs = find_both(
-        str(photos), str(photos), model_of(), Reading(Words(normalise="none"), samples=4), calibration_samples=2
+        str(photos), str(photos), model_of(), Reading(normalise="none", samples=4), calibration_samples=2
     )
     assert sorted(labels(inputs)) == [0, 1]
-    assert len(labels(find_data(str(photos), model_of(), Reading(Words(normalise="none"))))) == 8
+    assert len(labels(find_data(str(photos), model_of(), Reading(normalise="none")))) == 8
 
 
 def test_a_class_list_gives_folders_their_numbers(photos, tmp_path):
     (tmp_path / "classes.txt").write_text("dog\ncat\n")
     model = model_of()
-    found = find_data(str(photos), model, Reading(Words(normalise="none", classes=tmp_path / "classes.txt")))
+    found = find_data(str(photos), model, Reading(normalise="none", classes=tmp_path / "classes.txt"))
     assert sorted(labels(found)) == [0] * 2 + [1] * 6
     assert model.network.card.labels == ("dog", "cat")
 
 
 def test_folders_whose_numbers_nothing_confirms_are_told(photos):
-    reading = Reading(Words(normalise="none"))
+    reading = Reading(normalise="none")
     find_data(str(photos), model_of(classes=2), reading)
     with pytest.warns(DataWarning, match="has 2 class folders, numbered as their names are sorted, and the network 9"):
         find_data(str(photos), model_of(classes=9), reading)
@@ -183,12 +183,12 @@ def test_folders_that_are_numbers_need_no_list(tmp_path):
     for name in ("3", "12"):
         (tmp_path / name).mkdir()
         Image.new("RGB", (8, 8)).save(tmp_path / name / "one.png")
-    found = find_data(str(tmp_path), model_of(classes=20), Reading(Words(normalise="none")))
+    found = find_data(str(tmp_path), model_of(classes=20), Reading(normalise="none"))
     assert sorted(labels(found)) == [3, 12]
 
 
 def test_images_alone_have_no_labels(photos):
-    found = find_data(str(photos / "cat"), model_of(), Reading(Words(normalise="none")))
+    found = find_data(str(photos / "cat"), model_of(), Reading(normalise="none"))
     assert (found.labelled, values(found).shape) == (False, (6, 3, 8, 8))
     assert {targets for _, targets in found} == {None}
 

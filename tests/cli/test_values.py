@@ -5,7 +5,6 @@ import pytest
 from microjoule.cli.values import (
     amount_or_bits,
     bit_pairs,
-    joined_pairs,
     layer_bits,
     named_values,
     normalisation,
@@ -60,29 +59,6 @@ def test_whole_numbers_by_hand():
     for text in ("3,a", "3,0"):
         with pytest.raises(SettingError, match="--shape"):
             whole_numbers("--shape", text, at_least=1)
-
-
-def test_two_values_of_an_option_are_one_word():
-    words = ["quantize", "a.pt2", "--normalise", "0.1,0.2", "-0.5", "--input-range", "-1", "1", "--size", "8", "9"]
-    joined = ["quantize", "a.pt2", "--normalise", "0.1,0.2 -0.5", "--input-range", "-1 1", "--size", "8", "9"]
-    assert joined_pairs(words) == joined
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["--normalise", "imagenet", "--out", "a.mj"],
-        ["--normalise", "imagenet", "0.5"],
-        ["--normalise", "0.5 0.5"],
-        ["--input-range", "-1,1", "model.pt2"],
-        ["--normalise"],
-        ["--normalise", "0.5"],
-        ["--normalise", "nan", "inf"],
-        [],
-    ],
-)
-def test_other_words_stay_as_they_are(words):
-    assert joined_pairs(words) == words
 
 
 @pytest.mark.parametrize(

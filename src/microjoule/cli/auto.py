@@ -138,21 +138,22 @@ def auto(
     microjoule auto model.pt2 --data test.npz --calibration train.npz \\
         --drop 0.5 --weights 4 --out out/model
     """
-    one_of("--cost", cost, PRICES)
-    check_metric(metric)
+    _check(cost, metric)
     base = _checked(out, onnx, report, [model, data, calibration])
     asked: dict[str, Any] = {"drop": drop, "cost": cost, "samples": calibration_samples, "target": target, "seed": seed}
     asked |= {"weights": weights, "activations": activations, "onnx": onnx, "report": report}
     asked |= {"layers": work.layer_bits(layer or []), "input_range": work.range_of("--input-range", input_range)}
     with _work_folder(work_folder, base) as folder:
-        work.seed_everything(seed)
-        words = work.Words(size, normalise, prepare, input_range, classes)
-        reading = work.Reading(words, samples, zoo_data, seed)
-        how: Any = {"metric": metric, "shape": shape, "inputs": calibration_samples, "device": device}
-        task = work.find_task(model, data, calibration, reading, **how)
-        scored = task.labelled, task.metric
-        made = mj.recipes.auto(task.model.network, *scored, base, calibration=task.inputs, folder=folder, **asked)
+        reading = work.Reading(size, normalise, prepare, input_range, classes, samples, zoo_data, seed, shape, device)
+        task = work.find_task(model, data, calibration, reading, metric=metric, inputs=calibration_samples)
+        made = mj.recipes.auto(*task.scored, base, calibration=task.inputs, folder=folder, **asked)
     _finish(made, as_json=json)
+
+
+def _check(cost: str, metric: str | None) -> None:
+    """See that there is what was asked for."""
+    one_of("--cost", cost, PRICES)
+    check_metric(metric)
 
 
 def _checked(out: Path, onnx: Path | None, report: Path | None, inputs: list[str | None]) -> Path:

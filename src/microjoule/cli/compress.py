@@ -138,16 +138,18 @@ def compress(
     asked = _budget({"--macs": macs, "--bytes": bytes_, "--energy": energy, "--latency": latency})
     asked |= {"multiple": multiple, "criterion": criterion_of(criterion), "methods": methods, "ways": ways}
     asked |= {"samples": calibration_samples, "seed": seed, "folder": work_folder, "latency_bits": latency_bits}
+    _check(metric, out, onnx, report, [model, data, calibration])
+    reading = work.Reading(size, normalise, prepare, None, classes, samples, zoo_data, seed, shape, device)
+    task = work.find_task(model, data, calibration, reading, metric=metric, inputs=calibration_samples)
+    result = mj.compress(*task.scored, calibration=task.inputs, **asked)
+    _finish(result, {"out": out, "onnx": onnx, "report": report}, f"{STAGE} {model}", as_json=json)
+
+
+def _check(metric: str | None, out: Path, onnx: Path | None, report: Path | None, inputs: list[str | None]) -> None:
+    """See that there is what was asked for, and that every file can be written."""
     check_metric(metric)
     places = (("--out", out, ".mj .onnx"), ("--onnx", onnx, ".onnx"), ("--report", report, ".html"))
-    work.check_outputs(work.outputs(*places), [model, data, calibration])
-    work.seed_everything(seed)
-    words = work.Words(size, normalise, prepare, None, classes)
-    reading = work.Reading(words, samples, zoo_data, seed)
-    how: Any = {"metric": metric, "shape": shape, "inputs": calibration_samples, "device": device}
-    task = work.find_task(model, data, calibration, reading, **how)
-    result = mj.compress(task.model.network, task.labelled, task.metric, calibration=task.inputs, **asked)
-    _finish(result, {"out": out, "onnx": onnx, "report": report}, f"{STAGE} {model}", as_json=json)
+    work.check_outputs(work.outputs(*places), inputs)
 
 
 def _budget(given: dict[str, float | None]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What a command line calls data, to batches."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,19 +33,36 @@ REMEDY = "give a folder of images, an .npz file with x and y, module.py:function
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How data is read.
+    """How a model and its data are read.
 
     Args:
-        words: what the user said of inputs and classes.
+        size: of images; this and the next ones as in `Words`.
+        normalise: what pixels become.
+        prepare: more of images.
+        input_range: of inputs.
+        classes: a class list.
         samples: so many, spread over the classes; None for all.
         zoo_data: the zoo's data folder; None for its default.
         seed: of the order in which samples are read.
+        shape: of one sample, for a model without example inputs.
+        device: where the model is to run; None for the processor.
     """
 
-    words: Words = field(default_factory=Words)
+    size: str | None = None
+    normalise: str | None = None
+    prepare: Sequence[str] | None = None
+    input_range: str | None = None
+    classes: Path | None = None
     samples: int | None = None
     zoo_data: Path | None = None
     seed: int = 0
+    shape: str | None = None
+    device: str | None = None
+
+    @property
+    def words(self) -> Words:
+        """What the user said of inputs and classes."""
+        return Words(self.size, self.normalise, self.prepare, self.input_range, self.classes)
 
 
 def find_data(source: str, model: Model, reading: Reading) -> Batches:

@@ -28,7 +28,8 @@ from microjoule.cli.options import (
 from microjoule.errors import SettingError
 
 if TYPE_CHECKING:
-    from microjoule.records.facts import Record
+    from microjoule.records.measured import Verified
+    from microjoule.records.noticed import Noticed
 
 VERIFY_SAMPLES = 64
 """Enough that every value of most networks is seen many thousand times; more only takes longer."""
@@ -124,16 +125,19 @@ def verify(
     work.seed_everything(seed)
     keeper = work.history_keeper(keep_in)
     found = work.find_model(model, zoo_data=zoo_data)
-    words = work.Words(size, normalise, prepare, None, classes)
-    batches = work.find_data(data, found, work.Reading(words, samples, zoo_data, seed))
+    inputs = work.find_data(data, found, work.Reading(size, normalise, prepare, None, classes, samples, zoo_data, seed))
     limits: dict[str, Any] = {"least_db": least_db, "least_fp32_db": least_fp32_db}
-    records = mj.verify(found.network, path, batches, runtimes=runtime, **limits)
+    records = mj.verify(found.network, path, inputs, runtimes=runtime, **limits)
     work.keep(keeper, keep_in, records)
+    _finish(records, work.notices(found.network.history), as_json=json)
+
+
+def _finish(records: "list[Verified]", noticed: "list[Noticed]", *, as_json: bool) -> None:
+    """Print what was found, and fail if something is too far."""
     passed = all(record.passed for record in records)
     tables = [work.rich_table(table) for table in (work.agreements(records), work.outputs_table(records)) if table.rows]
     shares = [work.share_text(record.integers) for record in records if record.integers is not None]
-    told: list[Record] = [*records, *work.notices(found.network.history)]
-    work.finish(told, *tables, *map(work.verdict, records), *shares, as_json=json, passed=passed)
+    work.finish([*records, *noticed], *tables, *map(work.verdict, records), *shares, as_json=as_json, passed=passed)
     if not passed:
         raise typer.Exit(EXIT_CHECK_FAILED)
 

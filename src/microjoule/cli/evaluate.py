@@ -55,9 +55,10 @@ def evaluate(
     check_metric(metric)
     work.seed_everything(seed)
     keeper = work.history_keeper(keep_in)
-    found, chosen = work.model_and_metric(model, metric, shape=shape, zoo_data=zoo_data, device=device)
-    words, before = work.Words(size, normalise, prepare, None, classes), len(found.network.history)
-    batches = work.find_data(data, found, work.Reading(words, samples, zoo_data, seed))
+    reading = work.Reading(size, normalise, prepare, None, classes, samples, zoo_data, seed, shape, device)
+    found, chosen = work.model_and_metric(model, metric, reading)
+    before = len(found.network.history)
+    batches = work.find_data(data, found, reading)
     record = mj.evaluate(found.network, batches, chosen, stage=stage or work.stage_name(found.network))
     records: list[Record] = [record, *work.notices(found.network.history[before:])]
     work.keep(keeper, keep_in, records)

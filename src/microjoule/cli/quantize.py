@@ -32,7 +32,9 @@ from microjoule.cli.options import (
 from microjoule.errors import SettingError
 
 if TYPE_CHECKING:
+    from microjoule.cli.data import Reading
     from microjoule.cli.models import Model
+    from microjoule.execution.batches import Batches
 
 OUT_HELP = "What to write: model.mj, a network that can be verified and reported, or model.onnx, its integers."
 BUDGET_HELP = "What the network may cost: a number, or what it would with bits such as W4A8 everywhere; for mixed."
@@ -129,18 +131,13 @@ def quantize(
     """
     bits = _given(layers=work.layer_bits(layer or []), weights=weights, activations=activations)
     choice = _given(budget=budget, cost=cost, candidates=candidates)
-    _check(recipe, data, rule, work_folder)
-    _check_reading(data, samples=samples)
+    _check(recipe, data, rule, work_folder, samples)
     settings = _settings(recipe, target, bits, choice)
     work.check_outputs(work.outputs(("--out", out, ".mj .onnx")), [model, data])
     work.seed_everything(seed)
     found = work.find_model(model, shape=shape, zoo_data=zoo_data, device=device)
-    words = work.Words(size, normalise, prepare, input_range, classes)
-    work.describe(found.network, words)
-    reading = work.Reading(words, samples, zoo_data, seed)
-    batches = work.find_data(data, found, reading) if data is not None else None
-    inputs = work.range_of("--input-range", input_range)
-    _check_range(found, data)
+    reading = work.Reading(size, normalise, prepare, input_range, classes, samples, zoo_data, seed)
+    batches, inputs = _described(found, data, reading)
     result = _quantized(recipe, found.network, batches, settings, inputs=inputs, seed=seed, folder=work_folder)
     if batches is not None and rule is not None:
         mj.calibrate(result, batches, rule=work.RULES[rule])
@@ -175,6 +172,16 @@ def _quantized(
     return fit(network, data, **settings, input_range=inputs, seed=seed, folder=folder)
 
 
+def _described(
+    model: "Model", data: str | None, reading: "Reading"
+) -> "tuple[Batches | None, tuple[float, float] | None]":
+    """The data and the range of inputs that was given; what the user says is on the network's card afterwards."""
+    work.describe(model.network, reading.words)
+    _check_range(model, data)
+    found = None if data is None else work.find_data(data, model, reading)
+    return found, work.range_of("--input-range", reading.input_range)
+
+
 def _check_range(model: "Model", data: str | None) -> None:
     """See that the range of inputs is known where the example inputs are ours."""
     signature = work.Signature.of(model.network)
@@ -190,7 +197,7 @@ def _given(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value not in (None, {})}
 
 
-def _check(recipe: str, data: str | None, rule: str | None, work_folder: Path | None) -> None:
+def _check(recipe: str, data: str | None, rule: str | None, work_folder: Path | None, samples: int | None) -> None:
     one_of("--recipe", recipe, RECIPES)
     if recipe != "data-free" and data is None:
         raise SettingError(f"--recipe {recipe}", "needs data for the ranges of activations", remedy="give --data")
@@ -199,15 +206,10 @@ def _check(recipe: str, data: str | None, rule: str | None, work_folder: Path | 
         raise SettingError("--work-folder", f"has no use for the recipe {recipe}", remedy=remedy)
     if rule is not None:
         one_of("--rule", rule, RULES)
+    if samples is not None and data is None:
+        raise SettingError("--samples", "is for --data, and there is none", remedy="give --data, or leave it out")
     if rule is not None and data is None:
         raise SettingError("--rule", "chooses ranges from data, and there is none", remedy="give --data")
-
-
-def _check_reading(data: str | None, **options: object) -> None:
-    """See that what says how data is read has data to say it of."""
-    for name, value in options.items():
-        if data is None and value is not None:
-            raise SettingError(f"--{name}", "is for --data, and there is none", remedy="give --data, or leave it out")
 
 
 def _settings(recipe: str, target: str, bits: dict[str, Any], choice: dict[str, str]) -> dict[str, Any]:

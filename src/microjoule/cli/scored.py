@@ -1,12 +1,13 @@
 """A model, and how and on what it is scored."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from microjoule.cli.data import Reading, find_both
 from microjoule.cli.models import Model, find_model
+from microjoule.cli.seed import seed_everything
 from microjoule.execution.batches import Batches
 from microjoule.execution.evaluate import Metric
+from microjoule.graph.network import Network
 from microjoule.zoo.metrics import metric as find_metric
 
 
@@ -26,6 +27,11 @@ class Task:
     labelled: Batches
     inputs: Batches | None
 
+    @property
+    def scored(self) -> tuple[Network, Batches, Metric]:
+        """What is scored, on what, and how."""
+        return self.model.network, self.labelled, self.metric
+
 
 def find_task(
     source: str,
@@ -34,9 +40,7 @@ def find_task(
     reading: Reading,
     *,
     metric: str | None,
-    shape: str | None,
     inputs: int,
-    device: str | None,
 ) -> Task:
     """The model, the metric and the data that a command line names.
 
@@ -44,33 +48,28 @@ def find_task(
         source: as `find_model` takes it.
         data: as the source of `find_data`.
         calibration: likewise, or None.
-        reading: how data is read.
+        reading: how model and data are read; its seed is that of every draw from here on.
         metric: its name; None if none was asked for.
-        shape: as `find_model` takes it.
         inputs: how many calibration inputs are used.
-        device: as `find_model` takes it.
 
     Raises:
         MicrojouleError: as these.
     """
-    found, chosen = model_and_metric(source, metric, shape=shape, zoo_data=reading.zoo_data, device=device)
+    seed_everything(reading.seed)
+    found, chosen = model_and_metric(source, metric, reading)
     return Task(found, chosen, *find_both(data, calibration, found, reading, calibration_samples=inputs))
 
 
-def model_and_metric(
-    source: str, metric: str | None, *, shape: str | None, zoo_data: Path | None, device: str | None
-) -> tuple[Model, Metric]:
+def model_and_metric(source: str, metric: str | None, reading: Reading) -> tuple[Model, Metric]:
     """The model and the metric: what was asked for, the one of the model's card, or top1.
 
     Args:
         source: as `find_model` takes it.
         metric: its name; None if none was asked for.
-        shape: as `find_model` takes it.
-        zoo_data: likewise.
-        device: likewise.
+        reading: how the model is read.
 
     Raises:
         MicrojouleError: as `find_model`, and for a metric that there is not.
     """
-    found = find_model(source, shape=shape, zoo_data=zoo_data, device=device)
+    found = find_model(source, shape=reading.shape, zoo_data=reading.zoo_data, device=reading.device)
     return found, find_metric(metric or found.metric)

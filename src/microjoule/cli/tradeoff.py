@@ -39,6 +39,7 @@ from microjoule.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from microjoule.cli.scored import Task
     from microjoule.records.facts import Record
     from microjoule.report.tables import Table
 
@@ -105,22 +106,25 @@ def tradeoff(
     """
     (methods, ways), by = scheme_of(scheme), criterion_of(criterion)
     _check(cost, metric, report, [model, data, calibration])
-    work.seed_everything(seed)
-    words = work.Words(size, normalise, prepare, None, classes)
-    reading = work.Reading(words, samples, zoo_data, seed)
-    how: Any = {"metric": metric, "shape": shape, "inputs": calibration_samples, "device": device}
-    task = work.find_task(model, data, calibration, reading, **how)
-    asked: Any = {"calibration": task.inputs, "samples": calibration_samples, "seed": seed, "criterion": by}
-    points: Any = {"methods": methods, "ways": ways, "multiple": multiple, "folder": work_folder}
+    reading = work.Reading(size, normalise, prepare, None, classes, samples, zoo_data, seed, shape, device)
+    task = work.find_task(model, data, calibration, reading, metric=metric, inputs=calibration_samples)
+    asked: dict[str, Any] = {"calibration": task.inputs, "samples": calibration_samples, "seed": seed, "criterion": by}
+    points: dict[str, Any] = {"methods": methods, "ways": ways, "multiple": multiple, "folder": work_folder}
     points |= {"shares": share or SHARES, "cost": cost, "latency_bits": latency_bits}
-    network, labelled = task.model.network, task.labelled
-    front = mj.recipes.compression_front(network, labelled, task.metric, **points, **asked)
+    front = mj.recipes.compression_front(*task.scored, **(points | asked))
     told: list[tuple[Record, Table]] = [(front, work.front_table(front))]
     if sensitivity:
-        alone: Any = {"kinds": _kinds(methods, ways), "folder": work_folder and work_folder / "sensitivity"}
-        record = mj.compression_sensitivity(network, labelled, task.metric, **alone, **asked)
-        told.append((record, work.sensitivity_table(record)))
-    _finish(network, told, report, f"tradeoff {model}", as_json=json)
+        told.append(_alone(task, _kinds(methods, ways), work_folder, asked))
+    _finish(task.model.network, told, report, f"tradeoff {model}", as_json=json)
+
+
+def _alone(
+    task: "Task", kinds: Sequence[str], work_folder: Path | None, asked: dict[str, Any]
+) -> "tuple[Record, Table]":
+    """What each layer and channel group alone can be without."""
+    folder = work_folder and work_folder / "sensitivity"
+    record = mj.compression_sensitivity(*task.scored, kinds=kinds, folder=folder, **asked)
+    return record, work.sensitivity_table(record)
 
 
 def _check(cost: str, metric: str | None, report: Path, inputs: list[str | None]) -> None:

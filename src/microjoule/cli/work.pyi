@@ -1,5 +1,5 @@
 from microjoule.cli.data import Reading, find_data
-from microjoule.cli.describe import Words, describe
+from microjoule.cli.describe import describe
 from microjoule.cli.inspected import bits_of, channels_tables, layers_table, totals_table, warnings
 from microjoule.cli.keep import history_keeper, keep, write_network
 from microjoule.cli.models import find_model, stage_name
@@ -39,7 +39,6 @@ __all__ = [
     "Progress",
     "Reading",
     "Signature",
-    "Words",
     "agreements",
     "amount_or_bits",
     "attempts_table",

@@ -86,22 +86,27 @@ def data_free(
         equalize_noise(result, input_range=inputs, weights=bits[0], activations=bits[1])
     weight_ranges(result, "after")
     quantize(result, target=rules, weights=weights, activations=activations, layers=layers)
-    if by_statistics:
-        ranges_from_statistics(result, input_range=inputs)
-    if _lacks_something(result):
-        calibrate(result, source, keep=True)
-    avoid_ties(result)
-    balance_rounding(result)
-    if by_statistics:
-        correct_biases_from_statistics(result, input_range=inputs, data=source)
-    else:
-        correct_biases(result, source)
-    freeze(result)
+    _fit(result, source, inputs, by_statistics=by_statistics)
     settings: dict[str, Any] = {"target": rules.name, "weights": weights, "activations": activations}
     settings |= {"layers": dict(layers or {}), "input_range": inputs, "input_range from": origins(found)}
     keep_ranges(result, found)
     result.history.append(run_record("data_free", settings, seed, started))
     return result
+
+
+def _fit(network: Network, source: Any, inputs: Ranges, *, by_statistics: bool) -> None:
+    """Ranges, the rounding and the biases of a network with quantizers, which are frozen then."""
+    if by_statistics:
+        ranges_from_statistics(network, input_range=inputs)
+    if _lacks_something(network):
+        calibrate(network, source, keep=True)
+    avoid_ties(network)
+    balance_rounding(network)
+    if by_statistics:
+        correct_biases_from_statistics(network, input_range=inputs, data=source)
+    else:
+        correct_biases(network, source)
+    freeze(network)
 
 
 @returns
