@@ -1,6 +1,6 @@
 """What a command line calls data."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -127,7 +127,7 @@ def test_a_file_without_x_or_that_is_missing_is_refused(tmp_path):
 def test_arrays_that_do_not_fit_are_refused(x, y, words, message, tmp_path):
     np.savez(tmp_path / "some.npz", x=x, **({} if y is None else {"y": y}))
     with pytest.raises((DataError, SettingError), match=message):
-        find_data(str(tmp_path / "some.npz"), find_model(MODEL), Reading(**asdict(words)))
+        find_data(str(tmp_path / "some.npz"), model_of(), Reading(**asdict(words)))
     with pytest.raises(SettingError, match="--samples: is 0"):
         find_data(str(tmp_path / "some.npz"), find_model(MODEL), Reading(samples=0))
 

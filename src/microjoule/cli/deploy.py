@@ -52,7 +52,9 @@ def export(
     ] = False,
     target: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Whose opset the file has.  [default: that which it was quantized for]"),
+        typer.Option(
+            metavar="NAME", help="Whose opset the file has.", show_default="the target that it was quantized for"
+        ),
     ] = None,
     check: Annotated[
         bool,
@@ -114,7 +116,8 @@ def verify(
 ) -> None:
     """Compare the simulation with the exported file, layer by layer and from end to end.
 
-    Exit code 1 if a layer departs, or an output is further from the simulation or from FP32 than it may be.
+    Exit code 1 if a layer departs, or an output is further from the simulation
+    or from FP32 than it may be.
 
     \b
     microjoule verify model.mj model.int8.onnx --data images/

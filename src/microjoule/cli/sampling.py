@@ -38,7 +38,8 @@ class Ordered(Dataset[Any]):
 
     def __init__(self, data: Any, order: Sequence[int], name: str) -> None:
         self.name = name
-        self.labels = [data.labels[number] for number in order] if hasattr(data, "labels") else None
+        labels = getattr(data, "labels", None)
+        self.labels = None if labels is None else [labels[number] for number in order]
         self.collate = getattr(data, "collate", None)
         self._data, self._order = data, order
 
