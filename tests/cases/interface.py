@@ -11,10 +11,12 @@ from torch import Tensor, nn
 
 import microjoule as mj
 from microjoule.cli.app import main as command_line
+from microjoule.errors import InputRangeWarning
 from microjoule.errors import MicrojouleError as Refusal
 
 __all__ = [
     "Function",
+    "InputRangeWarning",
     "Refusal",
     "adaround",
     "auto",
@@ -34,6 +36,7 @@ __all__ = [
     "load_encodings",
     "metric",
     "mixed_precision",
+    "model_card",
     "naive",
     "qdrop",
     "sensitivity",
@@ -46,6 +49,7 @@ __all__ = [
 ]
 
 capture = mj.capture
+model_card = mj.ModelCard
 load = mj.load
 export = mj.export
 verify = mj.verify

@@ -183,7 +183,7 @@ def _work_folder(given: Path | None, base: Path) -> Iterator[Path]:
     try:
         yield folder
     except MicrojouleError:
-        if not any(folder.glob(f"{FIRST}-*")):
+        if not any(folder.glob(f"{FIRST}_*")):
             shutil.rmtree(folder, ignore_errors=True)
         raise
     shutil.rmtree(folder, ignore_errors=True)
