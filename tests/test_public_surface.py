@@ -10,13 +10,14 @@ import pytest
 import microjoule
 
 SURFACE = [
-    *("IntegerRunner", "MicrojouleError", "Network", "Target", "absorb_high_biases", "adaround"),
-    *("avoid_ties", "balance_rounding", "bayesian_prune", "calibrate", "capture", "channel_groups"),
+    *("IntegerRunner", "MicrojouleError", "ModelCard", "Network", "Preprocessing", "Target"),
+    *("absorb_high_biases", "adaround"),
+    *("avoid_ties", "balance_rounding", "batches", "bayesian_prune", "calibrate", "capture", "channel_groups"),
     *("clip_weights", "compress", "compress_model", "compression_sensitivity", "correct_biases"),
     *("correct_biases_from_statistics", "costs", "equalize", "equalize_model", "equalize_noise"),
     *("errors_by_layer", "evaluate", "export", "fold_batch_norms", "fold_constant_channels", "freeze"),
-    *("gptq", "histograms", "load", "load_encodings", "low_rank", "measure", "mixed_precision"),
-    *("natural_noise", "observe_statistics", "qdrop", "quantize", "ranges_from_statistics", "reach"),
+    *("gptq", "histograms", "integer_share", "load", "load_encodings", "low_rank", "measure"),
+    *("mixed_precision", "natural_noise", "observe_statistics", "qdrop", "quantize", "ranges_from_statistics", "reach"),
     *("recipes", "remove_channels", "report", "round_weights", "run_in_arena", "schedule", "sensitivity"),
     *("sequential_mse", "smooth", "split_concatenations", "target", "train", "tune_allocator", "unfreeze"),
     *("verify", "weight_ranges", "zoo"),

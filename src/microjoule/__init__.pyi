@@ -16,12 +16,15 @@ from microjoule.deploy.verify import verify
 from microjoule.errors import MicrojouleError
 from microjoule.execution.allocator import tune_allocator
 from microjoule.execution.arena import run_in_arena
+from microjoule.execution.batches import batches
 from microjoule.execution.compare import compare
 from microjoule.execution.evaluate import evaluate
 from microjoule.execution.train import train
+from microjoule.graph.card import ModelCard
 from microjoule.graph.channels import channel_groups
 from microjoule.graph.fold import fold_batch_norms
 from microjoule.graph.network import Network
+from microjoule.graph.preprocessing import Preprocessing
 from microjoule.graph.prune import remove_channels
 from microjoule.graph.split import split_concatenations
 from microjoule.quantization.calibrate import calibrate
@@ -58,12 +61,15 @@ from microjoule.scheduling.schedule import schedule
 __all__ = [
     "IntegerRunner",
     "MicrojouleError",
+    "ModelCard",
     "Network",
+    "Preprocessing",
     "Target",
     "absorb_high_biases",
     "adaround",
     "avoid_ties",
     "balance_rounding",
+    "batches",
     "bayesian_prune",
     "calibrate",
     "capture",

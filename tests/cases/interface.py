@@ -13,10 +13,12 @@ import microjoule as mj
 from microjoule import scheduling
 from microjoule.cli.app import main as command_line
 from microjoule.costs.energy import energy_table
+from microjoule.errors import InputRangeWarning
 from microjoule.errors import MicrojouleError as Refusal
 
 __all__ = [
     "Function",
+    "InputRangeWarning",
     "Refusal",
     "adaround",
     "auto",
@@ -38,6 +40,7 @@ __all__ = [
     "load_encodings",
     "metric",
     "mixed_precision",
+    "model_card",
     "naive",
     "qdrop",
     "reach",
@@ -53,6 +56,7 @@ __all__ = [
 ]
 
 capture = mj.capture
+model_card = mj.ModelCard
 load = mj.load
 export = mj.export
 verify = mj.verify

@@ -45,7 +45,7 @@ def test_examples_and_help_are_written_for_eighty_columns(name):
 def test_help_shows_what_is_taken_where_nothing_is_given(command):
     _, out, _ = command("quantize", "--help")
     told = " ".join(out.split())
-    for default in ("(the target's)", "data-free", "(all)", "(the zoo model's, else", "0"):
+    for default in ("(the target's)", "data-free", "(all)", "(the data's, or", "0"):
         assert f"default: {default}" in told
 
 

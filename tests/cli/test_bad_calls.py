@@ -67,8 +67,11 @@ BAD = [
     ((*QUANTIZE, "--rule", "guess", *DATA), "--rule: is 'guess'"),
     ((*QUANTIZE, "--input-range", "1,0"), "--input-range: is '1,0'"),
     ((*QUANTIZE, "--samples", 8), "--samples: is for --data, and there is none"),
-    ((*QUANTIZE, "--size", 8), "--size: is for --data, and there is none"),
-    ((*QUANTIZE, "--normalise", "unit"), "--normalise: is for --data, and there is none"),
+    ((*QUANTIZE, "--size", 8), "--size: nothing tells how pixels become inputs"),
+    ((*QUANTIZE, "--normalise", "photo"), "--normalise: is 'photo'"),
+    ((*QUANTIZE, "--normalise", "unit", "--prepare", "size=8"), "--prepare: is 'size=8'"),
+    ((*QUANTIZE, "--device", "abacus"), "device: is 'abacus', which cannot be used here"),
+    ((*QUANTIZE, "--classes", "nowhere.txt"), "nowhere.txt: cannot be read"),
     ((*QUANTIZE, "--work-folder", "work"), "--work-folder: has no use for the recipe data-free"),
     ((*QUANTIZE, "--seed", -1), "invalid value for '--seed'"),
     ((*QUANTIZE, "--data", "nowhere"), "nowhere: there is no such data"),
@@ -144,7 +147,7 @@ def saved(tmp_path_factory):
     """A small network that microjoule saved."""
     path = tmp_path_factory.mktemp("saved") / MODEL
     module = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(72, 3)).eval()
-    mj.capture(module, torch.rand(2, 1, 8, 8)).save(path)
+    mj.capture(module, torch.rand(2, 1, 8, 8), card=mj.ModelCard((0, 1))).save(path)
     return path
 
 

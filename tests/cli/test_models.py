@@ -25,3 +25,23 @@ def test_a_function_of_a_file_gives_a_model(tmp_path):
 def test_what_is_no_model_is_refused(source):
     with pytest.raises((FileError, SettingError)):
         find_model(source)
+
+
+def test_a_saved_model_of_the_zoo_has_its_card_and_metric(quantized):
+    found = find_model(str(quantized))
+    assert found.card.name == "digits_mobilenet_v2"
+    assert found.metric == "top1"
+
+
+def test_inputs_of_ours_are_known_to_be_so(tmp_path):
+    path = tmp_path / "net.py"
+    path.write_text("from torch import nn\ndef net():\n    return nn.Sequential(nn.Linear(3, 2))\n")
+    found = find_model(f"{path}:net", shape="3")
+    assert (found.drawn, found.card) == (True, None)
+    assert not find_model(MODEL).drawn
+
+
+def test_a_device_that_is_not_there_is_refused():
+    assert find_model(MODEL, device="cpu").network.device.type == "cpu"
+    with pytest.raises(SettingError, match="device: is 'abacus'"):
+        find_model(MODEL, device="abacus")

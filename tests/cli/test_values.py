@@ -2,7 +2,15 @@
 
 import pytest
 
-from microjoule.cli.values import amount_or_bits, bit_pairs, layer_bits, range_of, whole_numbers
+from microjoule.cli.values import (
+    amount_or_bits,
+    bit_pairs,
+    layer_bits,
+    named_values,
+    normalisation,
+    range_of,
+    whole_numbers,
+)
 from microjoule.errors import SettingError
 
 
@@ -36,7 +44,7 @@ def test_a_layer_is_named_once():
 
 
 def test_a_range_by_hand():
-    assert range_of("--range", "-1,2.5") == (-1.0, 2.5)
+    assert range_of("--range", "-1,2.5") == range_of("--range", "-1 2.5") == (-1.0, 2.5)
     assert range_of("--range", None) is None
 
 
@@ -51,3 +59,32 @@ def test_whole_numbers_by_hand():
     for text in ("3,a", "3,0"):
         with pytest.raises(SettingError, match="--shape"):
             whole_numbers("--shape", text, at_least=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "mean", "std"),
+    [
+        ("0.5 0.25", (0.5,), (0.25,)),
+        ("0.5/0.25", (0.5,), (0.25,)),
+        ("0.1,0.2,0.3 0.4,0.5,0.6", (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)),
+        ("0.5 0.1,0.2", (0.5, 0.5), (0.1, 0.2)),
+        ("127.5 51", (0.5,), (0.2,)),
+        ("0 1", (0.0,), (1.0,)),
+        ("0 255", (0.0,), (1.0,)),
+    ],
+)
+def test_a_mean_and_a_deviation_by_hand(text, mean, std):
+    assert normalisation("--normalise", text) == (pytest.approx(mean), pytest.approx(std))
+
+
+@pytest.mark.parametrize("text", ["0.5", "a b", "0.5 0.5 0.5", "0.1,0.2 0.1,0.2,0.3", "0.5 ,", ""])
+def test_what_is_no_mean_and_deviation_is_refused(text):
+    with pytest.raises(SettingError, match="--normalise: is"):
+        normalisation("--normalise", text)
+
+
+def test_named_values_by_hand():
+    assert named_values("--prepare", ["a=1", "b=x=y"], ("a", "b")) == {"a": "1", "b": "x=y"}
+    for wrong in (["a"], ["a="], ["c=1"], ["a=1", "a=2"]):
+        with pytest.raises(SettingError, match="--prepare: is"):
+            named_values("--prepare", wrong, ("a", "b"))

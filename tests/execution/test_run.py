@@ -6,7 +6,7 @@ from torch.testing import assert_close
 from microjoule.capture.export import capture
 from microjoule.errors import DataError, GraphError
 from microjoule.execution.batches import batches
-from microjoule.execution.run import batch_step, count, outputs, outputs_and_values, run, to_device, visit, visit_all
+from microjoule.execution.run import batch_step, outputs, outputs_and_values, run, to_device, visit, visit_all
 from microjoule.graph.network import set_submodule
 from tests.capture.models import Function, images
 
@@ -54,10 +54,6 @@ def test_outputs_come_with_their_targets(network):
     found = list(outputs(network, batches((x, targets), batch_size=3)))
     assert_close(torch.cat([output for output, _ in found]), network(x).detach())
     assert torch.equal(torch.cat([target for _, target in found]), targets)
-
-
-def test_samples_of_nested_inputs_are_counted_by_the_first_tensor():
-    assert count(({"a": images(6, 2)}, images(6, 3))) == 6
 
 
 def test_only_tensors_are_moved():
@@ -122,7 +118,6 @@ def test_inputs_of_another_real_type_are_taken_in_the_networks(network):
 def test_samples_are_counted_along_the_networks_axis():
     network = capture(nn.Sequential(nn.GRU(3, 4)), images(7, 2, 3), batch_axis=1)
     assert visit_all(network, batches([images(7, 5, 3), images(7, 4, 3)]), [], lambda node, value: None) == 9
-    assert count((torch.tensor(2.0), images(7, 5, 3)), 1) == 5
     assert batch_step(network) == 1
     network.dynamic_batch = False
     assert batch_step(network) == 2
@@ -165,3 +160,68 @@ def test_without_nodes_only_the_outputs_are_computed(network):
 def test_inputs_that_do_not_fit_are_named(network, nodes, inputs):
     with pytest.raises(DataError, match=r"input: has shape|inputs: are 2"):
         outputs_and_values(network, inputs, [network.layers[0].node] if nodes else [])
+
+
+def test_channels_that_come_last_are_told():
+    network = capture(nn.Conv2d(3, 2, 1), images(2, 3, 8, 8))
+    with pytest.raises(DataError, match="channels seem to be last") as refusal:
+        run(network, (images(2, 9, 7, 3),))
+    assert "movedim(-1, 1)" in refusal.value.remedy
+    with pytest.raises(DataError, match="type") as refusal:
+        run(network, (images(2, 4, 8, 8),))
+    assert "channels" not in refusal.value.remedy
+
+
+def test_a_second_input_that_may_be_the_target_is_told():
+    class Two(nn.Module):
+        def forward(self, x, y):
+            return x @ y.mT
+
+    with pytest.raises(DataError, match="do not go through") as refusal:
+        run(capture(Two(), (images(2, 4), images(2, 4))), (images(2, 4), images(2, 5)))
+    assert "((first, second), target)" in refusal.value.remedy
+
+
+def test_an_index_that_an_embedding_lacks_is_refused():
+    network = capture(nn.Embedding(5, 2), torch.zeros(2, 3, dtype=torch.int64))
+    with pytest.raises(DataError, match="do not go through a network"):
+        run(network, (torch.full((2, 3), 7),))
+
+
+# A fixed batch --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def fixed():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+    made = capture(model, images(4, 4))
+    made.dynamic_batch = False
+    return made
+
+
+def test_a_smaller_batch_is_filled_up_and_what_was_added_is_dropped(fixed):
+    x = images(3, 4)
+    expected = fixed.module(x)
+    sizes = []
+    fixed.module.register_forward_pre_hook(lambda module, args: sizes.append(len(args[0])))
+    assert_close(run(fixed, (x,)), expected)
+    found, values = outputs_and_values(fixed, (x,), [fixed.node("_1")])
+    assert_close(found, expected)
+    assert values[fixed.node("_1")].shape == (3, 3)
+    assert_close(outputs_and_values(fixed, (x,), [])[0], expected)
+    assert sizes == [4, 4]
+
+
+def test_visitors_see_the_samples_alone_and_what_they_give_goes_on_for_all(fixed):
+    seen = {}
+
+    def visitor(node, value):
+        seen[node.name] = value
+        return value + 1 if node is fixed.node("_1") else None
+
+    x = images(3, 4)
+    hidden = torch.relu(fixed.layers[0].owner(x)).detach()
+    visit(fixed, (x,), [fixed.node("_1"), fixed.layers[1].node], visitor)
+    assert_close(seen["_1"], hidden)
+    assert_close(seen[fixed.layers[1].node.name], fixed.layers[1].owner(hidden + 1).detach())

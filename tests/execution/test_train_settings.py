@@ -26,9 +26,9 @@ def test_a_loss_of_ones_own_stays():
 
 def test_a_network_alone_is_a_teacher():
     network = capture(nn.Linear(4, 2), images(2, 4))
-    assert as_teacher(network) == Teacher(network)
+    assert as_teacher(network, network) == Teacher(network)
     own = Teacher(network, weight=1.0)
-    assert as_teacher(own) is own
+    assert as_teacher(own, network) is own
 
 
 def test_a_function_is_called_by_its_name_as_its_address_differs_from_run_to_run():

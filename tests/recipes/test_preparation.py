@@ -6,15 +6,20 @@ from torch import nn
 
 import microjoule as mj
 from microjoule.capture.export import capture
-from microjoule.errors import DataError, SettingError
+from microjoule.errors import DataError, InputRangeWarning, SettingError
+from microjoule.execution.batches import batches
+from microjoule.graph.card import InputRange
 from microjoule.recipes.preparation import (
+    as_ranges,
     check_network,
     choose_and_confirm,
-    example_range,
+    find_ranges,
     fit_and_judge,
     fit_choose_confirm,
+    origins,
     run_record,
 )
+from microjoule.records.noticed import Noticed
 from tests.capture.models import Function
 
 X, Y = torch.arange(100.0)[:, None], torch.zeros(100, dtype=torch.int64)
@@ -112,9 +117,62 @@ def test_data_without_targets_neither_chooses_nor_confirms(data, confirm):
         choose_and_confirm(network(), data, confirm, seed=0)
 
 
-def test_the_range_of_the_example_inputs():
-    made = capture(nn.Sequential(nn.Linear(2, 1)), torch.tensor([[-2.0, 1.0], [0.5, 3.0]]))
-    assert example_range(made) == (-2.0, 3.0)
+class Two(nn.Module):
+    def forward(self, a, b, ids):
+        return a + b + ids
+
+
+EXAMPLE = torch.tensor([[-2.0, 1.0], [0.5, 3.0]])
+
+
+def two(card=None):
+    return capture(Two(), (EXAMPLE, EXAMPLE / 2, torch.ones(2, 2, dtype=torch.int64)), card=card)
+
+
+def test_what_the_caller_says_goes_before_the_data_that_before_the_card_and_that_before_the_example():
+    made, data = two(mj.ModelCard((0, 9))), [(EXAMPLE, EXAMPLE * 3, torch.ones(2, 2).long())]
+    given = find_ranges(made, {"a": (5, 6), "b": (7, 8)}, batches(data, made))
+    assert given == {"a": (5.0, 6.0, "declared"), "b": (7.0, 8.0, "declared")}
+    assert find_ranges(made, (5, 6))["b"] == (5.0, 6.0, "declared")
+    assert find_ranges(made, None, batches(data, made)) == {"a": (-2.0, 3.0, "data"), "b": (-6.0, 9.0, "data")}
+    assert find_ranges(made, None) == dict.fromkeys("ab", (0.0, 9.0, "declared"))
+    assert not any(isinstance(record, Noticed) for record in made.history)
+
+
+def test_an_example_is_a_range_with_a_warning_only():
+    made = two(mj.ModelCard({"a": (0, 9)}))
+    with pytest.warns(InputRangeWarning, match="b: nothing tells its range but the example inputs, -1 to 1.5") as told:
+        found = find_ranges(made, None)
+    assert found == {"a": (0.0, 9.0, "declared"), "b": (-1.0, 1.5, "example")}
+    assert len(told) == 1
+    assert made.history[-1].kind == "input range"
+
+
+def test_an_example_of_one_value_needs_no_warning_for_it_is_refused_later():
+    made = capture(nn.Linear(2, 1), torch.zeros(1, 2))
+    assert find_ranges(made, None) == {"input": (0.0, 0.0, "example")}
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"a": (0, 1), "c": (0, 1)}, "names c, and the network takes a, b"),
+        ({"a": (0, 1)}, "has no entry for b"),
+        ((1, 0), r"is \(1.0, 0.0\)"),
+        (3, "is 3"),
+    ],
+)
+def test_ranges_that_are_none_are_refused(given, words):
+    with pytest.raises(SettingError, match=f"input_range: {words}"):
+        find_ranges(two(), given)
+
+
+def test_one_input_has_one_range_and_a_run_notes_where_they_come_from():
+    one, other = InputRange(0.0, 1.0, "data"), InputRange(2.0, 3.0, "declared")
+    assert as_ranges({"x": one}) == (0.0, 1.0)
+    assert as_ranges({"x": one, "y": other}) == {"x": (0.0, 1.0), "y": (2.0, 3.0)}
+    assert origins({"x": one, "y": other, "z": one}) == "data, declared"
+    assert origins({}) is None
 
 
 def test_a_run_is_noted_with_what_it_was_given():

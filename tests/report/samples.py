@@ -58,6 +58,7 @@ from microjoule.records.measured import (
     OutputAgreement,
     Verified,
 )
+from microjoule.records.noticed import Noticed
 from microjoule.records.pruned import ChannelsRemoved
 from microjoule.records.rounded import Frozen, TiesAvoided, WeightsBalanced, WeightsRounded
 from microjoule.records.scheduled import Demand, Held, MemoryUse, Moment, Placement, RanInOrder, Scheduled
@@ -217,6 +218,7 @@ def found() -> list[Record]:
     )
     data = "imagenet_val650_dev"
     return [
+        Noticed("input range", "x", "is taken from the example inputs, 0 to 1", "give input_range=(low, high)"),
         ErrorsByLayer(64, naive, "naive W8A8"),
         ErrorsByLayer(64, good, "data-free W8A8"),
         histograms(),

@@ -9,6 +9,7 @@ from microjoule.report.sections import sections
 from tests.report.samples import compressed, compression_sensitivity, histograms, records, scheduled
 
 NAMES = [
+    "warnings",
     "accuracy",
     "attempts",
     "front",

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+from microjoule.graph.preprocessing import Preprocessing
 from microjoule.zoo import preprocessing
-from microjoule.zoo.preprocessing import Normalisation, keyword_features
+from microjoule.zoo.preprocessing import keyword_features
 
 
 def test_tensorflow_maps_bytes_to_one_around_zero() -> None:
@@ -18,10 +19,10 @@ def test_raw_values_stay() -> None:
 
 
 def test_the_range_is_that_of_the_extreme_channels() -> None:
-    normalisation = Normalisation((0.5, 0.0), (0.5, 0.25))
-    assert normalisation.value_range == (-1, 4)
+    preprocessing_of_two = Preprocessing((0.5, 0.0), (0.5, 0.25))
+    assert preprocessing_of_two.value_range == (-1, 4)
     extremes = torch.tensor([0, 255], dtype=torch.uint8).reshape(1, 1, 2).expand(2, 1, 2)
-    assert (normalisation(extremes).min(), normalisation(extremes).max()) == (-1, 4)
+    assert (preprocessing_of_two(extremes).min(), preprocessing_of_two(extremes).max()) == (-1, 4)
 
 
 def test_keyword_features_are_what_their_scale_says() -> None:

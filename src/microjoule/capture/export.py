@@ -12,11 +12,13 @@ from torch.fx import GraphModule
 from microjoule.capture.agree import Found, Reference, agreed, changing
 from microjoule.capture.build import built
 from microjoule.capture.compare import LARGEST_RELATIVE_DIFFERENCE, difference
+from microjoule.capture.describe import described
 from microjoule.capture.guards import contract_of_program
 from microjoule.capture.signature import Call, call_of, output_of, program_call
 from microjoule.capture.source import Source, accepted, as_it_was, cause, device_of, first_line, users_line
 from microjoule.capture.trace import Axes, NotFreeError, NotTracedError, batch_axes, quietly, traced
 from microjoule.errors import CaptureError, MicrojouleError
+from microjoule.graph.card import ModelCard
 from microjoule.graph.nest import filled
 from microjoule.graph.network import Example, Network
 from microjoule.graph.ops import kind
@@ -33,6 +35,7 @@ def capture(
     *,
     batch_axis: int = 0,
     dynamic: Dims | Sequence[int] | None = None,
+    card: ModelCard | None = None,
 ) -> Network:
     """Capture a module, as it is, in evaluation mode; the module itself is left alone.
 
@@ -49,6 +52,8 @@ def capture(
         batch_axis: the dimension of the inputs that counts samples.
         dynamic: further dimensions that are free, by the input's name: {"x": (2, 3)} for images of any size, or (2, 3)
             where there is one input. A nested tensor's name is the path to it, "pair.rest.0".
+        card: what is known of the model beside its code: the range of its inputs, their preprocessing, the names of its
+            classes. It goes before what the module says of itself (its `model_card`, or its library's configuration).
 
     Returns:
         The network. It shares the module's parameters' values, not their storage.
@@ -66,7 +71,9 @@ def capture(
         source = Source(model, call)
         reference = Reference(type(model).__name__, source, _expected(source, call.row), call.row)
         found, fixed = _captured(model, call, reference, asked, batch_axis)
-    return _recorded(found, reference.name, started, fixed)
+    network = _recorded(found, reference.name, started, fixed)
+    network.card = described(model, card)
+    return network
 
 
 def verified(program: ExportedProgram, example: Example, expected: Any, *, source: str, started: float) -> Network:

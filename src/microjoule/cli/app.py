@@ -17,6 +17,7 @@ from typer.main import get_command
 from microjoule.cli import commands, streams
 from microjoule.cli.choices import EXIT_USER_ERROR
 from microjoule.cli.failures import JSON, VERBOSE, failed, interrupted
+from microjoule.cli.pairs import joined_pairs
 from microjoule.errors import MicrojouleWarning, SettingError
 
 NAME = "microjoule"
@@ -120,7 +121,7 @@ def _refuse_empty(words: Sequence[str]) -> None:
 
 
 def _guarded(given: list[str]) -> int:
-    words = [word for word in given if word not in VERBOSE]
+    words = joined_pairs([word for word in given if word not in VERBOSE])
     try:
         _refuse_empty(words)
         with streams.documents_only(wanted=JSON in words):

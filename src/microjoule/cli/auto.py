@@ -16,14 +16,17 @@ from microjoule.cli.options import (
     FILES,
     Calibration,
     CalibrationSamples,
+    Classes,
     Confirm,
     DataSource,
+    Device,
     InputRange,
     Json,
     LayerBits,
     MetricName,
     ModelSource,
     Normalise,
+    Prepare,
     Samples,
     Seed,
     Shape,
@@ -112,10 +115,13 @@ def auto(
     input_range: InputRange = None,
     size: Size = None,
     normalise: Normalise = None,
+    prepare: Prepare = None,
+    classes: Classes = None,
     samples: Samples = None,
     calibration_samples: CalibrationSamples = 256,
     shape: Shape = None,
     zoo_data: ZooData = None,
+    device: Device = None,
     onnx: OnnxFile = None,
     report: ReportFile = None,
     work_folder: SearchFolder = None,
@@ -136,22 +142,25 @@ def auto(
     microjoule auto model.pt2 --data test.npz --calibration train.npz \\
         --drop 0.5 --weights 4 --out out/model
     """
-    one_of("--cost", cost, PRICES)
-    check_metric(metric)
+    _check(cost, metric)
     base = _checked(out, onnx, report, [model, data, calibration, confirm])
     asked: dict[str, Any] = {"drop": drop, "cost": cost, "samples": calibration_samples, "target": target, "seed": seed}
     asked |= {"weights": weights, "activations": activations, "onnx": onnx, "report": report}
-    asked["layers"], given = work.layer_bits(layer or []), work.range_of("--input-range", input_range)
-    named: dict[str, Any] = {"metric": metric, "shape": shape, "inputs": calibration_samples}
+    asked |= {"layers": work.layer_bits(layer or []), "input_range": work.range_of("--input-range", input_range)}
+    named: dict[str, Any] = {"metric": metric, "inputs": calibration_samples}
     named |= {"calibration": calibration, "confirm": confirm}
     with _work_folder(work_folder, base) as folder:
-        work.seed_everything(seed)
-        reading = work.Reading(size, normalise, samples, zoo_data)
+        reading = work.Reading(size, normalise, prepare, input_range, classes, samples, zoo_data, seed, shape, device)
         task = work.find_task(model, data, reading, **named)
-        asked |= {"input_range": given or (task.model.card.input_range if task.model.card else None)}
         asked |= {"calibration": task.inputs, "confirm": task.confirm, "folder": folder}
-        made = mj.recipes.auto(task.model.network, task.labelled, task.metric, base, **asked)
+        made = mj.recipes.auto(*task.scored, base, **asked)
     _finish(made, as_json=json)
+
+
+def _check(cost: str, metric: str | None) -> None:
+    """See that there is what was asked for."""
+    one_of("--cost", cost, PRICES)
+    check_metric(metric)
 
 
 def _checked(out: Path, onnx: Path | None, report: Path | None, inputs: list[str | None]) -> Path:
@@ -181,7 +190,7 @@ def _work_folder(given: Path | None, base: Path) -> Iterator[Path]:
     try:
         yield folder
     except MicrojouleError:
-        if not any(folder.glob(f"{FIRST}-*")):
+        if not any(folder.glob(f"{FIRST}_*")):
             shutil.rmtree(folder, ignore_errors=True)
         raise
     shutil.rmtree(folder, ignore_errors=True)
@@ -192,7 +201,7 @@ def _finish(delivered: "Delivered", *, as_json: bool) -> None:
     reached, history = delivered.reached, delivered.network.history
     assert reached is not None
     good = reached.met and delivered.agrees
-    records: list[Record] = [reached, *delivered.verified, *delivered.measured]
+    records: list[Record] = [reached, *delivered.verified, *delivered.measured, *work.notices(history)]
     tables = (work.rich_table(work.attempts_table(reached)), work.outcome(reached), "", work.summary(history))
     written = work.written_table(delivered.files)
     facts = {"out": str(delivered.path), "onnx": str(delivered.onnx), "report": str(delivered.report)}

@@ -24,7 +24,10 @@ TARGETS = ("onnxruntime", "per-tensor", "qualcomm-htp", "tflite-micro", "xnnpack
 RULES = ("min-max", "percentile-99.9", "percentile-99.99", "mse", "kl")
 """How a range is chosen from what was seen."""
 
-NORMALISATIONS = ("imagenet", "tensorflow", "unit", "raw")
+NORMALISATIONS = ("imagenet", "tensorflow", "unit", "raw", "none")
+
+PREPARE = ("resize", "interpolation", "colours", "layout")
+"""What `--prepare` can say of images, beside `--normalise` and `--size`."""
 
 METRICS = ("top1", "miou", "psnr", "ap50")
 

@@ -1,7 +1,7 @@
 """`microjoule compress`: a network of less work from one that exists, without training."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,13 +12,16 @@ from microjoule.cli.options import (
     DATA,
     FILES,
     CalibrationSamples,
+    Classes,
     Confirm,
     DataSource,
+    Device,
     Json,
     MetricName,
     ModelSource,
     Normalise,
     OnnxFile,
+    Prepare,
     ReportFile,
     Samples,
     Seed,
@@ -28,6 +31,9 @@ from microjoule.cli.options import (
     ZooData,
     among,
 )
+
+if TYPE_CHECKING:
+    from microjoule.records.facts import Record
 
 STAGE = "compressed"
 
@@ -99,10 +105,13 @@ def compress(
     confirm: Confirm = None,
     size: Size = None,
     normalise: Normalise = None,
+    prepare: Prepare = None,
+    classes: Classes = None,
     samples: Samples = None,
     calibration_samples: CalibrationSamples = 1000,
     shape: Shape = None,
     zoo_data: ZooData = None,
+    device: Device = None,
     onnx: OnnxFile = None,
     report: ReportFile = None,
     work_folder: WorkFolder = None,
@@ -131,17 +140,19 @@ def compress(
     asked = _budget({"--macs": macs, "--bytes": bytes_, "--energy": energy, "--latency": latency})
     asked |= {"multiple": multiple, "criterion": criterion_of(criterion), "methods": methods, "ways": ways}
     asked |= {"samples": calibration_samples, "seed": seed, "folder": work_folder, "latency_bits": latency_bits}
+    _check(metric, out, onnx, report, [model, data, calibration, confirm])
+    named: dict[str, Any] = {"calibration": calibration, "confirm": confirm, "inputs": calibration_samples}
+    reading = work.Reading(size, normalise, prepare, None, classes, samples, zoo_data, seed, shape, device)
+    task = work.find_task(model, data, reading, metric=metric, **named)
+    result = mj.compress(*task.scored, calibration=task.inputs, confirm=task.confirm, **asked)
+    _finish(result, {"out": out, "onnx": onnx, "report": report}, f"{STAGE} {model}", as_json=json)
+
+
+def _check(metric: str | None, out: Path, onnx: Path | None, report: Path | None, inputs: list[str | None]) -> None:
+    """See that there is what was asked for, and that every file can be written."""
     check_metric(metric)
     places = (("--out", out, ".mj .onnx"), ("--onnx", onnx, ".onnx"), ("--report", report, ".html"))
-    work.check_outputs(work.outputs(*places), [model, data, calibration, confirm])
-    work.seed_everything(seed)
-    reading = work.Reading(size, normalise, samples, zoo_data)
-    named: dict[str, Any] = {"metric": metric, "shape": shape, "inputs": calibration_samples}
-    named |= {"calibration": calibration, "confirm": confirm}
-    task = work.find_task(model, data, reading, **named)
-    asked |= {"calibration": task.inputs, "confirm": task.confirm}
-    result = mj.compress(task.model.network, task.labelled, task.metric, **asked)
-    _finish(result, {"out": out, "onnx": onnx, "report": report}, f"{STAGE} {model}", as_json=json)
+    work.check_outputs(work.outputs(*places), inputs)
 
 
 def _budget(given: dict[str, float | None]) -> dict[str, Any]:
@@ -184,4 +195,5 @@ def _finish(network: "mj.Network", paths: dict[str, Path | None], title: str, *,
     table, outcome = work.rich_table(work.compressed_table(record)), work.compressed(record).summary
     files = work.written_table({path: CONTENTS[name] for name, path in asked.items()})
     facts = {name: str(path) for name, path in asked.items()}
-    work.finish([record], table, outcome, files, as_json=as_json, **facts)
+    records: list[Record] = [record, *work.notices(network.history)]
+    work.finish(records, table, outcome, files, as_json=as_json, **facts)

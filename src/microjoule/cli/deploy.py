@@ -1,7 +1,7 @@
 """`microjoule export`, `verify` and `measure`: a network as a file, is it the same, and what does it take."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,11 +10,13 @@ from microjoule.cli import work
 from microjoule.cli.choices import EXIT_CHECK_FAILED, HEXAGON, LEAST_DB, RUNTIMES, one_of
 from microjoule.cli.options import (
     FILES,
+    Classes,
     DataSource,
     Json,
     Keep,
     ModelSource,
     Normalise,
+    Prepare,
     Samples,
     Seed,
     Shape,
@@ -24,6 +26,10 @@ from microjoule.cli.options import (
     among,
 )
 from microjoule.errors import SettingError
+
+if TYPE_CHECKING:
+    from microjoule.records.measured import Verified
+    from microjoule.records.noticed import Noticed
 
 VERIFY_SAMPLES = 64
 """Enough that every value of most networks is seen many thousand times; more only takes longer."""
@@ -46,7 +52,9 @@ def export(
     ] = False,
     target: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Whose opset the file has.  [default: that which it was quantized for]"),
+        typer.Option(
+            metavar="NAME", help="Whose opset the file has.", show_default="the target that it was quantized for"
+        ),
     ] = None,
     check: Annotated[
         bool,
@@ -92,6 +100,8 @@ def verify(
     ] = None,
     size: Size = None,
     normalise: Normalise = None,
+    prepare: Prepare = None,
+    classes: Classes = None,
     samples: Samples = VERIFY_SAMPLES,
     least_db: Annotated[
         float, typer.Option(metavar="DB", help="How near outputs must be to the simulation.")
@@ -106,7 +116,8 @@ def verify(
 ) -> None:
     """Compare the simulation with the exported file, layer by layer and from end to end.
 
-    Exit code 1 if a layer departs, or an output is further from the simulation or from FP32 than it may be.
+    Exit code 1 if a layer departs, or an output is further from the simulation
+    or from FP32 than it may be.
 
     \b
     microjoule verify model.mj model.int8.onnx --data images/
@@ -117,14 +128,19 @@ def verify(
     work.seed_everything(seed)
     keeper = work.history_keeper(keep_in)
     found = work.find_model(model, zoo_data=zoo_data)
-    batches = work.find_data(data, found, work.Reading(size, normalise, samples, zoo_data))
+    inputs = work.find_data(data, found, work.Reading(size, normalise, prepare, None, classes, samples, zoo_data, seed))
     limits: dict[str, Any] = {"least_db": least_db, "least_fp32_db": least_fp32_db}
-    records = mj.verify(found.network, path, batches, runtimes=runtime, **limits)
+    records = mj.verify(found.network, path, inputs, runtimes=runtime, **limits)
     work.keep(keeper, keep_in, records)
+    _finish(records, work.notices(found.network.history), as_json=json)
+
+
+def _finish(records: "list[Verified]", noticed: "list[Noticed]", *, as_json: bool) -> None:
+    """Print what was found, and fail if something is too far."""
     passed = all(record.passed for record in records)
     tables = [work.rich_table(table) for table in (work.agreements(records), work.outputs_table(records)) if table.rows]
     shares = [work.share_text(record.integers) for record in records if record.integers is not None]
-    work.finish(records, *tables, *map(work.verdict, records), *shares, as_json=json, passed=passed)
+    work.finish([*records, *noticed], *tables, *map(work.verdict, records), *shares, as_json=as_json, passed=passed)
     if not passed:
         raise typer.Exit(EXIT_CHECK_FAILED)
 

@@ -1,6 +1,6 @@
 """`microjoule evaluate`: a metric of a model on labelled data."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -8,12 +8,15 @@ import microjoule as mj
 from microjoule.cli import work
 from microjoule.cli.choices import check_metric
 from microjoule.cli.options import (
+    Classes,
     DataSource,
+    Device,
     Json,
     Keep,
     MetricName,
     ModelSource,
     Normalise,
+    Prepare,
     Samples,
     Seed,
     Shape,
@@ -21,6 +24,9 @@ from microjoule.cli.options import (
     Stage,
     ZooData,
 )
+
+if TYPE_CHECKING:
+    from microjoule.records.facts import Record
 
 Reference = Annotated[
     str | None,
@@ -39,12 +45,15 @@ def evaluate(
     metric: MetricName = None,
     size: Size = None,
     normalise: Normalise = None,
+    prepare: Prepare = None,
+    classes: Classes = None,
     samples: Samples = None,
     stage: Stage = None,
     reference: Reference = None,
     keep_in: Keep = None,
     shape: Shape = None,
     zoo_data: ZooData = None,
+    device: Device = None,
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
@@ -59,12 +68,15 @@ def evaluate(
     check_metric(metric)
     work.seed_everything(seed)
     keeper = work.history_keeper(keep_in)
-    found, chosen = work.model_and_metric(model, metric, shape=shape, zoo_data=zoo_data)
+    reading = work.Reading(size, normalise, prepare, None, classes, samples, zoo_data, seed, shape, device)
+    found, chosen = work.model_and_metric(model, metric, reading)
     other = None if reference is None else work.find_model(reference, shape=shape, zoo_data=zoo_data).network
-    batches = work.find_data(data, found, work.Reading(size, normalise, samples, zoo_data))
+    batches = work.find_data(data, found, reading)
     if keeper is not None:  # a score in floating point that an earlier command kept there
         found.network.history += [one for one in keeper.history if isinstance(one, work.Evaluated)]
     known = len(found.network.history)
     record = mj.evaluate(found.network, batches, chosen, stage=stage, reference=other)
-    work.keep(keeper, keep_in, found.network.history[known:])
-    work.finish([record], work.rich_table(work.evaluations([record])), work.sentence(record), as_json=json)
+    made = found.network.history[known:]
+    work.keep(keeper, keep_in, made)
+    records: list[Record] = [record, *work.notices(made)]
+    work.finish(records, work.rich_table(work.evaluations([record])), work.sentence(record), as_json=json)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from microjoule.cli.choices import METRICS, NORMALISATIONS, TARGETS
+from microjoule.cli.choices import METRICS, NORMALISATIONS, PREPARE, TARGETS
 
 DATA = "Data"
 BITS = "Bits"
@@ -49,7 +49,7 @@ ZooData = Annotated[
 ]
 Samples = Annotated[
     int | None,
-    typer.Option(metavar="N", help="Use only the first N samples.", show_default="all", rich_help_panel=DATA),
+    typer.Option(metavar="N", help="Use N samples, spread over the classes.", show_default="all", rich_help_panel=DATA),
 ]
 Size = Annotated[
     str | None,
@@ -60,12 +60,35 @@ Size = Annotated[
 Normalise = Annotated[
     str | None,
     typer.Option(
-        metavar="NAME",
-        help=f"From pixels to inputs: {', '.join(NORMALISATIONS)}.",
-        show_default="the zoo model's, else imagenet; unit for grey",
+        "--normalise",
+        "--normalize",
+        metavar="MEAN STD",
+        help=f"Of pixels: numbers, a channel or all, or {', '.join(NORMALISATIONS)}.",
+        show_default="the model's card",
         autocompletion=among(NORMALISATIONS),
         rich_help_panel=DATA,
     ),
+]
+Prepare = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=VALUE",
+        help=f"Of images: {', '.join(PREPARE)}, such as resize=256. Repeatable.",
+        show_default="the model's card",
+        rich_help_panel=DATA,
+    ),
+]
+Classes = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="The classes in the order of outputs: a name or WordNet id a line.",
+        show_default="the model's card",
+        rich_help_panel=DATA,
+    ),
+]
+Device = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Where to run: cpu, cuda, cuda:1, mps.", show_default="cpu")
 ]
 Stage = Annotated[
     str | None,
@@ -108,14 +131,15 @@ Confirm = Annotated[
     ),
 ]
 CalibrationSamples = Annotated[
-    int, typer.Option(metavar="N", help="Use only the first N calibration inputs.", min=1, rich_help_panel=DATA)
+    int,
+    typer.Option(metavar="N", help="Use N calibration inputs, spread over the classes.", min=1, rich_help_panel=DATA),
 ]
 InputRange = Annotated[
     str | None,
     typer.Option(
-        metavar="LOW,HIGH",
+        metavar="LOW HIGH",
         help="Smallest and largest input.",
-        show_default="the zoo model's, else those of the example inputs",
+        show_default="the data's, or the model's card",
         rich_help_panel=DATA,
     ),
 ]

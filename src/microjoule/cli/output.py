@@ -13,6 +13,7 @@ from microjoule.cli import streams
 from microjoule.records.facts import Record
 from microjoule.records.json_io import to_json
 from microjoule.report import units
+from microjoule.report.notices import notices
 from microjoule.report.tables import Column, word
 from microjoule.report.tables import Table as Plain
 from microjoule.report.terminal import rich_table
@@ -39,6 +40,9 @@ def finish(records: Sequence[Record], *shown: RenderableType, as_json: bool, **f
         document = {**facts, "records": json.loads(to_json(list(records)))}
         streams.document(json.dumps(document, indent=1, allow_nan=False))
         return
+    for noticed in notices(records):
+        if not noticed.serious:  # warnings were told when they came up
+            console().print(f"Note: {noticed}", markup=False, style="dim")
     for part in shown:
         console().print(part, markup=False)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,12 +12,15 @@ from microjoule.cli.choices import BUDGETS, FITTED, MIXED, RECIPES, RULES, one_o
 from microjoule.cli.options import (
     BITS,
     FILES,
+    Classes,
+    Device,
     InputRange,
     Json,
     LayerBits,
     MaybeDataSource,
     ModelSource,
     Normalise,
+    Prepare,
     Samples,
     Seed,
     Shape,
@@ -27,6 +30,11 @@ from microjoule.cli.options import (
     among,
 )
 from microjoule.errors import SettingError
+
+if TYPE_CHECKING:
+    from microjoule.cli.data import Reading
+    from microjoule.cli.models import Model
+    from microjoule.execution.batches import Batches
 
 OUT_HELP = "What to write: model.mj, a network that can be verified and reported, or model.onnx, its integers."
 BUDGET_HELP = "What the network may cost: a number, or what it would with bits such as W4A8 everywhere; for mixed."
@@ -88,9 +96,12 @@ def quantize(
     input_range: InputRange = None,
     size: Size = None,
     normalise: Normalise = None,
+    prepare: Prepare = None,
+    classes: Classes = None,
     samples: Samples = None,
     shape: Shape = None,
     zoo_data: ZooData = None,
+    device: Device = None,
     work_folder: WorkFolder = None,
     seed: Seed = 0,
     json: Json = False,
@@ -120,15 +131,13 @@ def quantize(
     """
     bits = _given(layers=work.layer_bits(layer or []), weights=weights, activations=activations)
     choice = _given(budget=budget, cost=cost, candidates=candidates)
-    _check(recipe, data, rule, work_folder)
-    _check_reading(data, size=size, normalise=normalise, samples=samples)
+    _check(recipe, data, rule, work_folder, samples)
     settings = _settings(recipe, target, bits, choice)
     work.check_outputs(work.outputs(("--out", out, ".mj .onnx")), [model, data])
     work.seed_everything(seed)
-    found = work.find_model(model, shape=shape, zoo_data=zoo_data)
-    reading = work.Reading(size, normalise, samples, zoo_data)
-    batches = work.find_data(data, found, reading) if data is not None else None
-    inputs = work.range_of("--input-range", input_range) or (found.card.input_range if found.card else None)
+    found = work.find_model(model, shape=shape, zoo_data=zoo_data, device=device)
+    reading = work.Reading(size, normalise, prepare, input_range, classes, samples, zoo_data, seed)
+    batches, inputs = _described(found, data, reading)
     result = _quantized(recipe, found.network, batches, settings, inputs=inputs, seed=seed, folder=work_folder)
     if batches is not None and rule is not None:
         mj.calibrate(result, batches, rule=work.RULES[rule])
@@ -163,12 +172,32 @@ def _quantized(
     return fit(network, data, **settings, input_range=inputs, seed=seed, folder=folder)
 
 
+def _described(
+    model: "Model", data: str | None, reading: "Reading"
+) -> "tuple[Batches | None, tuple[float, float] | None]":
+    """The data and the range of inputs that was given; what the user says is on the network's card afterwards."""
+    work.describe(model.network, reading.words)
+    _check_range(model, data)
+    found = None if data is None else work.find_data(data, model, reading)
+    return found, work.range_of("--input-range", reading.input_range)
+
+
+def _check_range(model: "Model", data: str | None) -> None:
+    """See that the range of inputs is known where the example inputs are ours."""
+    signature = work.Signature.of(model.network)
+    needed = signature.needed if signature is not None else ()
+    unknown = [entry.name for entry in needed if model.network.card.range_of(entry.name) is None]
+    if model.drawn and data is None and unknown:
+        remedy = "give --input-range LOW HIGH, --normalise MEAN STD, or --data"
+        raise SettingError("--shape", f"tells nothing of the range of {', '.join(unknown)}", remedy=remedy)
+
+
 def _given(**options: Any) -> dict[str, Any]:
     """The options that were given; the others are left to the recipe."""
     return {name: value for name, value in options.items() if value not in (None, {})}
 
 
-def _check(recipe: str, data: str | None, rule: str | None, work_folder: Path | None) -> None:
+def _check(recipe: str, data: str | None, rule: str | None, work_folder: Path | None, samples: int | None) -> None:
     one_of("--recipe", recipe, RECIPES)
     if recipe != "data-free" and data is None:
         raise SettingError(f"--recipe {recipe}", "needs data for the ranges of activations", remedy="give --data")
@@ -177,15 +206,10 @@ def _check(recipe: str, data: str | None, rule: str | None, work_folder: Path | 
         raise SettingError("--work-folder", f"has no use for the recipe {recipe}", remedy=remedy)
     if rule is not None:
         one_of("--rule", rule, RULES)
+    if samples is not None and data is None:
+        raise SettingError("--samples", "is for --data, and there is none", remedy="give --data, or leave it out")
     if rule is not None and data is None:
         raise SettingError("--rule", "chooses ranges from data, and there is none", remedy="give --data")
-
-
-def _check_reading(data: str | None, **options: object) -> None:
-    """See that what says how data is read has data to say it of."""
-    for name, value in options.items():
-        if data is None and value is not None:
-            raise SettingError(f"--{name}", "is for --data, and there is none", remedy="give --data, or leave it out")
 
 
 def _settings(recipe: str, target: str, bits: dict[str, Any], choice: dict[str, str]) -> dict[str, Any]:

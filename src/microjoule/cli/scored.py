@@ -1,13 +1,14 @@
 """A model, and how and on what it is scored."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from microjoule.cli.data import Reading, find_both, find_data
 from microjoule.cli.models import Model, find_model
+from microjoule.cli.seed import seed_everything
 from microjoule.execution.batches import Batches
 from microjoule.execution.metrics import metric as find_metric
 from microjoule.execution.scoring import Metric
+from microjoule.graph.network import Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,11 @@ class Task:
     inputs: Batches | None
     confirm: Batches | None
 
+    @property
+    def scored(self) -> tuple[Network, Batches, Metric]:
+        """What is scored, on what, and how."""
+        return self.model.network, self.labelled, self.metric
+
 
 def find_task(
     source: str,
@@ -37,7 +43,6 @@ def find_task(
     calibration: str | None,
     confirm: str | None,
     metric: str | None,
-    shape: str | None,
     inputs: int,
 ) -> Task:
     """The model, the metric and the data that a command line names.
@@ -45,35 +50,32 @@ def find_task(
     Args:
         source: as `find_model` takes it.
         data: as the source of `find_data`.
-        reading: how data is read.
+        reading: how model and data are read; its seed is that of every draw from here on.
         calibration: as the source of `find_data`, or None.
         confirm: likewise.
         metric: its name; None if none was asked for.
-        shape: as `find_model` takes it.
-        inputs: how many calibration inputs are used, the first ones.
+        inputs: how many calibration inputs are used.
 
     Raises:
         MicrojouleError: as these.
     """
-    found, chosen = model_and_metric(source, metric, shape=shape, zoo_data=reading.zoo_data)
+    seed_everything(reading.seed)
+    found, chosen = model_and_metric(source, metric, reading)
     labelled, fitted = find_both(data, calibration, found, reading, calibration_samples=inputs)
     others = None if confirm is None else find_data(confirm, found, reading)
     return Task(found, chosen, labelled, fitted, others)
 
 
-def model_and_metric(
-    source: str, metric: str | None, *, shape: str | None, zoo_data: Path | None
-) -> tuple[Model, Metric]:
-    """The model and the metric: what was asked for, the zoo model's own, or top1.
+def model_and_metric(source: str, metric: str | None, reading: Reading) -> tuple[Model, Metric]:
+    """The model and the metric: what was asked for, the one of the model's card, or top1.
 
     Args:
         source: as `find_model` takes it.
         metric: its name; None if none was asked for.
-        shape: as `find_model` takes it.
-        zoo_data: likewise.
+        reading: how the model is read.
 
     Raises:
         MicrojouleError: as `find_model`, and for a metric that there is not.
     """
-    found = find_model(source, shape=shape, zoo_data=zoo_data)
-    return found, find_metric(metric or (found.card.metric if found.card else None) or "top1")
+    found = find_model(source, shape=reading.shape, zoo_data=reading.zoo_data, device=reading.device)
+    return found, find_metric(metric or found.metric)

@@ -21,12 +21,15 @@ from microjoule.cli.compress import (
 from microjoule.cli.options import (
     FILES,
     CalibrationSamples,
+    Classes,
     Confirm,
     DataSource,
+    Device,
     Json,
     MetricName,
     ModelSource,
     Normalise,
+    Prepare,
     Samples,
     Seed,
     Shape,
@@ -37,6 +40,7 @@ from microjoule.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from microjoule.cli.scored import Task
     from microjoule.records.facts import Record
     from microjoule.report.tables import Table
 
@@ -79,10 +83,13 @@ def tradeoff(
     confirm: Confirm = None,
     size: Size = None,
     normalise: Normalise = None,
+    prepare: Prepare = None,
+    classes: Classes = None,
     samples: Samples = None,
     calibration_samples: CalibrationSamples = 1000,
     shape: Shape = None,
     zoo_data: ZooData = None,
+    device: Device = None,
     report: Report = DEFAULT_REPORT,
     work_folder: WorkFolder = None,
     seed: Seed = 0,
@@ -101,22 +108,26 @@ def tradeoff(
     """
     (methods, ways), by = scheme_of(scheme), criterion_of(criterion)
     _check(cost, metric, report, [model, data, calibration, confirm])
-    work.seed_everything(seed)
-    reading = work.Reading(size, normalise, samples, zoo_data)
-    named: Any = {"metric": metric, "shape": shape, "inputs": calibration_samples}
-    named |= {"calibration": calibration, "confirm": confirm}
-    task = work.find_task(model, data, reading, **named)
-    asked: Any = {"calibration": task.inputs, "samples": calibration_samples, "seed": seed, "criterion": by}
-    points: Any = {"methods": methods, "ways": ways, "multiple": multiple, "folder": work_folder}
+    reading = work.Reading(size, normalise, prepare, None, classes, samples, zoo_data, seed, shape, device)
+    named: dict[str, Any] = {"calibration": calibration, "confirm": confirm, "inputs": calibration_samples}
+    task = work.find_task(model, data, reading, metric=metric, **named)
+    asked: dict[str, Any] = {"calibration": task.inputs, "samples": calibration_samples, "seed": seed, "criterion": by}
+    points: dict[str, Any] = {"methods": methods, "ways": ways, "multiple": multiple, "folder": work_folder}
     points |= {"shares": share or SHARES, "cost": cost, "latency_bits": latency_bits}
-    network, labelled = task.model.network, task.labelled
-    front = mj.recipes.compression_front(network, labelled, task.metric, confirm=task.confirm, **points, **asked)
+    front = mj.recipes.compression_front(*task.scored, confirm=task.confirm, **(points | asked))
     told: list[tuple[Record, Table]] = [(front, work.front_table(front))]
     if sensitivity:
-        alone: Any = {"kinds": _kinds(methods, ways), "folder": work_folder and work_folder / "sensitivity"}
-        record = mj.compression_sensitivity(network, labelled, task.metric, **alone, **asked)
-        told.append((record, work.sensitivity_table(record)))
-    _finish(network, told, report, f"tradeoff {model}", as_json=json)
+        told.append(_alone(task, _kinds(methods, ways), work_folder, asked))
+    _finish(task.model.network, told, report, f"tradeoff {model}", as_json=json)
+
+
+def _alone(
+    task: "Task", kinds: Sequence[str], work_folder: Path | None, asked: dict[str, Any]
+) -> "tuple[Record, Table]":
+    """What each layer and channel group alone can be without."""
+    folder = work_folder and work_folder / "sensitivity"
+    record = mj.compression_sensitivity(*task.scored, kinds=kinds, folder=folder, **asked)
+    return record, work.sensitivity_table(record)
 
 
 def _check(cost: str, metric: str | None, report: Path, inputs: list[str | None]) -> None:

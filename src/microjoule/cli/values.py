@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 
+from microjoule.cli.pairs import numbers
 from microjoule.errors import SettingError
 from microjoule.quantization.bit_costs import uniform_widths
 from microjoule.quantization.simulate import Bits
 
 FLOAT = "none"
+NORMALISE_FORM = "0.485,0.456,0.406 0.229,0.224,0.225"
 LAYER_FORM = "write --layer PATH=BITS, PATH=WEIGHTS/OUTPUTS or PATH=none"
 
 
@@ -22,16 +24,42 @@ def whole_numbers(option: str, text: str, *, at_least: int) -> tuple[int, ...]:
 
 
 def range_of(option: str, text: str | None) -> tuple[float, float] | None:
-    """Two numbers "LOW,HIGH", the first below the second; None stays None."""
+    """Two numbers "LOW,HIGH" or "LOW HIGH", the first below the second; None stays None."""
     if text is None:
         return None
     try:
-        low, high = (float(part) for part in text.split(","))
+        low, high = (float(part) for part in text.replace(",", " ").split())
     except ValueError as error:
         raise SettingError(option, f"is {text!r}", remedy="write it as LOW,HIGH, for example 0,1") from error
     if not -float("inf") < low < high < float("inf"):
         raise SettingError(option, f"is {text!r}", remedy="the first number must be below the second, and both finite")
     return low, high
+
+
+def normalisation(option: str, text: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation "MEAN STD", each a number or a list with commas, one a channel; of pixels of 0 to 1.
+
+    Numbers that cannot be those of pixels of 0 to 1, as they are above 1, are of pixels of 0 to 255.
+    """
+    parts = [numbers(part) for part in text.replace("/", " ").split()]
+    if len(parts) != 2 or not parts[0] or not parts[1] or 1 != len(parts[0]) != len(parts[1]) != 1:
+        raise SettingError(option, f"is {text!r}", remedy=f"write MEAN STD, for example {NORMALISE_FORM}, or a name")
+    channels = max(map(len, parts))
+    mean, std = ((*part,) * (channels // len(part)) for part in parts)
+    whole = 255.0 if max(map(abs, (*mean, *std))) > 1 else 1.0
+    return tuple(value / whole for value in mean), tuple(value / whole for value in std)
+
+
+def named_values(option: str, settings: Sequence[str], known: Sequence[str]) -> dict[str, str]:
+    """Each "NAME=VALUE" as an entry; a name is one of those that are known."""
+    found: dict[str, str] = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals or not value or name not in known or name in found:
+            remedy = f"write NAME=VALUE, each of {', '.join(known)} at most once"
+            raise SettingError(option, f"is {setting!r}", remedy=remedy)
+        found[name] = value
+    return found
 
 
 def bit_pairs(text: str) -> tuple[tuple[int, int], ...]:

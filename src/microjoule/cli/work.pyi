@@ -1,4 +1,5 @@
 from microjoule.cli.data import Reading, find_data
+from microjoule.cli.describe import describe
 from microjoule.cli.inspected import bits_of, channels_tables, layers_table, totals_table, warnings
 from microjoule.cli.keep import history_keeper, keep, write_network
 from microjoule.cli.models import find_model
@@ -11,6 +12,7 @@ from microjoule.cli.values import amount_or_bits, bit_pairs, layer_bits, range_o
 from microjoule.compression.alone import CHANNELS, LOW_RANK
 from microjoule.deploy.measure import measure_together
 from microjoule.execution.progress import Progress
+from microjoule.execution.signature import Signature
 from microjoule.recipes.compress import budget_of
 from microjoule.recipes.compress_model import SCHEMES
 from microjoule.recipes.schedule_file import schedule_file
@@ -26,6 +28,7 @@ from microjoule.report.compression import compressed, compressed_table, sensitiv
 from microjoule.report.deployment import agreements, outputs_table, share_text, verdict
 from microjoule.report.front import front_table
 from microjoule.report.memory_plots import certificate, obeyed, plan, saving
+from microjoule.report.notices import notices
 from microjoule.report.tables import evaluations, files, measurements
 from microjoule.report.terminal import history_table, rich_table, summary
 
@@ -39,6 +42,7 @@ __all__ = [
     "Evaluated",
     "Progress",
     "Reading",
+    "Signature",
     "agreements",
     "amount_or_bits",
     "attempts_table",
@@ -51,6 +55,7 @@ __all__ = [
     "check_outputs",
     "compressed",
     "compressed_table",
+    "describe",
     "evaluations",
     "files",
     "find_data",
@@ -66,6 +71,7 @@ __all__ = [
     "measure_together",
     "measurements",
     "model_and_metric",
+    "notices",
     "obeyed",
     "outcome",
     "outputs",

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from microjoule.compression.approximations import Sizes, form, layer_sizes
 from microjoule.errors import SettingError
-from microjoule.execution.batches import Batches, batches, first, sample_count
+from microjoule.execution.batches import batches, first, sample_count
+from microjoule.execution.device import Device, move, returns
 from microjoule.execution.moments import input_moments
 from microjoule.execution.reconstruct import ROWS
 from microjoule.graph.factor import replace_by_factors, unfit
@@ -41,6 +42,7 @@ from microjoule.records.compressed import Factorized, LayerFactorized
 from microjoule.records.skipped import Skipped
 
 
+@returns
 def low_rank(
     network: Network,
     ranks: Mapping[str, Rank],
@@ -50,6 +52,7 @@ def low_rank(
     samples: int | None = None,
     rows: int = ROWS,
     seed: int = 0,
+    device: Device = None,
 ) -> Factorized:
     """Replace layers by their low-rank forms, in place.
 
@@ -65,6 +68,7 @@ def low_rank(
         samples: how many samples of the data to use; None for all.
         rows: how many places of a layer's output to look at, over all samples.
         seed: of the places.
+        device: where it runs, such as "cuda"; None for where the network is, and where it is afterwards.
 
     Returns:
         What became of each layer, and which were not replaced, with the reason.
@@ -74,8 +78,9 @@ def low_rank(
         SettingError: for a rank or a form that cannot be; nothing is changed then.
         DataError: if the data is empty, not finite, or does not fit.
     """
+    move(network, device)
     chosen, skipped = _chosen(network, ranks, method)
-    found = None if data is None else _limited(data, samples)
+    found = None if data is None else first(batches(data, network), samples)
     layers = [layer for layer, _ in chosen]
     known = {} if found is None or not chosen else input_moments(network, found, layers, rows=rows, seed=seed)
     sizes, done = layer_sizes(network, layers), []
@@ -91,10 +96,6 @@ def low_rank(
     record = Factorized(None if found is None else found.name, count, tuple(done), tuple(skipped))
     network.history.append(record)
     return record
-
-
-def _limited(data: Any, samples: int | None) -> Batches:
-    return batches(data) if samples is None else first(batches(data), samples)
 
 
 def _chosen(

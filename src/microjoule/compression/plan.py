@@ -89,7 +89,7 @@ def carry_out(
     layers = [layer for layer in _after(network, stays, plan) if is_private(network, layer)]
     fit = partial(_fitted, stays=stays, forms=plan.forms, ridge=ridge)
     settings = {"plan": (sorted(plan.removed.items()), sorted(plan.forms.items())), "ridge": ridge}
-    found = batches(data)
+    found = batches(data, network)
     done, count = reconstruct(network, found, layers, fit, Look(samples, rows, seed, folder), settings)
     restructure(network, plan)
     each = tuple(LayerReconstructed(one.layer, one.error_before, one.error_after, one.seconds) for one in done)

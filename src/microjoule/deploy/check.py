@@ -22,6 +22,7 @@ from microjoule.deploy.qdq import QUANTIZED, stored_type
 from microjoule.deploy.replay import Substitute, replay
 from microjoule.deploy.session import RUNTIME, open_session, run_session
 from microjoule.errors import DataError, ExportError, FileError
+from microjoule.execution.signature import part_of
 from microjoule.graph.network import Network
 from microjoule.graph.ops import kind
 from microjoule.graph.shapes import typed_shapes
@@ -74,8 +75,7 @@ def _batches(network: Network) -> Iterator[list[Any]]:
     most = max(1, min(size, MOST_SAMPLES, VALUES_AT_ONCE // max(each, 1)))
     for samples in (most, most - 1 or 2):
         chosen = torch.arange(samples) % size
-        pairs = zip(leaves, contract.batched, strict=True)
-        yield [leaf.index_select(contract.batch_axis, chosen) if counts else leaf for leaf, counts in pairs]
+        yield part_of(leaves, chosen, contract.batch_axis)
 
 
 def _quantized_shapes(network: Network) -> list[tuple[int, ...]]:

@@ -25,7 +25,7 @@ from torch.utils import _pytree as pytree
 
 from microjoule.deploy.session import read_model, run_session
 from microjoule.errors import ExportError, SettingError
-from microjoule.execution.run import count
+from microjoule.execution.signature import samples_along
 from microjoule.graph.network import Network
 from microjoule.graph.ops import kind
 from microjoule.numerics.affine import quantize
@@ -64,10 +64,12 @@ class Hexagon:
 
     def __call__(self, inputs: tuple[Any, ...]) -> tuple[dict[str, Tensor], list[Tensor]]:
         """Run a batch; returns the integers of the first output where it is on a grid, and all outputs."""
-        size = count(inputs)
+        size = samples_along(inputs, self.network.batch_axis)
         if size not in self.sessions:
             self.sessions[size] = _open(self.model, self.place, size)
-        outputs = [torch.from_numpy(array) for array in run_session(self.sessions[size], self.network.bind(*inputs), None)]
+        outputs = [
+            torch.from_numpy(array) for array in run_session(self.sessions[size], self.network.row(inputs), None)
+        ]
         return {name: quantize(outputs[0], self.network.quantizers[name].affine) for name in self.values}, outputs
 
 

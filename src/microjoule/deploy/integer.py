@@ -76,7 +76,7 @@ class IntegerRunner:
         moved = pytree.tree_map_only(Tensor, lambda t: t.cpu(), inputs)
         try:
             with torch.no_grad():
-                return _Run(self, look).run(*self.network.bind(*moved))
+                return _Run(self, look).run(*self.network.row(moved))
         except (RuntimeError, TypeError, ValueError) as error:
             raise misfit(self.network, moved, error) from error
 

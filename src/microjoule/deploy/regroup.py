@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from microjoule.execution.batches import Batch
-from microjoule.execution.run import count
+from microjoule.execution.binding import Batch
+from microjoule.execution.signature import joined, part_of, samples_along
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Group:
     samples: int
 
 
-def regrouped(data: Iterable[Batch], *, most: int, example: int, fixed: bool) -> Iterator[Group]:
+def regrouped(data: Iterable[Batch], *, most: int, example: int, fixed: bool, axis: int = 0) -> Iterator[Group]:
     """The samples of some data, in batches of two sizes and a rest, or of the one size that a network takes.
 
     Args:
@@ -33,32 +33,35 @@ def regrouped(data: Iterable[Batch], *, most: int, example: int, fixed: bool) ->
         most: samples at once.
         example: how many samples the network's example has.
         fixed: whether the network takes that number alone.
+        axis: along which samples lie.
     """
     sizes = _sizes(most, example, fixed=fixed)
-    waiting: list[Tensor] = []
-    spec: Any = None
+    waiting: Any = None
     size, others = next(sizes), 0
     for inputs, _ in data:
-        leaves, spec = pytree.tree_flatten(inputs)
-        if len({leaf.shape[:1] for leaf in leaves}) > 1:
-            yield Group(inputs, count(inputs))
+        if not _all_have_samples(inputs, axis):
+            yield Group(inputs, samples_along(inputs, axis))
             continue
-        waiting = [torch.cat(pair) for pair in zip(waiting, leaves, strict=True)] if waiting else leaves
-        while waiting and len(waiting[0]) >= size:
-            yield _cut(waiting, size, spec)
-            waiting = [leaf[size:] for leaf in waiting] if len(waiting[0]) > size else []
+        waiting = inputs if waiting is None else joined([waiting, inputs], axis)
+        while waiting is not None and (left := samples_along(waiting, axis)) >= size:
+            yield Group(part_of(waiting, slice(size), axis), size)
+            waiting = part_of(waiting, slice(size, None), axis) if left > size else None
             size, others = next(sizes), others + 1
-    if not waiting:
+    if waiting is None:
         return
-    left = len(waiting[0])
+    left = samples_along(waiting, axis)
     if fixed:
-        filled = [leaf[torch.arange(example) % left] for leaf in waiting]
-        yield Group(pytree.tree_unflatten(filled, spec), left)
+        yield Group(part_of(waiting, torch.arange(example) % left, axis), left)
     elif left == example > 1 and not others:
-        yield _cut(waiting, left - 1, spec)
-        yield _cut([leaf[left - 1 :] for leaf in waiting], 1, spec)
+        yield Group(part_of(waiting, slice(left - 1), axis), left - 1)
+        yield Group(part_of(waiting, slice(left - 1, None), axis), 1)
     else:
-        yield _cut(waiting, left, spec)
+        yield Group(waiting, left)
+
+
+def _all_have_samples(inputs: Any, axis: int) -> bool:
+    tensors = [leaf for leaf in pytree.tree_leaves(inputs) if isinstance(leaf, Tensor)]
+    return len({tensor.shape[axis] if tensor.dim() > axis else None for tensor in tensors}) == 1
 
 
 def _sizes(most: int, example: int, *, fixed: bool) -> Iterator[int]:
@@ -67,8 +70,3 @@ def _sizes(most: int, example: int, *, fixed: bool) -> Iterator[int]:
         yield next((size for size in (most - 1, most - 2) if size > 0 and size != example), most + (most == example))
     while True:
         yield example if fixed else most
-
-
-def _cut(leaves: list[Tensor], size: int, spec: Any) -> Group:
-    inputs: tuple[Any, ...] = pytree.tree_unflatten([leaf[:size] for leaf in leaves], spec)
-    return Group(inputs, size)

@@ -34,8 +34,11 @@ from microjoule.deploy.regroup import Group, regrouped
 from microjoule.deploy.session import RUNTIME, open_session, read_model, run_session
 from microjoule.errors import ExportError, GraphError, SettingError
 from microjoule.execution.batches import Batches, batches, first
+from microjoule.execution.device import move, returns
+from microjoule.execution.fixed_batch import Fill
 from microjoule.execution.progress import track
-from microjoule.execution.run import count, run, to_device, unquantized, visit
+from microjoule.execution.run import run, to_device, unquantized, visit
+from microjoule.execution.signature import samples_along
 from microjoule.graph.network import Network
 from microjoule.graph.shapes import typed_shapes
 from microjoule.numerics.affine import dequantize, quantize
@@ -67,6 +70,7 @@ class Runtime(Protocol):
         """Run a batch; returns the integers of each value, and the outputs that are tensors, in order."""
 
 
+@returns
 def verify(
     network: Network,
     path: str | Path,
@@ -113,7 +117,8 @@ def verify(
             "has no quantizers, and their values are what is compared",
             remedy="quantize it first: mj.recipes.data_free(network), or microjoule quantize",
         )
-    source = batches(data, batch_size=SAMPLES_AT_ONCE)
+    move(network, "cpu")  # where the runtimes are
+    source = batches(data, network, batch_size=SAMPLES_AT_ONCE)
     source = source if samples is None else first(source, samples)
     names = _names(network, runtimes)
     found = interface(network)
@@ -149,10 +154,11 @@ def _runtimes(network: Network, path: str | Path, names: list[str]) -> list[Runt
 
 def _compare(network: Network, chosen: "list[_Against]", source: Batches, fp32: "_Fp32") -> None:
     """Every comparison, batch by batch."""
-    example = count((network.example.args, network.example.kwargs))
+    axis = network.batch_axis
+    example = samples_along(network.example.tensors, axis)
     shown = track(source, "verify", total=source.samples)
     most = _samples_at_once(network)
-    for group in regrouped(shown, most=most, example=example, fixed=not network.dynamic_batch):
+    for group in regrouped(shown, most=most, example=example, fixed=not network.dynamic_batch, axis=axis):
         simulated = run(network, group.inputs)
         reference = fp32(group.inputs)
         for against in chosen:
@@ -215,7 +221,8 @@ class _Against:
     def update(self, group: Group, simulated: Any, fp32: list[Tensor]) -> None:
         """Take in one batch."""
         integers, deployed = self.runtime(group.inputs)
-        size = count(group.inputs)
+        axis = self.network.batch_axis
+        size = samples_along(group.inputs, axis)
 
         def look(node: Node, value: Tensor) -> Tensor:
             name = self.places[node]
@@ -229,14 +236,10 @@ class _Against:
             fact = f"gives {len(deployed)} outputs, and the network {len(self.found.outputs)}"
             raise ExportError(self.runtime.compared, fact, remedy="export this network and verify that file")
         three = (deployed, _tensors(self.found.chosen(simulated)), fp32)
-        real = [[_counted(one, size, group.samples) for one in outputs] for outputs in three]
+        counted = Fill(group.samples, size, axis)
+        real = [counted.cut(outputs) for outputs in three]
         self.comparison.batch_sizes.append(size)
         self.comparison.update_outputs(*real, samples=group.samples)
-
-
-def _counted(output: Tensor, size: int, samples: int) -> Tensor:
-    """An output without the samples that only fill up a batch."""
-    return output[:samples] if samples < size and output.shape[:1] == (size,) else output
 
 
 class _OnnxRuntime:
@@ -259,8 +262,8 @@ class _OnnxRuntime:
 
     def __call__(self, inputs: tuple[Any, ...]) -> tuple[dict[str, Tensor], list[Tensor]]:
         """Run a batch."""
-        arrays = run_session(self.open, self.network.bind(*inputs), [f"{name}{QUANTIZED}" for name in self.values])
-        outputs = run_session(self.deployed, self.network.bind(*inputs), None)
+        arrays = run_session(self.open, self.network.row(inputs), [f"{name}{QUANTIZED}" for name in self.values])
+        outputs = run_session(self.deployed, self.network.row(inputs), None)
         return dict(zip(self.values, map(torch.from_numpy, arrays), strict=True)), list(map(torch.from_numpy, outputs))
 
 

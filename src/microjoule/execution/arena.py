@@ -16,7 +16,7 @@ from torch.fx import Interpreter, Node
 from torch.utils import _pytree as pytree
 
 from microjoule.errors import DataError, GraphError, MicrojouleError, SettingError
-from microjoule.execution.run import misfit, to_device
+from microjoule.execution.run import MISFITS, misfit, to_device
 from microjoule.graph.network import Network
 from microjoule.graph.ops import kind
 
@@ -52,10 +52,10 @@ def run_in_arena(
     moved = to_device(inputs, network.device)
     try:
         with torch.no_grad():
-            return _InArena(network, places, size_bytes, in_place).run(*network.bind(*moved))
+            return _InArena(network, places, size_bytes, in_place).run(*network.row(moved))
     except MicrojouleError:
         raise
-    except (RuntimeError, TypeError, ValueError) as error:
+    except MISFITS as error:
         raise misfit(network, moved, error) from error
 
 

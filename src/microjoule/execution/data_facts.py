@@ -60,6 +60,7 @@ def _start(seed: int | None) -> None:
 def _first(data: Batches) -> tuple[Any, Any] | None:
     """The first batch; None if there is none any more."""
     try:
-        return next(iter(data))
+        inputs, targets = next(iter(data))
     except DataError:
         return None
+    return inputs, targets

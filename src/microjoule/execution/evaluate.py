@@ -1,7 +1,7 @@
 """A metric of a network (or a plain module) on labelled data, and what it differs by from the network's in FP32."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,13 +10,18 @@ from torch import nn
 
 from microjoule.errors import DataError, SettingError
 from microjoule.execution.batches import Batches, batches
+from microjoule.execution.class_order import ClassOrder
 from microjoule.execution.compare import compare, why_apart
+from microjoule.execution.device import Device, move, returns
 from microjoule.execution.progress import track
-from microjoule.execution.run import count, run, to_device
+from microjoule.execution.run import run, to_device
 from microjoule.execution.sample_identity import SampleIdentity
 from microjoule.execution.scoring import Metric, MetricLike, as_metric, higher_is_better, sample_scores, value_of
+from microjoule.execution.survey import Survey, watched
 from microjoule.graph.modes import in_evaluation
 from microjoule.graph.network import Network
+from microjoule.graph.notice import notice
+from microjoule.graph.quantizer import Quantizer
 from microjoule.records.facts import Record
 from microjoule.records.measured import Evaluated
 from microjoule.records.stages import FLOAT, is_float, stage_name
@@ -28,8 +33,9 @@ def evaluate(
     metric: MetricLike,
     *,
     stage: str | None = None,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     reference: Network | nn.Module | Evaluated | None = None,
+    device: Device = None,
 ) -> Evaluated:
     """Run a model on labelled data, score its outputs, and compare it with another on the same samples.
 
@@ -39,9 +45,10 @@ def evaluate(
         metric: the score, which is reset first: the name of one ("top1", "miou", "psnr", "ap50"), an object with
             update, compute and reset, or a function of a batch's outputs and targets that gives a score a sample.
         stage: which network this is, for the report; by default its recipe and bits, or "fp32".
-        batch_size: samples a batch.
+        batch_size: samples a batch; None for 32, or fewer where samples are large.
         reference: what it is compared with: a network or a module, which is then scored, too, or the record of one that
             was. None takes the score in floating point out of the network's history, if it is of the same samples.
+        device: where it runs, such as "cuda"; None for where the network is, and where it is afterwards.
 
     Returns:
         The record; its `compared` is the difference with its error. A network keeps it in its history as well.
@@ -50,25 +57,44 @@ def evaluate(
         DataError: if the data has no labels, or does not fit; or if the reference was scored on other samples.
         SettingError: for what is no metric, or no reference.
     """
-    source, scored_by = batches(data, batch_size=batch_size), as_metric(metric)
-    if not source.labelled:
-        raise DataError(source.name, "has no targets", remedy="give (inputs, targets), or a dataset of such pairs")
+    scored_by = as_metric(metric)
+
+    def score(one: Network | nn.Module, called: str) -> Evaluated:
+        return _scored(one, data, scored_by, called, batch_size, device)
+
     history = model.history if isinstance(model, Network) else []
-    other = _reference(reference, source, scored_by)
-    record = _scored(model, source, scored_by, stage or stage_name(history))
+    other = _reference(reference, score)
+    record = score(model, stage or stage_name(history))
     record = _beside_float(record, history) if other is None else replace(record, compared=compare(record, other))
     history += [record] if other is None or other in history else [other, record]
     return record
 
 
-def _scored(model: Network | nn.Module, source: Batches, metric: Metric, stage: str) -> Evaluated:
+@returns
+def _scored(
+    model: Network | nn.Module, data: Any, metric: Metric, stage: str, batch_size: int | None, device: Device
+) -> Evaluated:
+    move(model, device)
+    source = batches(data, model, batch_size=batch_size)
+    if not source.labelled:
+        raise _no_targets(source)
     metric.reset()
     started, samples, identity = time.perf_counter(), 0, SampleIdentity()
+    survey, order = Survey(model, source.name) if isinstance(model, Network) else None, ClassOrder(source.name)
+    seen = source if survey is None else watched(source, survey)
     with in_evaluation(model.module if isinstance(model, Network) else model), torch.random.fork_rng(devices=[]):
-        for inputs, targets in track(source, f"evaluate {stage}", total=source.samples):
-            metric.update(_outputs(model, inputs), targets)
+        for inputs, targets in track(seen, f"evaluate {stage}", total=source.samples):
+            if targets is None:
+                raise _no_targets(source)
             identity.update(inputs, targets)
-            samples += count(inputs)
+            outputs, targets = _outputs(model, inputs, targets)  # noqa: PLW2901 - now where the outputs are
+            metric.update(outputs, targets)
+            order.update(outputs, targets)
+            samples += source.count(inputs)
+    if survey is not None and isinstance(model, Network):
+        survey.warn()
+        for noticed in order.notices(trained=not any(module.enabled for module in _quantizers(model))):
+            notice(model, noticed)
     value = value_of(metric)
     return Evaluated(
         stage=stage,
@@ -84,16 +110,18 @@ def _scored(model: Network | nn.Module, source: Batches, metric: Metric, stage: 
     )
 
 
-def _reference(given: Network | nn.Module | Evaluated | None, source: Batches, metric: Metric) -> Evaluated | None:
+def _reference(
+    given: Network | nn.Module | Evaluated | None, score: Callable[[Network | nn.Module, str], Evaluated]
+) -> Evaluated | None:
     """The record of what a network is compared with, scored now if it is a model."""
     if given is None or isinstance(given, Evaluated):
         return given
     if isinstance(given, Network):
-        record = _scored(given, source, metric, stage_name(given.history))
+        record = score(given, stage_name(given.history))
         given.history.append(record)
         return record
     if isinstance(given, nn.Module):
-        return _scored(given, source, metric, FLOAT)
+        return score(given, FLOAT)
     fact = f"is a {type(given).__name__}"
     raise SettingError("reference", fact, remedy="give a network, a module, or the record of an evaluation")
 
@@ -110,9 +138,19 @@ def _beside_float(record: Evaluated, history: Sequence[Record]) -> Evaluated:
     return replace(record, apart=why_apart(record, of_metric[-1]) or "") if of_metric else record
 
 
-def _outputs(model: Network | nn.Module, inputs: tuple[Any, ...]) -> Any:
+def _quantizers(network: Network) -> list[Quantizer]:
+    return [module for module in network.module.modules() if isinstance(module, Quantizer)]
+
+
+def _no_targets(source: Batches) -> DataError:
+    remedy = "give (inputs, targets), or name the key of the targets, mj.batches(data, targets='label')"
+    return DataError(source.name, "has no targets", remedy=remedy)
+
+
+def _outputs(model: Network | nn.Module, inputs: tuple[Any, ...], targets: Any) -> tuple[Any, Any]:
+    """What a model gives, and the targets where that is."""
     if isinstance(model, Network):
-        return run(model, inputs)
+        return run(model, inputs), to_device(targets, model.device)
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     with torch.no_grad():
-        return model(*to_device(inputs, device))
+        return model(*to_device(inputs, device)), to_device(targets, device)

@@ -21,9 +21,11 @@ from torch.utils import _pytree as pytree
 
 from microjoule.errors import MicrojouleError, SettingError
 from microjoule.execution.batches import batches, first, in_parts
+from microjoule.execution.fixed_batch import filled
 from microjoule.execution.progress import track
 from microjoule.execution.reconstruct import PART
-from microjoule.execution.run import batch_step, count, misfit, to_device
+from microjoule.execution.run import MISFITS, batch_step, misfit, to_device
+from microjoule.execution.signature import samples_along
 from microjoule.graph.network import Network
 from microjoule.graph.ops import Layer
 from microjoule.graph.shapes import shapes
@@ -49,7 +51,7 @@ def gate_gradients(
         SettingError: if the network gives something else, or a layer reads what has no axis of samples.
         DataError: if the data is empty, not finite, or does not fit.
     """
-    found = batches(data) if samples is None else first(batches(data), samples)
+    found = first(batches(data, network), samples)
     example = batch_step(network)
     rows = {node: shape[0] // example for node, shape in shapes(network).items() if shape}
     parts: dict[str, list[Tensor]] = {layer.path: [] for layer in layers}
@@ -63,19 +65,22 @@ def _of_batch(
     network: Network, inputs: tuple[Any, ...], layers: Sequence[Layer], rows: Mapping[Node, int]
 ) -> dict[str, Tensor]:
     """As `gate_gradients`, of one batch; `rows` tells how many entries of each value's first axis a sample has."""
-    gated = _Gated(network, {layer.path for layer in layers})
+    gated, samples = _Gated(network, {layer.path for layer in layers}), samples_along(inputs, network.batch_axis)
+    whole, fill = filled(network, inputs)
     try:
         with torch.enable_grad():
-            loss = own_loss(gated.run(*network.bind(*inputs)))
+            outputs = gated.run(*network.row(whole))
+            loss = own_loss(outputs if fill is None else fill.cut(outputs))
     except MicrojouleError:
         raise
-    except (RuntimeError, TypeError, ValueError) as error:
+    except MISFITS as error:
         raise misfit(network, inputs, error) from error
     gates = [gate for _, gate in gated.gates]
     gradients = torch.autograd.grad(loss, gates, allow_unused=True, materialize_grads=True)
     totals: dict[str, Tensor] = {}
     for (layer, _), gradient in zip(gated.gates, gradients, strict=True):
-        each = _by_sample(gradient, count(inputs), rows[layer.node.all_input_nodes[0]], layer.path)
+        of_all = samples if fill is None else fill.size
+        each = _by_sample(gradient, of_all, rows[layer.node.all_input_nodes[0]], layer.path)[:samples]
         totals[layer.path] = totals[layer.path] + each if layer.path in totals else each
     return totals
 

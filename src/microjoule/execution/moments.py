@@ -49,7 +49,7 @@ def input_moments(
     Raises:
         DataError: if the data is empty, not finite, or does not fit.
     """
-    found = batches(data) if samples is None else first(batches(data), samples)
+    found = first(batches(data, network), samples)
     per_sample = -(-rows // sample_count(found))
     looking = _Looking(layers, per_sample)
     for number, (inputs, _) in enumerate(track(in_parts(found, PART), "moments of inputs")):

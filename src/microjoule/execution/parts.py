@@ -6,15 +6,16 @@ what it is worth.
 
 import random
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
 from microjoule.execution.batches import Batches
-from microjoule.execution.run import count
+from microjoule.execution.binding import Batch
+from microjoule.execution.signature import part_of, part_of_targets
 
 
 def parts(data: Batches, shares: Sequence[float], names: Sequence[str], *, whole: bool, seed: int) -> list[Batches]:
@@ -34,27 +35,26 @@ def parts(data: Batches, shares: Sequence[float], names: Sequence[str], *, whole
         DataError: while going through a part, if it holds no sample.
     """
     dealt = tuple(shares)
+    settled: Any = {"samples": None, "labelled": True, "most": None, "bind": None, "settled": True}
     return [
-        Batches(partial(_part, data, number, dealt, seed, whole), f"{data.name} ({name})", None, labelled=True)
+        replace(data, start=partial(_part, data, number, dealt, seed, whole), name=f"{data.name} ({name})", **settled)
         for number, name in enumerate(names)
     ]
 
 
-def _part(data: Batches, number: int, shares: tuple[float, ...], seed: int, whole: bool) -> Iterator[Any]:  # noqa: FBT001
+def _part(data: Batches, number: int, shares: tuple[float, ...], seed: int, whole: bool) -> Iterator[Batch]:  # noqa: FBT001
     deal = _Deal(shares, seed)
-    for item in data.start():
-        inputs, targets = data.pair(item)
-        samples = count(inputs)
-        if whole or _may_be_either(targets, samples):
+    for batch in data:
+        samples = data.count(batch.inputs)
+        if whole or _may_be_either(batch.targets, samples):
             if deal.next(None) == number:
-                yield item
+                yield batch
             continue
-        chosen = [at for at, class_ in enumerate(_classes(targets, samples)) if deal.next(class_) == number]
+        chosen = [at for at, class_ in enumerate(_classes(batch.targets, samples)) if deal.next(class_) == number]
         if chosen:
-            rows = partial(_rows, chosen=torch.tensor(chosen), samples=samples)
-            lists = isinstance(targets, list | tuple) and len(targets) == samples
-            others = [targets[at] for at in chosen] if lists else pytree.tree_map_only(Tensor, rows, targets)
-            yield pytree.tree_map_only(Tensor, rows, inputs), others
+            some = torch.tensor(chosen)
+            inputs = part_of(batch.inputs, some, data.axis)
+            yield Batch(inputs, part_of_targets(batch.targets, some, samples, data.axis))
 
 
 class _Deal:
@@ -80,11 +80,6 @@ class _Deal:
         """How many samples each part lacks for its share of one more than were given."""
         total = sum(given) + 1
         return [share * total - own for share, own in zip(self._shares, given, strict=True)]
-
-
-def _rows(tensor: Tensor, *, chosen: Tensor, samples: int) -> Tensor:
-    """Some samples of a tensor that has an entry for each; others are for all samples."""
-    return tensor[chosen.to(tensor.device)] if tensor.dim() and len(tensor) == samples else tensor
 
 
 def _may_be_either(targets: Any, samples: int) -> bool:

@@ -25,10 +25,11 @@ from torch.fx import Node
 from microjoule.execution.allocator import EVERY, release
 from microjoule.execution.batches import Batches, first, in_parts
 from microjoule.execution.fitted import Fitted, read_fitted, write_fitted
+from microjoule.execution.input_store import KeptInputs
 from microjoule.execution.progress import Progress, track
 from microjoule.execution.run import unquantized, visit
 from microjoule.execution.stages import Stages
-from microjoule.execution.store import KeptInputs, Store
+from microjoule.execution.store import Store
 from microjoule.graph.activation import Activation
 from microjoule.graph.edit import set_bias, set_weight
 from microjoule.graph.modes import in_evaluation

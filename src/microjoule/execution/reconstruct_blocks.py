@@ -19,7 +19,7 @@ from torch.utils import _pytree as pytree
 from microjoule.execution.batches import Batches
 from microjoule.execution.progress import Progress
 from microjoule.execution.reconstruct import Done
-from microjoule.execution.run import count, unquantized, visit
+from microjoule.execution.run import unquantized, visit
 from microjoule.execution.store import Store
 from microjoule.graph.blocks import Block, as_module, blocks
 from microjoule.graph.modes import in_evaluation
@@ -117,7 +117,7 @@ def _entries(network: Network, exact: Network, data: Batches) -> tuple[Store, St
         with unquantized(exact):
             _keep(exact, inputs, found, number)
         _keep(network, inputs, given, number)
-        samples += count(inputs)
+        samples += data.count(inputs)
     return found, given, samples
 
 

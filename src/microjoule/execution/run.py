@@ -1,7 +1,7 @@
 """Running a network on data, one batch after another, with a look at the values inside it."""
 
 from collections.abc import Callable, Collection, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -10,9 +10,15 @@ from torch.utils import _pytree as pytree
 
 from microjoule.errors import DataError, MicrojouleError
 from microjoule.execution.batches import Batches
+from microjoule.execution.fixed_batch import Fill, filled
 from microjoule.graph.modes import in_evaluation
 from microjoule.graph.network import Network
 from microjoule.graph.quantizer import Quantizer
+
+T = TypeVar("T")
+
+MISFITS = (RuntimeError, TypeError, ValueError, IndexError)
+"""What running a network raises where inputs do not fit; the last for an index that an embedding lacks."""
 
 Visitor = Callable[[Node, Tensor], Tensor | None]
 """(node, its value for one batch) -> the value to go on with, or None to leave it."""
@@ -21,17 +27,19 @@ Visitor = Callable[[Node, Tensor], Tensor | None]
 class _Visiting(Interpreter):
     """Runs the graph and shows chosen nodes' values on the way; every value is freed after its last use."""
 
-    def __init__(self, network: Network, nodes: Collection[Node], visitor: Visitor) -> None:
+    def __init__(self, network: Network, nodes: Collection[Node], visitor: Visitor, fill: Fill | None = None) -> None:
         super().__init__(network.module, garbage_collect_values=True)
         self.chosen = set(nodes)
         self.visitor = visitor
+        self.fill = fill
 
     def run_node(self, n: Node) -> Any:
         """Run one node, and let the visitor see what it gives."""
         result = super().run_node(n)
         if n in self.chosen and isinstance(result, Tensor):
-            changed = self.visitor(n, result)
-            return result if changed is None else changed
+            changed = self.visitor(n, result if self.fill is None else self.fill.cut(result))
+            if changed is not None:
+                return changed if self.fill is None else self.fill.repeat(changed)
         return result
 
 
@@ -41,13 +49,14 @@ def run(network: Network, inputs: tuple[Any, ...]) -> Any:
     Raises:
         DataError: if the inputs do not fit the network.
     """
-    moved = to_device(inputs, network.device)
+    moved, fill = filled(network, to_device(inputs, network.device))
     try:
         with torch.no_grad(), in_evaluation(network.module):
-            return network(*moved)
+            outputs = network.module(*network.row(moved))
+            return outputs if fill is None else fill.cut(outputs)
     except MicrojouleError:
         raise
-    except (RuntimeError, TypeError, ValueError) as error:
+    except MISFITS as error:
         raise misfit(network, moved, error) from error
 
 
@@ -57,13 +66,13 @@ def visit(network: Network, inputs: tuple[Any, ...], nodes: Collection[Node], vi
     Raises:
         DataError: if the inputs do not fit the network.
     """
-    moved = to_device(inputs, network.device)
+    moved, fill = filled(network, to_device(inputs, network.device))
     try:
         with torch.no_grad(), in_evaluation(network.module):
-            _Visiting(network, nodes, visitor).run(*network.bind(*moved))
+            _Visiting(network, nodes, visitor, fill).run(*network.row(moved))
     except MicrojouleError:
         raise
-    except (RuntimeError, TypeError, ValueError) as error:
+    except MISFITS as error:
         raise misfit(network, moved, error) from error
 
 
@@ -81,13 +90,15 @@ def outputs_and_values(
         DataError: if the inputs do not fit the network.
     """
     values: dict[Node, Tensor] = {}
+    whole, fill = filled(network, inputs)
     try:
-        if not nodes:
-            return network(*inputs), values
-        return _Visiting(network, nodes, values.__setitem__).run(*network.bind(*inputs)), values
+        row = network.row(whole)
+        run_whole = _Visiting(network, nodes, values.__setitem__, fill).run if nodes else network.module
+        outputs = run_whole(*row)
+        return (outputs if fill is None else fill.cut(outputs)), values
     except MicrojouleError:
         raise
-    except (RuntimeError, TypeError, ValueError) as error:
+    except MISFITS as error:
         raise misfit(network, inputs, error) from error
 
 
@@ -96,7 +107,7 @@ def visit_all(network: Network, data: Batches, nodes: Collection[Node], visitor:
     samples = 0
     for inputs, _ in data:
         visit(network, inputs, nodes, visitor)
-        samples += count(inputs, network.batch_axis)
+        samples += data.count(inputs)
     return samples
 
 
@@ -106,25 +117,14 @@ def outputs(network: Network, data: Batches) -> Iterator[tuple[Any, Any]]:
         yield run(network, inputs), targets
 
 
-def count(inputs: Any, axis: int = 0) -> int:
-    """How many samples a batch holds, by its first tensor that counts them.
-
-    Args:
-        inputs: of the batch.
-        axis: the dimension that counts samples (`network.batch_axis`).
-    """
-    leaves = (leaf for leaf in pytree.tree_leaves(inputs) if isinstance(leaf, Tensor))
-    return int(next(leaf.shape[axis] for leaf in leaves if leaf.dim() > axis))
-
-
 def batch_step(network: Network) -> int:
     """By how many samples batches may differ: 1, or all those of the example where the network takes no other."""
     return 1 if network.dynamic_batch else network.contract.samples(network.example.tensors) or 1
 
 
-def to_device(inputs: tuple[Any, ...], device: torch.device) -> tuple[Any, ...]:
-    """Inputs on a device."""
-    moved: tuple[Any, ...] = pytree.tree_map_only(Tensor, lambda t: t.to(device), inputs)
+def to_device(values: T, device: torch.device) -> T:
+    """Inputs or targets on a device; what holds no tensor stays as it is."""
+    moved: T = pytree.tree_map_only(Tensor, lambda t: t.to(device), values)
     return moved
 
 
@@ -133,11 +133,18 @@ def misfit(network: Network, inputs: tuple[Any, ...], error: Exception) -> DataE
     got = [tuple(t.shape) for t in pytree.tree_leaves(inputs) if isinstance(t, Tensor)]
     expected = ", ".join(f"{one.name} {one}" for one in network.contract.inputs)
     reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    return DataError(
-        "data",
-        f"inputs of shape {got} do not go through a network that takes {expected}: {reason}",
-        remedy="give inputs of the example's shape and type",
-    )
+    remedy = "give inputs of the example's shape and type"
+    if any(_channels_last(shape, tensor.shape) for shape, tensor in zip(got, network.example.tensors, strict=False)):
+        remedy = "the channels seem to be last: move them before the others, x.movedim(-1, 1)"
+    elif len(expected) > 1:
+        remedy += "; if the last was the target, ((first, second), target)"
+    fact = f"inputs of shape {got} do not go through a network that takes {expected}: {reason}"
+    return DataError("data", fact, remedy=remedy)
+
+
+def _channels_last(got: tuple[int, ...], expected: tuple[int, ...]) -> bool:
+    """Whether a shape (n, ..., channels) was given where (n, channels, ...) is taken."""
+    return len(got) == len(expected) > 2 and got[-1] == expected[1] != got[1]
 
 
 class unquantized:  # noqa: N801

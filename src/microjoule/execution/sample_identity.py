@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from microjoule.execution.run import count
+from microjoule.execution.signature import samples_along
 
 LOOKED_AT = 4096
 """Values of each tensor of a sample that are looked at, evenly spread: other samples differ in more than a few."""
@@ -22,7 +22,7 @@ class SampleIdentity:
 
     def update(self, inputs: tuple[Any, ...], targets: Any) -> None:
         """Take in one batch."""
-        samples = count(inputs)
+        samples = samples_along(inputs)
         self._samples += samples
         for place, part in (("input", inputs), ("target", targets)):
             leaves = pytree.tree_leaves(part)

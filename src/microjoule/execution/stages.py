@@ -9,11 +9,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.fx import Interpreter, Node
 
 from microjoule.errors import MicrojouleError
 from microjoule.execution.allocator import EVERY, release
-from microjoule.execution.run import misfit, to_device
+from microjoule.execution.fixed_batch import Fill, filled
+from microjoule.execution.run import MISFITS, misfit, to_device
 from microjoule.execution.store import Store
 from microjoule.graph.network import Network
 from microjoule.graph.ops import module_at
@@ -78,14 +80,14 @@ class Stages:
         return node.op != "get_attr" and self._last_use[node] >= position
 
     def _run(self, values: "Values", segment: Sequence[Node], inputs: tuple[Any, ...]) -> None:
-        moved = to_device(inputs, self.network.device)
+        moved, values.fill = filled(self.network, to_device(inputs, self.network.device))
         try:
-            leaves = iter(self.network.bind(*moved))
+            leaves = iter(self.network.row(moved))
             for node in segment:
                 values.env[node] = next(leaves) if node.op == "placeholder" else values.step(node)
         except MicrojouleError:
             raise
-        except (RuntimeError, TypeError, ValueError, StopIteration) as error:
+        except (*MISFITS, StopIteration) as error:
             raise misfit(self.network, moved, error) from error
 
     def _affine(self, node: Node) -> Any:
@@ -101,12 +103,22 @@ class Values(Interpreter):
         super().__init__(stages.network.module, garbage_collect_values=False)
         self.number = number
         self.store = stages.store
+        self.fill: Fill | None = None
 
     def value(self, node: Node) -> Any:
         """What a node gave."""
         if node not in self.env:
             self.env[node] = super().run_node(node) if node.op == "get_attr" else self.store.get((self.number, node))
         return self.env[node]
+
+    def cut(self, value: Tensor) -> Tensor:
+        """What belongs to the samples of the batch, where it was filled up for a network that takes no smaller one.
+
+        Args:
+            value: any shape; what a node gave.
+        """
+        cut: Tensor = value if self.fill is None else self.fill.cut(value)
+        return cut
 
     def step(self, node: Node) -> Any:
         """Run one node on what the nodes before it gave."""

@@ -4,19 +4,15 @@ import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
 from microjoule.errors import FileError
-from microjoule.execution.batches import Batches
-from microjoule.execution.run import count
-from microjoule.jobs.identity import DataFacts
 from microjoule.numerics.affine import Affine, dequantize, quantize
 
 LIMIT_BYTES = 2**25
@@ -37,6 +33,7 @@ class Store:
         self.used_bytes = 0
         self._kept: dict[Hashable, Any] = {}
         self._affine: dict[Hashable, tuple[Affine, torch.device]] = {}
+        self._types: dict[Hashable, torch.dtype] = {}
         self._folder: str | None = None
 
     def put(self, key: Hashable, value: Any, affine: Affine | None = None) -> None:
@@ -58,6 +55,7 @@ class Store:
             value = _packed(quantize(value, affine), affine)
         size = value.nbytes
         if value.device.type == "cpu" and self.used_bytes + size > self.limit_bytes:
+            self._types[key] = value.dtype
             self._kept[key] = self._written(value)
             return
         self.used_bytes += size
@@ -67,7 +65,7 @@ class Store:
         """A value that was put in."""
         value = self._kept[key]
         if isinstance(value, Path):
-            value = torch.from_numpy(np.load(value, allow_pickle=False))
+            value = torch.from_numpy(np.load(value, allow_pickle=False)).view(self._types[key])
         if key not in self._affine:
             return value
         affine, _ = self._affine[key]
@@ -77,6 +75,7 @@ class Store:
         """Forget a value."""
         value = self._kept.pop(key)
         self._affine.pop(key, None)
+        self._types.pop(key, None)
         if isinstance(value, Path):
             value.unlink()
         elif isinstance(value, Tensor):
@@ -97,7 +96,7 @@ class Store:
                 weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
             descriptor, name = tempfile.mkstemp(suffix=".npy", dir=self._folder)
             with os.fdopen(descriptor, "wb") as file:
-                np.save(file, value.numpy(), allow_pickle=False)
+                np.save(file, _storable(value).numpy(), allow_pickle=False)
         except OSError as error:
             raise FileError(
                 tempfile.gettempdir(),
@@ -107,43 +106,12 @@ class Store:
         return Path(name)
 
 
-class KeptInputs(Sequence[tuple[Any, ...]]):
-    """The inputs of every batch, gone through once and kept: shuffled data would give others the next time.
-
-    Args:
-        data: inputs; targets are not kept.
-        facts: is told of every batch, if it is given.
-    """
-
-    def __init__(self, data: Batches, facts: DataFacts | None = None) -> None:
-        self.samples = 0
-        self._store = Store()
-        self._forms: list[pytree.TreeSpec] = []
-        for number, (inputs, _) in enumerate(data):
-            leaves, form = pytree.tree_flatten(inputs)
-            for place, leaf in enumerate(leaves):
-                self._store.put((number, place), leaf)
-            self._forms.append(form)
-            self.samples += count(inputs)
-            if facts is not None:
-                facts.add(inputs)
-
-    def batches(self, name: str) -> Batches:
-        """The same inputs, to be gone through again and again.
-
-        Args:
-            name: where they came from, for records.
-        """
-        return Batches(lambda: iter(self), name, self.samples, labelled=False)
-
-    def __len__(self) -> int:
-        """How many batches there are."""
-        return len(self._forms)
-
-    def __getitem__(self, number: Any) -> Any:
-        """A batch's inputs."""
-        form = self._forms[number]
-        return pytree.tree_unflatten([self._store.get((number, place)) for place in range(form.num_leaves)], form)
+def _storable(value: Tensor) -> Tensor:
+    """A tensor whose type numpy has, with the same bytes: that of integers for bfloat16 and its like."""
+    plain = value.detach().contiguous()
+    if value.dtype.is_floating_point and value.dtype not in (torch.float16, torch.float32, torch.float64):
+        return plain.view({1: torch.uint8, 2: torch.int16}[value.dtype.itemsize])
+    return plain
 
 
 def _packed(integers: Tensor, affine: Affine) -> Tensor:

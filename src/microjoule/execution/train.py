@@ -24,13 +24,14 @@ from microjoule.errors import DataError
 from microjoule.execution.augment import Augment
 from microjoule.execution.batches import Batches, batches
 from microjoule.execution.data_facts import read_facts
+from microjoule.execution.device import Device, move, returns
 from microjoule.execution.distill import Lessons, Teacher
 from microjoule.execution.evaluate import evaluate
 from microjoule.execution.learning import Learning
 from microjoule.execution.moving_average import MovingAverage
 from microjoule.execution.optimizers import MakeOptimizer, find_optimizer, parameter_groups, warm_cosine
 from microjoule.execution.progress import Progress
-from microjoule.execution.run import count, outputs_and_values, to_device
+from microjoule.execution.run import outputs_and_values, to_device
 from microjoule.execution.scoring import Metric
 from microjoule.execution.train_settings import (
     PRECISIONS,
@@ -52,6 +53,7 @@ from microjoule.jobs.run_folder import RunFolder
 from microjoule.records.trained import Trained
 
 
+@returns
 def train(
     network: Network,
     data: Any,
@@ -76,6 +78,7 @@ def train(
     metric: Metric | None = None,
     seed: int = 0,
     folder: str | Path | None = None,
+    device: Device = None,
 ) -> Trained:
     """Train a network in place; the learning rate rises over the warm-up and falls to 0 along a cosine.
 
@@ -106,6 +109,7 @@ def train(
         metric: the score.
         seed: of the samples' order, of `augment`, and of all that draws from torch's own generator.
         folder: keeps the state after each epoch; the same call goes on from there.
+        device: where it runs, such as "cuda"; None for where the network is, and where it is afterwards.
 
     Returns:
         The record; the network keeps it in its history as well.
@@ -118,6 +122,7 @@ def train(
             hold or round; the network is as it was then.
         SettingError: for a setting that cannot be, or one by which no parameter changes.
     """
+    move(network, device)
     how = Numbers(epochs, learning_rate, warmup, weight_decay, batch_size, precision, clip, seed)
     watch = Watch(valid, metric, after_epoch)
     changing = Functions(find_loss(loss), augment, penalty, after_step)
@@ -128,7 +133,7 @@ def train(
     )
     made = find_optimizer(optimizer)(groups)
     average = None if ema is None else MovingAverage(network.module, ema)
-    lessons = None if teacher is None else Lessons(network, as_teacher(teacher))
+    lessons = None if teacher is None else Lessons(network, as_teacher(teacher, network))
     return _Training(network, data, how, changing, lessons).go((made, average), watch, folder, named)
 
 
@@ -141,7 +146,7 @@ class _Training:
     def __init__(self, network: Network, data: Any, how: Numbers, changing: Functions, lessons: Lessons | None) -> None:
         self.network, self.data, self.how, self.changing, self.lessons = network, data, how, changing, lessons
         self.order, self.chance = Generator(), Generator()
-        self.source = batches(data, batch_size=how.batch_size, shuffle=self.order)
+        self.source = batches(data, network, batch_size=how.batch_size, shuffle=self.order)
         self.sizes: list[int] = []
 
     def go(
@@ -202,7 +207,7 @@ class _Training:
                 remedy = "lower learning_rate, give clip=1.0, or look for what the loss cannot take in the data"
                 raise DataError(f"epoch {epoch + 1}, step {step + 1}", f"the loss is {value}", remedy=remedy)
             self._move(loss, done)
-            total, seen = total + value * count(inputs), seen + count(inputs)
+            total, seen = total + value * self.source.count(inputs), seen + self.source.count(inputs)
             progress.step(label=f"epoch {epoch + 1} of {self.how.epochs}: loss {total / seen:.4g}")
         return total / seen
 
@@ -289,8 +294,8 @@ class _Training:
     def _identity(self, watch: Watch, named: dict[str, Any]) -> Identity:
         """What tells this run from others: the network, all data, the teacher and all settings."""
         numbers = {field.name: getattr(self.how, field.name) for field in fields(self.how)}
-        source = batches(self.data, batch_size=self.how.batch_size)
-        values = read_facts(source, seed=self.how.seed, each=lambda inputs: self.sizes.append(count(inputs)))
+        source = batches(self.data, self.network, batch_size=self.how.batch_size)
+        values = read_facts(source, seed=self.how.seed, each=lambda inputs: self.sizes.append(source.count(inputs)))
         parts = [option_facts(numbers | named), network_facts(self.network), values]
         if self.lessons is not None:
             teacher = self.lessons.teacher
@@ -298,7 +303,7 @@ class _Training:
             parts += [option_facts({"teacher": settings}), network_facts(teacher.network, "the teacher")]
         if watch.metric is not None:
             watch.metric.reset()
-            valid = batches(watch.valid, batch_size=self.how.batch_size)
+            valid = batches(watch.valid, self.network, batch_size=self.how.batch_size)
             parts += [option_facts({"metric": watch.metric}), read_facts(valid, "validation data", seed=self.how.seed)]
         return Identity.of(*parts)
 
@@ -308,5 +313,5 @@ class _Training:
             return math.ceil(self.source.samples / self.how.batch_size), self.source.samples
         if not self.sizes:
             with torch.random.fork_rng(devices=[]):
-                self.sizes = [count(inputs) for inputs, _ in self.source]
+                self.sizes = [self.source.count(inputs) for inputs, _ in self.source]
         return len(self.sizes), sum(self.sizes)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from microjoule.errors import SettingError
 from microjoule.execution.augment import Augment
+from microjoule.execution.device import beside
 from microjoule.execution.distill import Teacher, logits
 from microjoule.execution.scoring import Metric
 from microjoule.graph.network import Network
@@ -108,9 +109,11 @@ def find_loss(loss: str | Loss) -> Loss:
     return loss
 
 
-def as_teacher(teacher: Network | Teacher) -> Teacher:
-    """A teacher who teaches as most do, if only the network is given."""
-    return Teacher(teacher) if isinstance(teacher, Network) else teacher
+def as_teacher(teacher: Network | Teacher, student: Network) -> Teacher:
+    """A teacher who teaches as most do, if only the network is given; on the device of the student."""
+    found = Teacher(teacher) if isinstance(teacher, Network) else teacher
+    network = beside(found.network, student)
+    return found if network is found.network else replace(found, network=network)
 
 
 def name_of(value: Any) -> str:

@@ -45,7 +45,29 @@ class Binder:
         Raises:
             DataError: naming the input that does not fit, what it is, and what the network was captured for.
         """
-        row = self._row(args, kwargs)
+        return self._checked(self._row(args, kwargs))
+
+    def captured(self, values: Sequence[Any]) -> list[Tensor]:
+        """The tensors of data: a value for each input that there was at capture, in the order of the signature.
+
+        Python arguments may be left out.
+
+        Args:
+            values: of `contract.captured`.
+
+        Raises:
+            DataError: as for a call.
+        """
+        inputs = self.contract.captured
+        pairs = inputs if len(values) == len(inputs) else [one for one in inputs if any(leaves(one[1], ""))]
+        if len(values) != len(pairs) or (len(pairs) == 1 and self._is_by_name(values[0])):
+            return self(values, {})
+        found: dict[int, Tensor] = {}
+        for (name, nest), value in zip(pairs, values, strict=True):
+            self._lay(nest, value, name, found)
+        return self._checked([found[index] for index in range(len(self._types))])
+
+    def _checked(self, row: list[Tensor]) -> list[Tensor]:
         for index, (tensor, dtype) in enumerate(zip(row, self._types, strict=True)):
             if tensor.dtype is not dtype:
                 row[index] = _cast(self.contract.inputs[index], tensor, dtype)

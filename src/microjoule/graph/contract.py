@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from microjoule.graph.nest import Nest, from_plain, leaves, nest_of, to_plain
+from microjoule.graph.nest import Items, Nest, from_plain, leaves, nest_of, to_plain
 from microjoule.graph.sizes import Expression, checked, evaluate, holds, names, put, text
 
 BATCH = "n"
@@ -98,6 +98,22 @@ class Contract:
     def dynamic_batch(self) -> bool:
         """Whether the number of samples is free."""
         return BATCH in self.sizes
+
+    @property
+    def captured(self) -> tuple[tuple[str, Nest], ...]:
+        """The names and nests of the inputs that there were at capture, in the order of the signature.
+
+        Those of `*args` and `**kwargs` stand one by one; a parameter that was left out does not stand here.
+        """
+        found: list[tuple[str, Nest]] = []
+        for one in self.parameters:
+            if isinstance(one.given, Items) and one.kind in ("args", "kwargs"):
+                keys = one.given.keys or tuple(range(len(one.given.parts)))
+                called = [str(key) if one.kind == "kwargs" else f"{one.name}.{key}" for key in keys]
+                found += zip(called, one.given.parts, strict=True)
+            elif one.given is not None:
+                found.append((one.name, one.given))
+        return tuple(found)
 
     @property
     def batch_names(self) -> set[str]:

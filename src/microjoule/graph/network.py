@@ -4,6 +4,7 @@ import copy
 import difflib
 import itertools
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from torch.utils import _pytree as pytree
 
 from microjoule.errors import GraphError, SettingError
 from microjoule.graph.bind import Binder
+from microjoule.graph.card import ModelCard
 from microjoule.graph.contract import Contract, contract_of
 from microjoule.graph.file.write import write
 from microjoule.graph.ops import Layer, layers
@@ -51,6 +53,7 @@ class Network:
         self.module = module
         self.example = example
         self.contract = contract_of(example.args, example.kwargs) if contract is None else contract
+        self.card = ModelCard()
         self.preactivations: dict[str, Gaussian] = {}
         self.history: list[Record] = []
 
@@ -69,6 +72,17 @@ class Network:
             DataError: naming the input that is none of those that the network was captured for.
         """
         return tuple(self._binder(args, kwargs))
+
+    def row(self, inputs: Sequence[Any]) -> tuple[Tensor, ...]:
+        """As `bind`, for data: a value for each input that there was at capture, in the order of the signature.
+
+        Args:
+            inputs: of a batch; Python arguments may be left out.
+
+        Raises:
+            DataError: as `bind`.
+        """
+        return tuple(self._binder.captured(inputs))
 
     @property
     def contract(self) -> Contract:
@@ -157,6 +171,7 @@ class Network:
     def copy(self) -> "Network":
         """A network that shares nothing with this one but its (immutable) records and example."""
         other = Network(copied(self.module), self.example, contract=self.contract)
+        other.card = self.card
         other.preactivations = dict(self.preactivations)
         other.history = list(self.history)
         return other

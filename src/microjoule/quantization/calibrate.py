@@ -10,8 +10,10 @@ from torch.utils import _pytree as pytree
 
 from microjoule.errors import DataError, GraphError
 from microjoule.execution.batches import batches, first
+from microjoule.execution.device import Device, move, returns
 from microjoule.execution.progress import track
-from microjoule.execution.run import count, run, unquantized
+from microjoule.execution.run import run, unquantized
+from microjoule.execution.survey import Survey, keep_ranges, watched
 from microjoule.graph.network import Network
 from microjoule.graph.quantizer import Quantizer
 from microjoule.numerics.ranges import RangeRule, min_max
@@ -24,6 +26,7 @@ from microjoule.records.facts import Calibrated, Skipped
 NOT_FINITE = "it holds infinity or NaN, which nothing of the output shows: it stays in floating point"
 
 
+@returns
 def calibrate(
     network: Network,
     data: Any,
@@ -31,6 +34,7 @@ def calibrate(
     rule: RangeRule = min_max,
     samples: int | None = None,
     keep: bool = False,
+    device: Device = None,
 ) -> Calibrated:
     """Set the range of every activation quantizer from what the unquantized network computes on data.
 
@@ -45,6 +49,7 @@ def calibrate(
         rule: how a range is chosen from the statistics of a value.
         samples: how many samples to use; None for all.
         keep: leave quantizers that have a range as they are.
+        device: where it runs, such as "cuda"; None for where the network is, and where it is afterwards.
 
     Returns:
         The ranges, and where none could be found or a quantizer was taken off.
@@ -53,23 +58,27 @@ def calibrate(
         GraphError: if the network has no activation quantizer.
         DataError: if the data is empty, not finite, the same number everywhere, or does not fit.
     """
+    move(network, device)
     everywhere = quantizer_nodes(network)
     if not everywhere:
         raise GraphError("network", "has no activation quantizer", remedy="call mj.quantize(network, ...) first")
     fixed = fixed_quantizers(network, everywhere)
     places = {node: q for node, q in everywhere.items() if q not in fixed and not (keep and q.calibrated)}
-    found = batches(data) if samples is None else first(batches(data), samples)
-    look = _Look(network, places)
+    found = first(batches(data, network), samples)
+    look, survey = _Look(network, places), Survey(network, found.name)
     with unquantized(network), look:
-        for inputs, _ in track(found, "calibrate", total=found.samples):
+        for inputs, _ in track(watched(found, survey), "calibrate", total=found.samples):
             look.take(inputs, run(network, inputs))
     look.check()
+    if not found.drawn:
+        survey.warn()
+        keep_ranges(network, survey.ranges)
     notes = [Skipped(name_at(node), NOT_FINITE) for node in look.unbounded]
     for node in look.unbounded:
         lift(node)
     network.recompile()
     ranges, more = set_ranges(network, look.values(), rule)
-    record = Calibrated(found.name, rule_name(rule), look.samples, ranges, (*notes, *more))
+    record = Calibrated(found.name, rule_name(rule), survey.samples, ranges, (*notes, *more))
     network.history.append(record)
     return record
 
@@ -87,7 +96,6 @@ class _Look:
         self.places = places
         self.seen = {node: Histogram() for node in places}
         self.unbounded: dict[Node, None] = {}
-        self.samples = 0
         self._inputs: dict[int, tuple[float, float]] = {}
         self._output_is_finite = True
         self._hooks = contextlib.ExitStack()
@@ -117,7 +125,6 @@ class _Look:
 
     def take(self, inputs: tuple[Any, ...], outputs: Any) -> None:
         """Note what went in and came out."""
-        self.samples += count(inputs)
         for at, tensor in enumerate(_real(inputs)):
             low, high = (end.item() for end in torch.aminmax(tensor.detach()))
             before = self._inputs.get(at, (low, high))

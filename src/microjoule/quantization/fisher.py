@@ -16,17 +16,17 @@ quantization: Li et al. 2021, BRECQ, https://arxiv.org/abs/2102.05426, which kee
 
 import contextlib
 import math
-import operator
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 
 from microjoule.errors import GraphError
+from microjoule.execution.fixed_batch import filled
 from microjoule.execution.progress import track
-from microjoule.execution.run import count, to_device, unquantized
+from microjoule.execution.run import to_device, unquantized
+from microjoule.execution.signature import part_of, samples_along
 from microjoule.graph.modes import in_evaluation
 from microjoule.graph.network import Network
 from microjoule.graph.quantizer import Quantizer
@@ -128,9 +128,10 @@ def _loss(exact: Reference, generator: torch.Generator) -> Loss:
 def single_samples(network: Network, exact: Reference) -> list[tuple[Any, ...]]:
     """Inputs one sample at a time, or in their batches if the network takes no other."""
     if not network.dynamic_batch:
-        return [inputs for inputs, _ in exact.batches]
-    places = ((inputs, slice(at, at + 1)) for inputs, _ in exact.batches for at in range(count(inputs)))
-    return [pytree.tree_map_only(Tensor, operator.itemgetter(place), inputs) for inputs, place in places]
+        return [filled(network, inputs)[0] for inputs, _ in exact.batches]
+    axis = network.batch_axis
+    counted = ((inputs, samples_along(inputs, axis)) for inputs, _ in exact.batches)
+    return [part_of(inputs, slice(at, at + 1), axis) for inputs, samples in counted for at in range(samples)]
 
 
 def _error(x: Tensor, site: Site, affine: Affine) -> Tensor:

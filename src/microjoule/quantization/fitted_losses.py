@@ -55,7 +55,7 @@ def fitted_losses(
         fit: rounds a layer on one grid.
         seed: of the places of the layers' outputs that are looked at.
     """
-    source = batches(data)
+    source = batches(data, network)
     if source.samples is not None and source.samples >= ENOUGH * exact.samples:
         source = rest(source, exact.samples)
     with unquantized(network):

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from microjoule.errors import GraphError
 from microjoule.execution.batches import batches, first
-from microjoule.execution.run import count, run
+from microjoule.execution.device import Device, move, returns
+from microjoule.execution.run import run
 from microjoule.graph.network import Network
 from microjoule.graph.quantizer import Quantizer
 from microjoule.numerics.affine import Affine, along
@@ -21,18 +22,21 @@ BINS = 64
 """Within the grid at most; half as many on each side of it."""
 
 
-def histograms(network: Network, data: Any, *, samples: int = 32) -> GridHistograms:
+@returns
+def histograms(network: Network, data: Any, *, samples: int = 32, device: Device = None) -> GridHistograms:
     """Count the values that each quantizer reads while the quantized network runs, and note it in the history.
 
     Args:
         network: a network with quantizers that have their ranges.
         data: inputs, in any form that `batches` takes.
         samples: how many samples to use.
+        device: where it runs, such as "cuda"; None for where the network is, and where it is afterwards.
 
     Raises:
         GraphError: if the network has no quantizer with a range.
         DataError: if the data is empty, not finite, or does not fit.
     """
+    move(network, device)
     weights = {layer.path: layer for layer in network.layers if layer.quantizer is not None}
     values = {quantizer: name for name, quantizer in network.quantizers.items() if quantizer.calibrated}
     if not weights and not values:
@@ -46,9 +50,10 @@ def histograms(network: Network, data: Any, *, samples: int = 32) -> GridHistogr
     hooks = [quantizer.register_forward_pre_hook(look) for quantizer in values]
     seen = 0
     try:
-        for inputs, _ in first(batches(data, batch_size=8), samples):
+        source = first(batches(data, network, batch_size=8), samples)
+        for inputs, _ in source:
             run(network, inputs)
-            seen += count(inputs)
+            seen += source.count(inputs)
     finally:
         for hook in hooks:
             hook.remove()

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.fx import Interpreter, Node
 
 from microjoule.execution.batches import Batches
+from microjoule.execution.fixed_batch import filled
 from microjoule.execution.progress import track
 from microjoule.execution.run import to_device, unquantized
 from microjoule.graph.modes import in_evaluation
@@ -38,7 +39,8 @@ def channel_information(
     with in_evaluation(network.module), unquantized(network):
         for inputs, _ in track(data, "gradients", total=data.samples):
             seen = _Watching(network, nodes)
-            outputs = output_tensors(seen.run(*network.bind(*to_device(inputs, network.device))))
+            whole, _ = filled(network, to_device(inputs, network.device))
+            outputs = output_tensors(seen.run(*network.row(whole)))
             loss, values = _loss(outputs, generator), list(seen.values.values())
             for node, gradient in zip(seen.values, torch.autograd.grad(loss, values, allow_unused=True), strict=True):
                 if gradient is not None:

@@ -163,7 +163,7 @@ def fit_layers(
     """
     if not any(layer.quantizer for layer in network.layers):
         raise GraphError("network", "has no quantized weight", remedy="call mj.quantize(network, ...) first")
-    found = batches(data)
+    found = batches(data, network)
     skipped = [Skipped(layer.path, reason) for layer in network.layers if (reason := cannot_fit(network, layer))]
     chosen = [layer for layer in network.layers if not cannot_fit(network, layer)]
     settings = {"method": method.name, **method.settings, "ranges": method.ranges, "ridge": method.ridge}

@@ -23,6 +23,7 @@ from microjoule.costs.target import Target
 from microjoule.costs.target import target as find_target
 from microjoule.errors import SettingError
 from microjoule.execution.batches import batches, first
+from microjoule.execution.device import Device, move, returns
 from microjoule.graph.fold import fold_batch_norms
 from microjoule.graph.network import Network
 from microjoule.graph.quantizer import Quantizer
@@ -133,6 +134,7 @@ class Menu:
         return Problem(groups, budget - fixed), fixed
 
 
+@returns
 def mixed_precision(
     network: Network,
     data: Any,
@@ -146,6 +148,7 @@ def mixed_precision(
     losses: Losses | None = None,
     samples: int = 64,
     seed: int = 0,
+    device: Device = None,
 ) -> MixedPrecision:
     """Choose the bits of every layer and value: the least predicted loss within a budget, with a proof.
 
@@ -165,6 +168,7 @@ def mixed_precision(
         losses: what each width costs; None estimates it from gradients, for rounding to nearest.
         samples: how many samples are looked at; their outputs are held in memory.
         seed: of the draws in the estimates.
+        device: where it runs, such as "cuda"; None for where the network is, and where it is afterwards.
 
     Returns:
         What was chosen; its `layers` are what `quantize` and the recipes take.
@@ -174,6 +178,7 @@ def mixed_precision(
         TargetError: for bits that the target does not have.
         GraphError: if the network has quantizers already.
     """
+    move(network, device)
     found = partial(estimates, seed=seed) if losses is None else losses
     wanted = Wanted(cost, candidates, target, rule, weight_rule, found, samples)
     record = choose(find_menu(network, data, wanted), budget)
@@ -192,7 +197,7 @@ def find_menu(network: Network, data: Any, wanted: Wanted) -> Menu:
     Raises:
         GraphError: if the network has quantizers already.
     """
-    own, source = network.copy().eval(), first(batches(data), wanted.samples)
+    own, source = network.copy().eval(), first(batches(data, network), wanted.samples)
     fold_batch_norms(own)
     weights, activations = wanted.widest
     rules = find_target(wanted.target)

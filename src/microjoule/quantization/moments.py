@@ -7,6 +7,7 @@ statistics of its own gives W E[x] + b, with the variances of its inputs taken a
 Source: Nagel et al. 2019, https://arxiv.org/abs/1906.04721, sections 4.2.1 and 5 (activation ranges: beta +- 6 gamma).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -15,6 +16,7 @@ from torch.fx import Node
 
 from microjoule.errors import DataError
 from microjoule.graph.activation import Activation
+from microjoule.graph.card import Range, Ranges
 from microjoule.graph.edit import bias_of, bounds_of, per_input
 from microjoule.graph.network import Network
 from microjoule.graph.ops import Layer, arguments, kind, tensor_inputs
@@ -65,12 +67,13 @@ def normal(mean: Tensor, var: Tensor) -> Known:
     return Known(Gaussian(mean, var.clamp(min=0).sqrt()), -unbounded, unbounded)
 
 
-def propagate(network: Network, input_range: tuple[float, float]) -> dict[Node, Known]:
+def propagate(network: Network, input_range: Ranges) -> dict[Node, Known]:
     """What is known about each value.
 
     Args:
         network: a network whose batch norms were folded, so that the statistics of its layers are known.
-        input_range: smallest and largest value of the network's inputs; they are taken as uniform in between.
+        input_range: smallest and largest value of all inputs, or of each by its name; they are taken as uniform in
+            between.
 
     Returns:
         A value's node -> what is known; a value is left out where nothing can be said.
@@ -79,7 +82,9 @@ def propagate(network: Network, input_range: tuple[float, float]) -> dict[Node, 
     known: dict[Node, Known] = {}
     for node in network.graph.nodes:
         if node.op == "placeholder" and len(dims.get(node, ())) > 1:
-            known[node] = _input(dims[node], input_range, network.device)
+            bounds = _bounds(node, input_range)
+            if bounds is not None:
+                known[node] = _input(dims[node], bounds, network.device)
             continue
         found = _after(network, node, known, dims)
         if found is not None:
@@ -87,7 +92,14 @@ def propagate(network: Network, input_range: tuple[float, float]) -> dict[Node, 
     return known
 
 
-def _input(shape: Shape, input_range: tuple[float, float], device: torch.device) -> Known:
+def _bounds(node: Node, ranges: Ranges) -> Range | None:
+    """The range of an input, or of the nested one that it is part of."""
+    if not isinstance(ranges, Mapping):
+        return ranges
+    return next((one for name, one in ranges.items() if node.name == name or node.name.startswith(f"{name}_")), None)
+
+
+def _input(shape: Shape, input_range: Range, device: torch.device) -> Known:
     low, high = (torch.full((shape[1],), bound, device=device) for bound in input_range)
     return Known(Gaussian((low + high) / 2, (high - low) / 12**0.5), low, high)
 

@@ -6,15 +6,19 @@ from torch import Tensor
 from torch.fx import Node
 
 from microjoule.execution.batches import batches, first
+from microjoule.execution.device import Device, move, returns
 from microjoule.execution.progress import track
-from microjoule.execution.run import count, visit
+from microjoule.execution.run import visit
 from microjoule.graph.network import Network
 from microjoule.numerics.gaussian import Gaussian
 from microjoule.numerics.statistics import Moments
 from microjoule.records.facts import StatisticsObserved
 
 
-def observe_statistics(network: Network, data: Any, *, samples: int | None = None) -> StatisticsObserved:
+@returns
+def observe_statistics(
+    network: Network, data: Any, *, samples: int | None = None, device: Device = None
+) -> StatisticsObserved:
     """Measure mean and standard deviation of what each layer gives, channel by channel, where no batch norm told them.
 
     What needs batch-norm statistics (`equalize_noise`, `ranges_from_statistics`, `absorb_high_biases`) then works on
@@ -24,13 +28,15 @@ def observe_statistics(network: Network, data: Any, *, samples: int | None = Non
         network: a network without quantizers; its `preactivations` get an entry for each layer that had none.
         data: inputs, in any form that `batches` takes; labels are not read.
         samples: how many samples to use; None for all.
+        device: where it runs, such as "cuda"; None for where the network is, and where it is afterwards.
 
     Raises:
         DataError: if the data is empty, not finite, or does not fit.
     """
+    move(network, device)
     missing = {layer.node: layer for layer in network.layers if layer.path not in network.preactivations}
     moments = {node: Moments(axis=layer.channel_axis) for node, layer in missing.items()}
-    found = batches(data) if samples is None else first(batches(data), samples)
+    found = first(batches(data, network), samples)
     seen = 0
 
     def look(node: Node, value: Tensor) -> None:
@@ -38,7 +44,7 @@ def observe_statistics(network: Network, data: Any, *, samples: int | None = Non
 
     for inputs, _ in track(found, "observe", total=found.samples):
         visit(network, inputs, missing, look)
-        seen += count(inputs)
+        seen += found.count(inputs)
     for node, layer in missing.items():
         mean, std = moments[node].mean, moments[node].variance.sqrt()
         network.preactivations[layer.path] = Gaussian(mean.to(layer.stored_weight), std.to(layer.stored_weight))

@@ -13,11 +13,12 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from microjoule.errors import DataError
-from microjoule.execution.batches import Batch
+from microjoule.execution.binding import Batch
 from microjoule.execution.compare import error_of_difference
 from microjoule.execution.progress import track
-from microjoule.execution.run import run, unquantized
+from microjoule.execution.run import run, to_device, unquantized
 from microjoule.execution.scoring import Metric, sample_scores, value_of
+from microjoule.execution.signature import samples_along
 from microjoule.execution.tasks import Jobs, Work, run_tasks
 from microjoule.graph.file.read import read
 from microjoule.graph.network import Network
@@ -81,17 +82,17 @@ def reference(network: Network, given: Sequence[Batch], metric: Metric | None) -
         DataError: if the inputs do not fit the network, or it gives no floating-point tensor.
     """
     outputs: list[tuple[Tensor, ...]] = []
+    samples = sum(samples_along(inputs, network.batch_axis) for inputs, _ in given)
     if metric is not None:
         metric.reset()
     with unquantized(network):
-        for inputs, targets in track(given, "in floating point", total=_count(given)):
+        for inputs, targets in track(given, "in floating point", total=samples):
             found = run(network, inputs)
             if metric is not None:
-                metric.update(found, targets)
+                metric.update(found, to_device(targets, network.device))
             outputs.append(tuple(tensor.cpu() for tensor in output_tensors(found)))
     if not outputs[0]:
         raise DataError("network", "gives no floating-point tensor", remedy="capture the part that gives its scores")
-    samples = _count(given)
     value, scores = (None, None) if metric is None else _scored(metric, samples)
     return Reference(tuple(given), tuple(outputs), metric, value, samples, scores)
 
@@ -99,10 +100,6 @@ def reference(network: Network, given: Sequence[Batch], metric: Metric | None) -
 def _scored(metric: Metric, samples: int) -> tuple[float, SampleScores | None]:
     value = value_of(metric)
     return value, sample_scores(metric, value, samples)
-
-
-def _count(given: Sequence[Batch]) -> int:
-    return sum(next(t.shape[0] for t in pytree.tree_leaves(x) if isinstance(t, Tensor)) for x, _ in given)
 
 
 # One task --------------------------------------------------------------------
@@ -117,7 +114,7 @@ def effect(network: Network, site: Site, affine: Affine, exact: Reference) -> Ef
         for (inputs, targets), wanted in zip(exact.batches, exact.outputs, strict=True):
             found = run(network, inputs)
             if exact.metric is not None:
-                exact.metric.update(found, targets)
+                exact.metric.update(found, to_device(targets, network.device))
             for one, other in zip(wanted, output_tensors(found), strict=True):
                 signal += one.double().square().sum().item()
                 noise += (other.cpu().double() - one.double()).square().sum().item()

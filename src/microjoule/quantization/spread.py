@@ -8,7 +8,8 @@ from torch import Tensor
 from torch.fx import Node
 
 from microjoule.execution.batches import batches, first
-from microjoule.execution.run import count, unquantized, visit
+from microjoule.execution.device import Device, move, returns
+from microjoule.execution.run import unquantized, visit
 from microjoule.graph.network import Network
 from microjoule.quantization.range_setting import quantizer_nodes
 from microjoule.records.facts import Spread, WeightRanges
@@ -31,7 +32,10 @@ def weight_ranges(network: Network, stage: str) -> WeightRanges:
     return record
 
 
-def errors_by_layer(network: Network, data: Any, *, samples: int = 32, stage: str = "") -> ErrorsByLayer:
+@returns
+def errors_by_layer(
+    network: Network, data: Any, *, samples: int = 32, stage: str = "", device: Device = None
+) -> ErrorsByLayer:
     """The signal-to-noise ratio at each quantizer, quantized against floating point on the same inputs.
 
     Args:
@@ -39,12 +43,15 @@ def errors_by_layer(network: Network, data: Any, *, samples: int = 32, stage: st
         data: inputs, in any form that `batches` takes.
         samples: how many samples to use.
         stage: which network this is, for the report.
+        device: where it runs, such as "cuda"; None for where the network is, and where it is afterwards.
     """
+    move(network, device)
     places = quantizer_nodes(network)
     signal = dict.fromkeys(places, 0.0)
     noise = dict.fromkeys(places, 0.0)
     seen = 0
-    for inputs, _ in first(batches(data, batch_size=8), samples):
+    source = first(batches(data, network, batch_size=8), samples)
+    for inputs, _ in source:
         exact: dict[Node, Tensor] = {}
         with unquantized(network):
             visit(network, inputs, places, lambda node, value: exact.update({node: value.clone()}))  # noqa: B023
@@ -55,7 +62,7 @@ def errors_by_layer(network: Network, data: Any, *, samples: int = 32, stage: st
             noise[node] += (value.double() - reference).square().sum().item()
 
         visit(network, inputs, places, compare)
-        seen += count(inputs)
+        seen += source.count(inputs)
     layers = tuple(LayerError(_name(node), _decibel(signal[node], noise[node])) for node in places)
     record = ErrorsByLayer(seen, layers, stage)
     network.history.append(record)

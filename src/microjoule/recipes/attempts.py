@@ -13,6 +13,7 @@ from microjoule.costs.count import costs
 from microjoule.costs.target import Target
 from microjoule.errors import GraphError
 from microjoule.execution.batches import Batches
+from microjoule.graph.card import Ranges
 from microjoule.graph.fold import fold_batch_norms
 from microjoule.graph.network import Network
 from microjoule.numerics.ranges import mse
@@ -42,7 +43,7 @@ class Settings:
     weights: int
     activations: int
     layers: Mapping[str, Bits]
-    input_range: tuple[float, float]
+    input_range: Ranges
     iterations: int
     seed: int
 

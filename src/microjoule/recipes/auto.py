@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from microjoule.costs.target import Target
+from microjoule.execution.device import Device, move, returns
 from microjoule.execution.scoring import MetricLike
+from microjoule.graph.card import Ranges
 from microjoule.graph.network import Network
 from microjoule.quantization.simulate import Bits
 from microjoule.recipes.attempts import ATTEMPTS, Attempt
@@ -18,6 +20,7 @@ VERIFIED_SAMPLES = 64
 """Enough that every value of most networks is seen many thousand times."""
 
 
+@returns
 def auto(
     network: Network,
     data: Any,
@@ -32,7 +35,7 @@ def auto(
     weights: int = 8,
     activations: int = 8,
     layers: Mapping[str, Bits] | None = None,
-    input_range: tuple[float, float] | None = None,
+    input_range: Ranges | None = None,
     samples: int = 256,
     iterations: int = 1000,
     attempts: Sequence[Attempt] = ATTEMPTS,
@@ -41,6 +44,7 @@ def auto(
     onnx: str | Path | None = None,
     report: str | Path | None = None,
     title: str | None = None,
+    device: Device = None,
 ) -> Delivered:
     """Quantize by the first recipe that keeps the metric within a drop; save, export, verify, measure and report it.
 
@@ -59,7 +63,7 @@ def auto(
         weights: bits of weights.
         activations: bits of activations.
         layers: exceptions by layer path.
-        input_range: smallest and largest value of the network's inputs.
+        input_range: smallest and largest value of all inputs, or of each by its name; None as in `data_free`.
         samples: how many calibration inputs are used.
         iterations: for each layer, where rounding is learned.
         attempts: what is tried, in this order.
@@ -68,10 +72,12 @@ def auto(
         onnx: where the integer model goes, if not beside the others.
         report: where the page goes, likewise.
         title: the page's heading; None names the recipe.
+        device: where it runs, such as "cuda"; None for where the network is, and where it is afterwards.
 
     Raises:
         MicrojouleError: as `reach` and `deliver`; a place that cannot be written to before any work is done.
     """
+    move(network, device)
     check_places([f"{out}.mj", onnx or f"{out}.onnx", report or f"{out}.html"])
     settings: dict[str, Any] = {
         "calibration": calibration,

@@ -8,6 +8,7 @@ from typing import Any
 from microjoule.compression.criteria import CRITERIA
 from microjoule.compression.menu import METHODS
 from microjoule.errors import SettingError
+from microjoule.execution.device import Device, move, returns
 from microjoule.execution.scoring import MetricLike, as_metric
 from microjoule.graph.network import Network
 from microjoule.numerics.low_rank_shapes import Method
@@ -16,6 +17,7 @@ from microjoule.recipes.compression_trial import WAYS, How, open_trial
 from microjoule.recipes.preparation import check_network, fit_choose_confirm, run_record
 
 
+@returns
 def compress(
     network: Network,
     data: Any,
@@ -35,6 +37,7 @@ def compress(
     samples: int = 1000,
     seed: int = 0,
     folder: str | Path | None = None,
+    device: Device = None,
 ) -> Network:
     """Make a network cheaper without training: prune channels, put layers in low-rank forms, fit what is left.
 
@@ -65,6 +68,7 @@ def compress(
         seed: of the places that are looked at.
         folder: keeps each way's score and each fitted layer; the same call goes on where it was interrupted, and a
             call for another share, or `compression_front`, may use the same folder.
+        device: where it runs, such as "cuda"; None for where the network is, and where it is afterwards.
 
     Returns:
         A new network, really smaller; its history ends with the record `Compressed`.
@@ -76,6 +80,7 @@ def compress(
         ExportError: for a latency, if the network cannot be exported.
         FileError: if the folder holds the work of another run, or cannot be written.
     """
+    move(network, device)
     started = time.perf_counter()
     budgets = {"macs": macs, "size": size, "energy": energy, "latency": latency}
     cost, share = budget_of(**budgets)

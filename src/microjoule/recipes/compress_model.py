@@ -84,8 +84,9 @@ def compress_model(
         raise SettingError("scheme", f"is {scheme!r}", remedy=f"use one of {', '.join(SCHEMES)}")
     cost, share = budget_of(macs=macs, size=size, energy=energy, latency=latency)
     how = How(*SCHEMES[scheme], multiple, seed, None if folder is None else Path(folder), criterion, latency_bits)
-    inputs = first(batches(data), samples)
-    with open_trial(capture(model, example_inputs), inputs, by_callback(eval_callback), cost, how) as trial:
+    network = capture(model, example_inputs)
+    inputs = first(batches(data, network), samples)
+    with open_trial(network, inputs, by_callback(eval_callback), cost, how) as trial:
         return as_module(trial.best(share, trial.run([share])))
 
 

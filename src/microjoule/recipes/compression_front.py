@@ -7,6 +7,7 @@ from typing import Any
 from microjoule.compression.criteria import CRITERIA
 from microjoule.compression.menu import METHODS
 from microjoule.errors import SettingError
+from microjoule.execution.device import Device, move, returns
 from microjoule.execution.scoring import MetricLike, as_metric
 from microjoule.graph.network import Network
 from microjoule.numerics.low_rank_shapes import Method
@@ -20,6 +21,7 @@ SHARES = (0.9, 0.75, 0.6, 0.5, 0.4, 0.3)
 """Of the cost, that are tried."""
 
 
+@returns
 def compression_front(
     network: Network,
     data: Any,
@@ -37,6 +39,7 @@ def compression_front(
     samples: int = 1000,
     seed: int = 0,
     folder: str | Path | None = None,
+    device: Device = None,
 ) -> ParetoFront:
     """Measure accuracy against cost: for each share of the cost compress the network, and score it.
 
@@ -59,6 +62,7 @@ def compression_front(
         seed: as there.
         folder: keeps each network's score and each fitted layer; the same call then goes on where it was interrupted,
             another call may ask for more shares, and `mj.compress` finds its share there.
+        device: where it runs, such as "cuda"; None for where the network is, and where it is afterwards.
 
     Raises:
         SettingError: for shares that there are not, one that cannot be kept in any way, or another cost.
@@ -66,6 +70,7 @@ def compression_front(
         ExportError: for a latency, if the network cannot be exported.
         FileError: if the folder holds the work of another run, or cannot be written.
     """
+    move(network, device)
     if not shares or len(set(shares)) < len(shares) or not all(0 < share <= 1 for share in shares):
         raise SettingError("shares", f"is {tuple(shares)}", remedy="give shares above 0 and up to 1, each once")
     place = None if folder is None else Path(folder)

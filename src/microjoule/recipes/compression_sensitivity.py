@@ -11,6 +11,7 @@ from microjoule.compression.criteria import CRITERIA
 from microjoule.compression.menu import METHODS, Menu, find_menu
 from microjoule.compression.prices import currency
 from microjoule.errors import SettingError
+from microjoule.execution.device import Device, move, returns
 from microjoule.execution.scoring import MetricLike, as_metric
 from microjoule.execution.tasks import Jobs, Work, run_tasks
 from microjoule.graph.network import Network
@@ -32,6 +33,7 @@ KINDS: dict[str, Callable[[Menu, Sequence[float]], Any]] = {LOW_RANK: smaller_la
 """What can be made smaller."""
 
 
+@returns
 def compression_sensitivity(
     network: Network,
     data: Any,
@@ -47,6 +49,7 @@ def compression_sensitivity(
     n_jobs: int = 1,
     backend: str = "loky",
     seed: int = 0,
+    device: Device = None,
 ) -> CompressionSensitivity:
     """Find out what can be made smaller: each layer in low-rank form, each channel group in fewer channels, alone.
 
@@ -68,6 +71,7 @@ def compression_sensitivity(
         n_jobs: how many processes measure at once, -1 for one a core; each holds the moments of the layers' inputs.
         backend: joblib's: "loky", "threading", or a cluster's that is registered with joblib, such as "ray".
         seed: of the places that are looked at.
+        device: where it runs, such as "cuda"; None for where the network is, and where it is afterwards.
 
     Raises:
         SettingError: for shares, kinds or a criterion that there are not, or a criterion that needs scores of classes
@@ -75,6 +79,7 @@ def compression_sensitivity(
         DataError: if the data has no targets for the metric, is empty, or does not fit.
         FileError: if the folder holds the results of another run.
     """
+    move(network, device)
     if not shares or not all(0 < share < 1 for share in shares):
         raise SettingError("shares", f"is {tuple(shares)}", remedy="give shares between 0 and 1")
     if not kinds or not set(kinds) <= set(KINDS):

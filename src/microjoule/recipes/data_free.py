@@ -9,7 +9,10 @@ from typing import Any
 from microjoule.costs.target import Target
 from microjoule.costs.target import target as find_target
 from microjoule.errors import SettingError
-from microjoule.execution.batches import Batches
+from microjoule.execution.batches import Batches, batches
+from microjoule.execution.device import Device, move, returns
+from microjoule.execution.survey import keep_ranges
+from microjoule.graph.card import Ranges
 from microjoule.graph.fold import fold_batch_norms
 from microjoule.graph.network import Network
 from microjoule.quantization.calibrate import calibrate
@@ -23,9 +26,10 @@ from microjoule.quantization.ptq.statistic_ranges import ranges_from_statistics
 from microjoule.quantization.simulate import Bits, freeze, quantize
 from microjoule.quantization.spread import weight_ranges
 from microjoule.quantization.tie_free import avoid_ties
-from microjoule.recipes.preparation import example_range, run_record
+from microjoule.recipes.preparation import as_ranges, find_ranges, origins, run_record
 
 
+@returns
 def data_free(
     network: Network,
     *,
@@ -33,9 +37,10 @@ def data_free(
     weights: int | None = None,
     activations: int | None = None,
     layers: Mapping[str, Bits] | None = None,
-    input_range: tuple[float, float] | None = None,
+    input_range: Ranges | None = None,
     data: Any = None,
     seed: int = 0,
+    device: Device = None,
 ) -> Network:
     """Quantize without labels and without training: fold, equalize, round in balance, correct biases.
 
@@ -50,9 +55,12 @@ def data_free(
         weights: bits of weights; None for the target's default.
         activations: bits of activations; None for the target's default.
         layers: exceptions by layer path, as in `quantize`.
-        input_range: smallest and largest value of the network's inputs; None takes those of its example inputs.
+        input_range: smallest and largest value of the network's inputs, of all or of each by its name. None takes what
+            `data` has, or the network's card says; and if nothing tells it, the range of the example inputs, with a
+            warning.
         data: unlabelled inputs, in any form that `batches` takes, to be used instead of statistics and noise.
         seed: of the noise.
+        device: where it runs, such as "cuda"; None for where the network is, and where it is afterwards.
 
     Returns:
         A new network with quantizers, frozen; its history says what was done.
@@ -60,10 +68,13 @@ def data_free(
     Raises:
         SettingError: without data, if the range of the inputs is empty.
     """
+    move(network, device)
     started, rules = time.perf_counter(), find_target(target)
     result = network.copy()
-    inputs = input_range or example_range(network)
-    source = data if data is not None else _noise(result, inputs, seed)
+    given = None if data is None else batches(data, result)
+    found = find_ranges(result, input_range, given) if given is None or rules.weights.axis is None else {}
+    inputs = as_ranges(found)
+    source = _noise(result, inputs, seed) if given is None else given
     fold_batch_norms(result)
     by_statistics = data is None and bool(result.preactivations)
     weight_ranges(result, "before")
@@ -75,22 +86,30 @@ def data_free(
         equalize_noise(result, input_range=inputs, weights=bits[0], activations=bits[1])
     weight_ranges(result, "after")
     quantize(result, target=rules, weights=weights, activations=activations, layers=layers)
-    if by_statistics:
-        ranges_from_statistics(result, input_range=inputs)
-    if _lacks_something(result):
-        calibrate(result, source, keep=True)
-    avoid_ties(result)
-    balance_rounding(result)
-    if by_statistics:
-        correct_biases_from_statistics(result, input_range=inputs, data=source)
-    else:
-        correct_biases(result, source)
-    freeze(result)
-    settings = {"target": rules.name, "weights": weights, "activations": activations, "layers": dict(layers or {})}
-    result.history.append(run_record("data_free", {**settings, "input_range": inputs}, seed, started))
+    _fit(result, source, inputs, by_statistics=by_statistics)
+    settings: dict[str, Any] = {"target": rules.name, "weights": weights, "activations": activations}
+    settings |= {"layers": dict(layers or {}), "input_range": inputs, "input_range from": origins(found)}
+    keep_ranges(result, found)
+    result.history.append(run_record("data_free", settings, seed, started))
     return result
 
 
+def _fit(network: Network, source: Any, inputs: Ranges, *, by_statistics: bool) -> None:
+    """Ranges, the rounding and the biases of a network with quantizers, which are frozen then."""
+    if by_statistics:
+        ranges_from_statistics(network, input_range=inputs)
+    if _lacks_something(network):
+        calibrate(network, source, keep=True)
+    avoid_ties(network)
+    balance_rounding(network)
+    if by_statistics:
+        correct_biases_from_statistics(network, input_range=inputs, data=source)
+    else:
+        correct_biases(network, source)
+    freeze(network)
+
+
+@returns
 def naive(
     network: Network,
     data: Any,
@@ -99,6 +118,7 @@ def naive(
     weights: int | None = None,
     activations: int | None = None,
     layers: Mapping[str, Bits] | None = None,
+    device: Device = None,
 ) -> Network:
     """Quantize with no further care: fold batch norms, ranges from the smallest to the largest value.
 
@@ -109,10 +129,12 @@ def naive(
         weights: bits of weights; None for the target's default.
         activations: bits of activations; None for the target's default.
         layers: exceptions by layer path, as in `quantize`.
+        device: where it runs, such as "cuda"; None for where the network is, and where it is afterwards.
 
     Returns:
         A new network with quantizers, frozen.
     """
+    move(network, device)
     started, rules = time.perf_counter(), find_target(target)
     result = network.copy()
     fold_batch_norms(result)
@@ -130,12 +152,10 @@ def _lacks_something(network: Network) -> bool:
     return not all(quantizer.calibrated for quantizer in network.quantizers.values())
 
 
-def _noise(network: Network, inputs: tuple[float, float], seed: int) -> Batches:
+def _noise(network: Network, inputs: Ranges, seed: int) -> Batches:
     """Generated inputs; were all the same (as in an example of zeros), they would tell nothing."""
-    if not -math.inf < inputs[0] < inputs[1] < math.inf:
-        raise SettingError(
-            "input_range",
-            f"is {inputs}",
-            remedy="give the smallest and the largest value of real inputs, input_range=(low, high), or data",
-        )
+    for low, high in inputs.values() if isinstance(inputs, Mapping) else [inputs]:
+        if not -math.inf < low < high < math.inf:
+            remedy = "give the smallest and the largest value of real inputs, input_range=(low, high), or data"
+            raise SettingError("input_range", f"is {(low, high)}", remedy=remedy)
     return noise_like(network, input_range=inputs, seed=seed)

@@ -9,6 +9,9 @@ from typing import Any
 
 from microjoule.costs.target import Target
 from microjoule.costs.target import target as find_target
+from microjoule.execution.batches import batches
+from microjoule.execution.device import Device, move, returns
+from microjoule.graph.card import Ranges
 from microjoule.graph.fold import fold_batch_norms
 from microjoule.graph.network import Network
 from microjoule.numerics.ranges import min_max, mse
@@ -22,7 +25,7 @@ from microjoule.quantization.ptq.noise_equalization import equalize_noise
 from microjoule.quantization.simulate import Bits, freeze, quantize
 from microjoule.quantization.spread import weight_ranges
 from microjoule.quantization.tie_free import avoid_ties
-from microjoule.recipes.preparation import example_range, run_record
+from microjoule.recipes.preparation import as_ranges, find_ranges, run_record
 
 WIDE = 8
 """Activations of this many bits and more cover every value that was seen; those of fewer are clipped by least squares.
@@ -35,6 +38,7 @@ FIRM = 1.0
 MobileNetV2 W4A4, 128 images, 100 iterations a block: 39.8 from a ridge of 1, 33.4 from one of 0.3."""
 
 
+@returns
 def adaround(
     network: Network,
     data: Any,
@@ -43,12 +47,13 @@ def adaround(
     weights: int = 4,
     activations: int = 8,
     layers: Mapping[str, Bits] | None = None,
-    input_range: tuple[float, float] | None = None,
+    input_range: Ranges | None = None,
     iterations: int = 1000,
     activation: bool = False,
     ranges: bool = False,
     seed: int = 0,
     folder: str | Path | None = None,
+    device: Device = None,
 ) -> Network:
     """Quantize with a rounding that is learned layer by layer from unlabelled inputs.
 
@@ -59,23 +64,26 @@ def adaround(
         weights: bits of weights.
         activations: bits of activations.
         layers: exceptions by layer path, as in `quantize`.
-        input_range: smallest and largest value of the network's inputs; None takes those of its example inputs.
+        input_range: smallest and largest value of the network's inputs; None takes those of `data`.
         iterations: for each layer.
         activation: take a clamp that follows a layer into the objective. It takes up to five times as long, and what it
             gained or lost was within what another seed does, up to a point.
         ranges: choose the range of each weight by its layer's output (`mj.sequential_mse`), not by its own error.
         seed: of what is looked at.
         folder: keeps each layer as soon as it is done; the same call then goes on where it was interrupted.
+        device: where it runs, such as "cuda"; None for where the network is, and where it is afterwards.
 
     Returns:
         A new network with quantizers, frozen; its history says what was done.
     """
+    move(network, device)
     settings: dict[str, Any] = {"iterations": iterations, "activation": activation, "ranges": ranges}
     rounding = partial(adaptive.adaround, **settings, seed=seed, folder=folder)
     wanted = _Wanted("adaround", find_target(target), weights, activations, layers or {}, input_range, seed, ranges)
     return _rounded(network, data, rounding, wanted)
 
 
+@returns
 def gptq(
     network: Network,
     data: Any,
@@ -84,10 +92,11 @@ def gptq(
     weights: int = 4,
     activations: int = 8,
     layers: Mapping[str, Bits] | None = None,
-    input_range: tuple[float, float] | None = None,
+    input_range: Ranges | None = None,
     ranges: bool = False,
     seed: int = 0,
     folder: str | Path | None = None,
+    device: Device = None,
 ) -> Network:
     """Quantize with a rounding found layer by layer in closed form: nearly as good as `adaround`, and faster.
 
@@ -98,19 +107,22 @@ def gptq(
         weights: bits of weights.
         activations: bits of activations.
         layers: exceptions by layer path, as in `quantize`.
-        input_range: smallest and largest value of the network's inputs; None takes those of its example inputs.
+        input_range: smallest and largest value of the network's inputs; None takes those of `data`.
         ranges: choose the range of each weight by its layer's output (`mj.sequential_mse`), not by its own error.
         seed: of what is looked at.
         folder: keeps each layer as soon as it is done; the same call then goes on where it was interrupted.
+        device: where it runs, such as "cuda"; None for where the network is, and where it is afterwards.
 
     Returns:
         A new network with quantizers, frozen; its history says what was done.
     """
+    move(network, device)
     rounding = partial(compensating.gptq, ranges=ranges, seed=seed, folder=folder)
     wanted = _Wanted("gptq", find_target(target), weights, activations, layers or {}, input_range, seed, ranges)
     return _rounded(network, data, rounding, wanted)
 
 
+@returns
 def qdrop(
     network: Network,
     data: Any,
@@ -119,11 +131,12 @@ def qdrop(
     weights: int = 4,
     activations: int = 4,
     layers: Mapping[str, Bits] | None = None,
-    input_range: tuple[float, float] | None = None,
+    input_range: Ranges | None = None,
     iterations: int = 500,
     drop: float = 0.5,
     seed: int = 0,
     folder: str | Path | None = None,
+    device: Device = None,
 ) -> Network:
     """Quantize by `gptq`, then learn roundings, activation scales and biases block by block: for activations of 4 bits.
 
@@ -134,16 +147,19 @@ def qdrop(
         weights: bits of weights.
         activations: bits of activations.
         layers: exceptions by layer path, as in `quantize`.
-        input_range: smallest and largest value of the network's inputs; None takes those of its example inputs.
+        input_range: smallest and largest value of the network's inputs; None takes those of `data`.
         iterations: for each block.
         drop: the probability that an activation is not quantized while learning.
         seed: of every draw.
         folder: keeps each layer and each block as soon as it is done; the same call then goes on where it was
             interrupted.
+        device: where it runs, such as "cuda"; None for where the network is, and where it is afterwards.
 
     Returns:
         A new network with quantizers, frozen; its history says what was done.
     """
+
+    move(network, device)
 
     def rounding(result: Network, inputs: Any) -> None:
         exact = result.copy()
@@ -164,7 +180,7 @@ class _Wanted:
     weights: int
     activations: int
     layers: Mapping[str, Bits]
-    input_range: tuple[float, float] | None
+    input_range: Ranges | None
     seed: int
     moves_scales: bool
 
@@ -173,7 +189,7 @@ def prepared(
     network: Network,
     data: Any,
     target: Target,
-    input_range: tuple[float, float] | None,
+    input_range: Ranges | None,
     *,
     weights: int,
     activations: int,
@@ -195,8 +211,8 @@ def prepared(
     if target.weights.axis is None:
         if not result.preactivations:
             observe_statistics(result, data)
-        bounds = input_range or example_range(network)
-        equalize_noise(result, input_range=bounds, weights=weights, activations=activations)
+        bounds = find_ranges(result, input_range, batches(data, result))
+        equalize_noise(result, input_range=as_ranges(bounds), weights=weights, activations=activations)
     weight_ranges(result, "after")
     return result
 
@@ -205,6 +221,7 @@ def _rounded(network: Network, data: Any, rounding: Callable[[Network, Any], obj
     """Fold, equalize for one scale a tensor, place quantizers, round by a method that needs data, freeze."""
     started = time.perf_counter()
     bits: dict[str, Any] = {"weights": wanted.weights, "activations": wanted.activations}
+    data = batches(data, network)
     result = prepared(network, data, wanted.target, wanted.input_range, **bits)
     quantize(result, target=wanted.target, layers=wanted.layers, weight_rule=mse, **bits)
     calibrate(result, data, rule=min_max if wanted.activations >= WIDE else mse)

@@ -13,9 +13,11 @@ from microjoule.costs.target import target as find_target
 from microjoule.errors import FileError, SettingError
 from microjoule.execution.batches import batches
 from microjoule.execution.data_facts import read_facts
+from microjoule.execution.device import Device, move, returns
 from microjoule.execution.evaluate import evaluate
 from microjoule.execution.scoring import Metric, MetricLike, as_metric
 from microjoule.execution.tasks import Work, run_tasks
+from microjoule.graph.card import Ranges
 from microjoule.graph.network import Network
 from microjoule.jobs.identity import Facts, Identity, network_facts, option_facts
 from microjoule.jobs.run_folder import RunFolder
@@ -26,7 +28,6 @@ from microjoule.quantization.mixed_precision import CANDIDATES, Candidate, Menu,
 from microjoule.quantization.ptq.gptq import solve
 from microjoule.recipes.compression_scores import beside, evaluated_of
 from microjoule.recipes.learned_rounding import WIDE, adaround, gptq, prepared
-from microjoule.recipes.preparation import example_range
 from microjoule.records.decided import FrontPoint, MixedPrecision, ParetoFront
 from microjoule.records.json_io import records_from_json, to_json
 from microjoule.records.measured import Evaluated
@@ -38,6 +39,7 @@ FLOAT = "FP32"
 """The name of the network in floating point among the points of a front."""
 
 
+@returns
 def mixed_precision(
     network: Network,
     data: Any,
@@ -47,10 +49,11 @@ def mixed_precision(
     candidates: Sequence[Candidate] = CANDIDATES,
     target: str | Path | Target = "onnxruntime",
     rounding: str = "gptq",
-    input_range: tuple[float, float] | None = None,
+    input_range: Ranges | None = None,
     samples: int = 64,
     seed: int = 0,
     folder: str | Path | None = None,
+    device: Device = None,
 ) -> Network:
     """Quantize each layer to the bits that it needs within a budget, with a rounding that is fitted to data.
 
@@ -64,11 +67,12 @@ def mixed_precision(
         candidates: as there.
         target: a target's name, a TOML file, or a Target.
         rounding: "gptq" or "adaround".
-        input_range: smallest and largest value of the network's inputs; None takes those of its example inputs.
+        input_range: smallest and largest value of the network's inputs; None takes those of the data.
         samples: on how many of the first inputs losses are measured; the rounding looks at all.
         seed: of every draw.
         folder: keeps the bits, and each rounded layer, as soon as it is there; the same call then goes on where it was
             interrupted.
+        device: where it runs, such as "cuda"; None for where the network is, and where it is afterwards.
 
     Returns:
         A new network with quantizers, frozen; its history ends with the record of the choice.
@@ -76,6 +80,7 @@ def mixed_precision(
     Raises:
         SettingError: for a rounding that there is not, and as `mj.mixed_precision`.
     """
+    move(network, device)
     wanted = _wanted(data, cost, candidates, target, samples, seed)
     maker = _Maker(network, data, wanted, _rounding(rounding), input_range, seed, {str(budget): budget})
     with RunFolder(folder, maker.identity) as kept:
@@ -83,6 +88,7 @@ def mixed_precision(
         return maker.network_of(found[str(budget)], kept.inner(f"{budget} layers"))
 
 
+@returns
 def pareto(
     network: Network,
     data: Any,
@@ -94,10 +100,11 @@ def pareto(
     candidates: Sequence[Candidate] = CANDIDATES,
     target: str | Path | Target = "onnxruntime",
     rounding: str = "gptq",
-    input_range: tuple[float, float] | None = None,
+    input_range: Ranges | None = None,
     samples: int = 64,
     seed: int = 0,
     folder: str | Path | None = None,
+    device: Device = None,
 ) -> ParetoFront:
     """Measure accuracy against cost: for each budget choose bits, quantize, and score the network.
 
@@ -111,17 +118,19 @@ def pareto(
         candidates: as there.
         target: a target's name, a TOML file, or a Target.
         rounding: "gptq" or "adaround".
-        input_range: smallest and largest value of the network's inputs; None takes those of its example inputs.
+        input_range: smallest and largest value of the network's inputs; None takes those of the data.
         samples: on how many of the first inputs losses are measured; the rounding looks at all.
         seed: of every draw.
         folder: keeps each point and each rounded layer as soon as it is done; the same call then goes on where it was
             interrupted, and another call may ask for more budgets.
+        device: where it runs, such as "cuda"; None for where the network is, and where it is afterwards.
 
     Raises:
         SettingError: for no budgets or two of one name, and as `mixed_precision`.
         DataError: if the data has no targets.
         FileError: if the folder holds the results of another run, or a file that is no result.
     """
+    move(network, device)
     names = [str(budget) for budget in budgets]
     if not names or len(set(names)) < len(names):
         raise SettingError("budgets", f"is {names}", remedy="give at least one, and each once")
@@ -132,8 +141,8 @@ def pareto(
 
     def identity() -> Identity:
         scored_by.reset()
-        asked = option_facts({"metric": scored_by})
-        return Identity.of(asked, maker.facts(), read_facts(batches(data), "labelled data"))
+        labelled = read_facts(batches(data, network), "labelled data")
+        return Identity.of(option_facts({"metric": scored_by}), maker.facts(), labelled)
 
     with RunFolder(folder, identity) as kept:
         points = _Points(maker, data, scored_by, kept)
@@ -154,7 +163,7 @@ class _Maker:
     data: Any
     wanted: Wanted
     rounding: Callable[..., Network]
-    input_range: tuple[float, float] | None
+    input_range: Ranges | None
     seed: int
     budgets: dict[str, float | str]
 
@@ -194,11 +203,11 @@ class _Maker:
             "candidates": tuple(wanted.candidates),
             "target": find_target(wanted.target),
             "rounding": self.rounding,
-            "input_range": self.input_range or example_range(self.network),
+            "input_range": self.input_range,
             "samples": wanted.samples,
             "seed": self.seed,
         }
-        inputs = read_facts(batches(self.data), "calibration", targets=False)
+        inputs = read_facts(batches(self.data, self.network), "calibration", targets=False)
         return option_facts(options) | network_facts(self.network) | inputs
 
     def identity(self) -> Identity:

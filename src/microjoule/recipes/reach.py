@@ -8,15 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-from torch.utils import _pytree as pytree
-
 from microjoule.costs.target import Target
 from microjoule.costs.target import target as find_target
 from microjoule.errors import GraphError, SettingError
 from microjoule.execution.batches import Batches, batches, first
-from microjoule.execution.run import count
+from microjoule.execution.binding import Batch
+from microjoule.execution.device import Device, move, returns
 from microjoule.execution.scoring import MetricLike, as_metric
+from microjoule.graph.card import Ranges
 from microjoule.graph.network import Network
 from microjoule.jobs.identity import Identity
 from microjoule.jobs.run_folder import RunFolder
@@ -25,7 +24,7 @@ from microjoule.quantization.simulate import Bits
 from microjoule.recipes.attempt_bench import FLOAT, Bench
 from microjoule.recipes.attempt_costs import price
 from microjoule.recipes.attempts import ATTEMPTS, Attempt, Settings
-from microjoule.recipes.preparation import choose_and_confirm
+from microjoule.recipes.preparation import as_ranges, choose_and_confirm, find_ranges
 from microjoule.records.compared import UNDECIDED, Compared
 from microjoule.records.decided import Reached, Tried
 from microjoule.records.measured import Evaluated
@@ -34,6 +33,7 @@ from microjoule.report.units import difference
 REMEDY = "say with `layers` what is to stay in floating point, or give other attempts"
 
 
+@returns
 def reach(
     network: Network,
     data: Any,
@@ -47,12 +47,13 @@ def reach(
     weights: int = 8,
     activations: int = 8,
     layers: Mapping[str, Bits] | None = None,
-    input_range: tuple[float, float] | None = None,
+    input_range: Ranges | None = None,
     samples: int = 256,
     iterations: int = 1000,
     attempts: Sequence[Attempt] = ATTEMPTS,
     folder: str | Path | None = None,
     seed: int = 0,
+    device: Device = None,
 ) -> Network:
     """Quantize by the first recipe that keeps the metric within a drop, the cheapest tried first.
 
@@ -82,6 +83,7 @@ def reach(
         folder: keeps each attempt, and each fitted layer, as soon as it is done; the same call then goes on where it
             was interrupted. Another drop, or other attempts, go on in the same folder, too.
         seed: of every draw.
+        device: where it runs, such as "cuda"; None for where the network is, and where it is afterwards.
 
     Returns:
         A new network with quantizers, frozen; its history ends with the record `Reached`: what was tried and why.
@@ -92,12 +94,13 @@ def reach(
         GraphError: if the network has quantizers already, or allows no attempt.
         FileError: if the folder holds the work of another run.
     """
+    move(network, device)
     own, rules, scored_by = network.copy().eval(), find_target(target), as_metric(metric)
     _check(own, drop, attempts)
     price(cost)
     choose, others = choose_and_confirm(own, data, confirm, seed=seed)
-    inputs = _held(choose if calibration is None else batches(calibration), samples)
-    bounds = input_range or _bounds(inputs)
+    inputs = _held(choose if calibration is None else batches(calibration, network), samples)
+    bounds = as_ranges(find_ranges(own, input_range, inputs))
     settings = Settings(rules, weights, activations, dict(layers or {}), bounds, iterations, seed)
     bench = Bench(own, choose, others, inputs, scored_by, cost, settings, attempts)
     with contextlib.ExitStack() as stack:
@@ -198,12 +201,6 @@ def _check(network: Network, drop: float, attempts: Sequence[Attempt]) -> None:
 
 def _held(data: Batches, samples: int) -> Batches:
     """The first inputs, in memory, so that every attempt sees the same."""
-    held = [inputs for inputs, _ in first(data, samples)]
-    return Batches(lambda: iter(held), data.name, sum(count(inputs) for inputs in held), labelled=False)
-
-
-def _bounds(inputs: Batches) -> tuple[float, float]:
-    """The smallest and the largest value of floating-point inputs; (0, 0) if there are none."""
-    leaves = (leaf for held, _ in inputs for leaf in pytree.tree_leaves(held))
-    tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor) and leaf.is_floating_point()]
-    return min((t.min().item() for t in tensors), default=0.0), max((t.max().item() for t in tensors), default=0.0)
+    held = [Batch(inputs, None) for inputs, _ in first(data, samples)]
+    count = sum(data.count(inputs) for inputs, _ in held)
+    return replace(data, start=lambda: iter(held), samples=count, labelled=False, bind=None, settled=True)

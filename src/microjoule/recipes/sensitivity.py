@@ -6,6 +6,7 @@ from typing import Any
 
 from microjoule.errors import DataError, SettingError
 from microjoule.execution.batches import batches, first
+from microjoule.execution.device import Device, move, returns
 from microjoule.execution.scoring import MetricLike, as_metric
 from microjoule.execution.tasks import Jobs
 from microjoule.graph.network import Network
@@ -18,6 +19,7 @@ from microjoule.quantization.sensitivity import Effect, Grid, reference, sweep
 from microjoule.records.analysed import Sensitivities, Sensitivity
 
 
+@returns
 def sensitivity(
     network: Network,
     data: Any,
@@ -32,6 +34,7 @@ def sensitivity(
     n_jobs: int = 1,
     backend: str = "loky",
     seed: int = 0,
+    device: Device = None,
 ) -> Sensitivities:
     """Find out what hurts: switch every quantizer off but one, and look at what the network gives.
 
@@ -52,6 +55,7 @@ def sensitivity(
         n_jobs: how many processes measure at once, -1 for one a core.
         backend: joblib's: "loky", "threading", or a cluster's that is registered with joblib, such as "ray".
         seed: of the draws in the estimates.
+        device: where it runs, such as "cuda"; None for where the network is, and where it is afterwards.
 
     Raises:
         GraphError: if there is no such quantizer, or one has no range.
@@ -59,9 +63,10 @@ def sensitivity(
         SettingError: for widths or kinds that there are not.
         FileError: if the folder holds the results of another run.
     """
+    move(network, device)
     own = network.copy().eval()
     jobs, grids = Jobs(n_jobs, backend), _grids(own, bits, kinds, weight_rule)
-    source, asked = first(batches(data), samples), None if proxy_only or metric is None else as_metric(metric)
+    source, asked = first(batches(data, network), samples), None if proxy_only or metric is None else as_metric(metric)
     if asked is not None and not source.labelled:
         raise DataError(source.name, "has no targets", remedy="give (inputs, targets), or leave the metric out")
     exact = reference(own, list(source), asked)

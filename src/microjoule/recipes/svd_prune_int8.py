@@ -11,8 +11,10 @@ from microjoule.compression.menu import METHODS
 from microjoule.costs.target import Target
 from microjoule.errors import SettingError
 from microjoule.execution.batches import Batches
+from microjoule.execution.device import Device, move, returns
 from microjoule.execution.evaluate import evaluate
 from microjoule.execution.scoring import MetricLike, as_metric
+from microjoule.graph.card import Ranges
 from microjoule.graph.network import Network
 from microjoule.numerics.low_rank_shapes import Method
 from microjoule.recipes.compress import compress
@@ -25,6 +27,7 @@ FITTED: dict[str, Callable[..., Network]] = {"gptq": gptq, "adaround": adaround}
 """Roundings that are fitted layer by layer; "data_free" balances and corrects, which is enough for 8 bits."""
 
 
+@returns
 def svd_prune_int8(
     network: Network,
     data: Any,
@@ -44,10 +47,11 @@ def svd_prune_int8(
     weights: int = 8,
     activations: int = 8,
     rounding: str = "data_free",
-    input_range: tuple[float, float] | None = None,
+    input_range: Ranges | None = None,
     samples: int = 1000,
     seed: int = 0,
     folder: str | Path | None = None,
+    device: Device = None,
 ) -> Network:
     """Compress by low rank and pruning, then quantize: `compress` and a quantizing recipe, one after the other.
 
@@ -70,10 +74,11 @@ def svd_prune_int8(
         weights: bits of weights.
         activations: bits of activations.
         rounding: the recipe that quantizes: "data_free", or for fewer bits "gptq" or "adaround".
-        input_range: smallest and largest value of the network's inputs; None takes those of its example inputs.
+        input_range: smallest and largest value of the network's inputs; None takes those of the data.
         samples: how many calibration inputs are used, the first ones.
         seed: of every draw.
         folder: keeps what `compress` does, and each fitted layer; the same call goes on where it was interrupted.
+        device: where it runs, such as "cuda"; None for where the network is, and where it is afterwards.
 
     Returns:
         A new network with quantizers, frozen; its history has the score of each of the three networks.
@@ -83,6 +88,7 @@ def svd_prune_int8(
         DataError: if the data has no targets, is empty, or does not fit.
         FileError: if the folder holds the work of another run, or cannot be written.
     """
+    move(network, device)
     started = time.perf_counter()
     quantized = _rounding(rounding, None if folder is None else Path(folder) / "rounded")
     check_network(network)

@@ -11,6 +11,7 @@ from microjoule.records.compressed import Compressed, CompressionSensitivity, Fa
 from microjoule.records.decided import MixedPrecision, ParetoFront, Reached, Tried
 from microjoule.records.learned import BayesianPruned
 from microjoule.records.measured import Costs, ErrorsByLayer, Evaluated, Exported, Machine, Measured, Verified
+from microjoule.records.noticed import Noticed
 from microjoule.records.pruned import ChannelsRemoved
 from microjoule.records.rounded import Frozen, TiesAvoided, WeightsBalanced, WeightsRounded
 from microjoule.records.scheduled import RanInOrder, Scheduled
@@ -316,6 +317,7 @@ Record = (
     | Exported
     | Verified
     | Measured
+    | Noticed
     | Run
 )
 """Any record that a network's history can hold."""

@@ -8,6 +8,7 @@ from microjoule.records import analysed, decided, facts, measured
 from microjoule.records.facts import Record
 from microjoule.records.learned import BayesianPruned
 from microjoule.records.measured import Machine
+from microjoule.records.noticed import Noticed
 from microjoule.records.scheduled import RanInOrder, Scheduled
 from microjoule.records.trained import Trained
 from microjoule.report import compression, learned, rounding, units
@@ -15,6 +16,7 @@ from microjoule.report.attempts import outcome
 from microjoule.report.comparisons import sentence
 from microjoule.report.deployment import share_text, verdict
 from microjoule.report.memory_plots import assumed, certificate, obeyed, plan, saving
+from microjoule.report.notices import noticed_step
 from microjoule.report.step import Step
 from microjoule.report.units import many
 
@@ -327,6 +329,7 @@ _WORDS: dict[type[Any], Callable[[Any], Step]] = {
     measured.Exported: _exported,
     measured.Verified: _verified,
     measured.Measured: _measured,
+    Noticed: noticed_step,
     facts.Run: _run,
 }
 """Every kind of record has words; a test holds this to the union `Record`."""

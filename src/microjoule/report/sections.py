@@ -31,6 +31,7 @@ from microjoule.report.histogram_plots import histograms_plot, most_clipped
 from microjoule.report.history import history, machine, settings
 from microjoule.report.layers import Names, layers
 from microjoule.report.memory_plots import arena_plot, certificate, memory_plot, obeyed, plan, saving
+from microjoule.report.notices import notices_table, notices_text
 from microjoule.report.plots import (
     Plot,
     activation_ranges,
@@ -70,6 +71,7 @@ class Section:
 def sections(records: Sequence[Record]) -> list[Section]:
     """All that the records have something for, in the order of the page."""
     makers = (
+        _notices,
         _accuracy,
         _attempts,
         _front,
@@ -90,6 +92,11 @@ def sections(records: Sequence[Record]) -> list[Section]:
         _settings,
     )
     return [section for make in makers if (section := make(records)) is not None]
+
+
+def _notices(records: Sequence[Record]) -> Section | None:
+    table = notices_table(records)
+    return Section("warnings", "Warnings", notices_text(records), tables=(table,)) if table.rows else None
 
 
 def _accuracy(records: Sequence[Record]) -> Section | None:

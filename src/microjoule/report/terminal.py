@@ -13,6 +13,7 @@ from microjoule.report.deployment import agreements, verdict
 from microjoule.report.headline import cards
 from microjoule.report.history import history
 from microjoule.report.layers import layers
+from microjoule.report.notices import notices_table
 from microjoule.report.tables import Cell, Column, Table, evaluations, measurements, metrics, word
 
 STYLES = {"good": "green", "bad": "bold red", "": ""}
@@ -51,13 +52,18 @@ def history_table(records: Sequence[Record]) -> Table:
 
 
 def summary(records: Sequence[Record], *, by_layer: bool = False) -> Group:
-    """All that a terminal has room for: the headline, the stages, what was measured and verified.
+    """All that a terminal has room for: warnings, the headline, the stages, what was measured and verified.
 
     Args:
         records: what a run found.
         by_layer: show the table of layers too.
     """
-    tables = [headline_table(records), *(evaluations(group) for group in metrics(records)), measurements(records)]
+    tables = [
+        notices_table(records),
+        headline_table(records),
+        *(evaluations(group) for group in metrics(records)),
+        measurements(records),
+    ]
     if every(records, Verified):
         tables.append(agreements(records))
     found = layers(records) if by_layer else None

@@ -7,6 +7,8 @@ from functools import partial
 from torch import Tensor, nn
 
 from microjoule.errors import SettingError
+from microjoule.graph.card import ModelCard
+from microjoule.graph.preprocessing import Preprocessing
 from microjoule.zoo.deeplab import DeepLabV3
 from microjoule.zoo.digits_mobilenet import DigitsMobileNet
 from microjoule.zoo.digits_resnet import DigitsResNet
@@ -24,7 +26,6 @@ from microjoule.zoo.preprocessing import (
     RAW,
     TENSORFLOW,
     UNIT,
-    Normalisation,
     keyword_features,
 )
 from microjoule.zoo.resnet import ResNet18
@@ -68,8 +69,16 @@ class Card:
     rename: Callable[[str], str] | None = None
     dynamic: tuple[int, ...] = ()
 
+    @property
+    def model_card(self) -> ModelCard:
+        """What goes with the network when it is captured."""
+        prepared = None
+        if isinstance(self.prepare, Preprocessing):
+            prepared = replace(self.prepare, size=(self.input_shape[1], self.input_shape[2]))
+        return ModelCard(self.input_range, prepared, metric=self.metric, name=self.name)
 
-def _image(name: str, build: Callable[[], nn.Module], shape: tuple[int, int, int], prepare: Normalisation) -> Card:
+
+def _image(name: str, build: Callable[[], nn.Module], shape: tuple[int, int, int], prepare: Preprocessing) -> Card:
     return Card(name, build, shape, prepare, prepare.value_range)
 
 

@@ -23,6 +23,10 @@ Transform = Callable[[Tensor], Tensor]
 """stored values (channels, height, width) -> an input of the network."""
 
 
+KEPT_BYTES = 2**29
+"""Of decoded images that a set keeps: 512 MiB, some three thousand of 224 x 224; others are decoded again."""
+
+
 class LabelledImages(Dataset[tuple[Tensor, Tensor]]):
     """Inputs with the number of their class.
 
@@ -41,6 +45,7 @@ class LabelledImages(Dataset[tuple[Tensor, Tensor]]):
         self._read = read
         self._transform = transform
         self._stored: dict[int, Tensor] = {}
+        self._stored_bytes = 0
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -49,9 +54,13 @@ class LabelledImages(Dataset[tuple[Tensor, Tensor]]):
         """One input, and its class as a tensor of shape ()."""
         if not 0 <= index < len(self):
             raise IndexError(index)
-        if index not in self._stored:
-            self._stored[index] = self._read(index)
-        return self._transform(self._stored[index]), torch.tensor(self.labels[index])
+        stored = self._stored.get(index)
+        if stored is None:
+            stored = self._read(index)
+            if self._stored_bytes + stored.nbytes <= KEPT_BYTES:
+                self._stored[index] = stored
+                self._stored_bytes += stored.nbytes
+        return self._transform(stored), torch.tensor(self.labels[index])
 
 
 def pixels(image: Image.Image) -> Tensor:

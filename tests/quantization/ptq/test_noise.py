@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import microjoule as mj
-from microjoule.errors import DataError
+from microjoule.errors import DataError, SettingError
 from microjoule.quantization.ptq.noise import VALUES, natural_noise, noise_like
 
 
@@ -44,11 +44,31 @@ def test_large_inputs_are_fewer():
     assert data.samples == VALUES // (3 * 448 * 448)
 
 
-def test_it_cannot_stand_in_for_several_inputs():
-    class Two(nn.Module):
-        def forward(self, a, b):
-            return a + b
+class Two(nn.Module):
+    def forward(self, a, b, twice=True):
+        return (a + b.mean((2, 3))) * 2 if twice else a
 
-    network = mj.capture(Two(), (torch.randn(2, 3), torch.randn(2, 3)))
-    with pytest.raises(DataError, match="one floating-point input"):
+
+def test_each_of_several_inputs_has_its_range():
+    network = mj.capture(Two(), (torch.randn(2, 3), torch.randn(2, 3, 4, 4), True))
+    data = noise_like(network, input_range={"a": (0.0, 1.0), "b": (-3.0, -2.0)}, samples=20)
+    found = list(data)
+    assert (data.samples, [len(inputs[0]) for inputs, _ in found]) == (20, [16, 4])
+    assert all(inputs[0].min() >= 0 and inputs[0].max() <= 1 for inputs, _ in found)
+    assert all(inputs[1].min() >= -3 and inputs[1].max() <= -2 for inputs, _ in found)
+    assert {inputs[2] for inputs, _ in found} == {True}
+    assert not torch.equal(found[0][0][0], found[0][0][1].mean((2, 3)) + 3)
+    with pytest.raises(SettingError, match="has no entry for b, but for a"):
+        noise_like(network, input_range={"a": (0.0, 1.0)})
+
+
+def test_it_is_said_to_be_noise():
+    network = mj.capture(nn.Conv2d(3, 2, 1), torch.randn(2, 3, 8, 8))
+    data = noise_like(network, input_range=(0.0, 1.0), seed=3)
+    assert (data.drawn, data.name) == (True, "generated noise (seed 3)")
+
+
+def test_it_cannot_stand_in_for_indices():
+    network = mj.capture(nn.Embedding(5, 2), torch.zeros(2, 3, dtype=torch.int64))
+    with pytest.raises(DataError, match=r"noise: cannot stand in for input \(int64 \(2, 3\)\), only for floating"):
         noise_like(network, input_range=(0.0, 1.0))

@@ -27,6 +27,7 @@ from microjoule.compression.bayesian.posterior import HOLDER, Posterior, spread,
 from microjoule.errors import GraphError, SettingError
 from microjoule.execution.augment import Augment
 from microjoule.execution.batches import Batches, batches
+from microjoule.execution.device import Device, move, returns
 from microjoule.execution.distill import Teacher
 from microjoule.execution.train import train
 from microjoule.graph.edit import per_input, set_weight
@@ -55,6 +56,7 @@ SIGN_AND_EXPONENT = 4
 """Bits of a weight beside its significand."""
 
 
+@returns
 def bayesian_prune(
     network: Network,
     data: Any,
@@ -74,6 +76,7 @@ def bayesian_prune(
     augment: Augment | None = None,
     seed: int = 0,
     folder: str | Path | None = None,
+    device: Device = None,
 ) -> BayesianPruned:
     """Learn which units a network needs, and remove the others, in place.
 
@@ -100,6 +103,7 @@ def bayesian_prune(
         seed: of the training.
         folder: keeps the state after each epoch, of the training with gates and of the fine-tuning; the same call goes
             on from there.
+        device: where it runs, such as "cuda"; None for where the network is, and where it is afterwards.
 
     Returns:
         The record; the network keeps it in its history as well, after those of its training and its removals.
@@ -110,8 +114,9 @@ def bayesian_prune(
         GraphError: if no channels can be removed, or weights are quantized.
         SettingError: for an unknown method, or a value that cannot be.
     """
+    move(network, device)
     started, original = time.perf_counter(), network.copy() if teacher is None else teacher
-    samples = _check(method, batches(data), strength, compression, guard_bits)
+    samples = _check(method, batches(data, network), strength, compression, guard_bits)
     before = _checked_parameters(network, method, compression)
     settings: dict[str, Any] = {"data": data, "batch_size": batch_size, "augment": augment, "seed": seed}
     settings |= {"optimizer": "adamw", "weight_decay": 0.0}
@@ -127,7 +132,7 @@ def bayesian_prune(
             train(network, warmup=1, teacher=original, ema=finetune_ema, folder=kept.inner("fine-tuning"), **settings)
     bits = _round(network, variances, guard_bits) if round_weights else {}
     told: dict[str, Any] = {"method": method, "epochs": epochs, "strength": strength, "seed": seed}
-    told |= {"parameters_before": before, "data": batches(data).name, "seconds": time.perf_counter() - started}
+    told |= {"parameters_before": before, "data": batches(data, network).name, "seconds": time.perf_counter() - started}
     told |= {"bits": bits, "size_bits": _size_bits(network, bits, picks)}
     network.history.append(record := _record(network, choice, told))
     return record

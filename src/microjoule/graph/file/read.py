@@ -20,6 +20,7 @@ from torch.utils import _pytree as pytree
 from microjoule.errors import FileError, MicrojouleError
 from microjoule.formats.bounded_text import read_json
 from microjoule.formats.zip_archive import open_zip
+from microjoule.graph.card import card_of
 from microjoule.graph.contract import contract_from_plain, require_fit
 from microjoule.graph.file.extent import check_extent
 from microjoule.graph.file.modules import Classes, decode_module, require_declared
@@ -36,7 +37,7 @@ from microjoule.numerics.gaussian import Gaussian
 from microjoule.records.json_io import records_of
 
 REMEDY = "save it anew with network.save(path)"
-KEYS = frozenset(("format", "contract", "modules", "nodes", "example", "preactivations", "history"))
+KEYS = frozenset(("format", "contract", "card", "modules", "nodes", "example", "preactivations", "history"))
 
 UNSOUND = (LookupError, TypeError, AttributeError, RuntimeError, ValueError, AssertionError, SyntaxError, OverflowError)
 """What a document that does not hang together raises somewhere."""
@@ -95,6 +96,7 @@ def _network(
     module = graph_module(root, graph)
     module.training = root.training
     network = Network(module, example, contract=contract)
+    network.card = card_of(document["card"])
     network.preactivations = {
         layer: Gaussian(tensors.tensor(f"preactivation/{layer}/mean"), tensors.tensor(f"preactivation/{layer}/std"))
         for layer in document["preactivations"]

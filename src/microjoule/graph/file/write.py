@@ -4,7 +4,7 @@ Nothing in it is code: operators and modules go by their names in written lists.
 back. `network.json` is an object with a key for each thing that is known of the network:
 
     format, modules, nodes        the graph: what it consists of, in order
-    contract, example             what it takes, and what for example
+    contract, example, card       what it takes, and what for example; what else is known of its inputs and classes
     preactivations, history       what is known of it, and what was done to it
 """
 
@@ -19,6 +19,7 @@ from torch.fx import GraphModule, Node
 from torch.utils import _pytree as pytree
 
 from microjoule.errors import FileError
+from microjoule.graph.card import ModelCard, metadata
 from microjoule.graph.contract import Contract, plain_contract
 from microjoule.graph.file.modules import encode_modules
 from microjoule.graph.file.operators import operator_name
@@ -54,6 +55,10 @@ class Writable(Protocol):
         """What inputs it takes."""
 
     @property
+    def card(self) -> ModelCard:
+        """What is known of it."""
+
+    @property
     def preactivations(self) -> dict[str, Gaussian]:
         """How layers' outputs are distributed."""
 
@@ -72,6 +77,7 @@ def write(network: Writable, path: str | Path) -> None:
     document = {
         "format": FORMAT,
         "contract": plain_contract(network.contract),
+        "card": metadata(network),
         "modules": encode_modules(network.module, tensors),
         "nodes": [_node(node) for node in network.module.graph.nodes],
         "example": _example(network.example, tensors),

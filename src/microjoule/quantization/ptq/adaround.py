@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 from microjoule.errors import SettingError
+from microjoule.execution.device import Device, move, returns
 from microjoule.execution.fitted import Fitted
 from microjoule.execution.reconstruct import ROWS, Look
 from microjoule.graph.activation import Activation
@@ -139,6 +140,7 @@ def relax(wanted: Tensor, slope: Slope, *, low: Tensor, high: Tensor, iterations
 # Applying it ----------------------------------------------------------------------------------------------------------
 
 
+@returns
 def adaround(
     network: Network,
     data: Any,
@@ -150,6 +152,7 @@ def adaround(
     rows: int = ROWS,
     seed: int = 0,
     folder: str | Path | None = None,
+    device: Device = None,
 ) -> Reconstructed:
     """Round every quantized weight up or down for good, in place, layer after layer, biases fitted along.
 
@@ -163,6 +166,7 @@ def adaround(
         rows: how many places of a layer's output to look at, over all samples.
         seed: of the places and of the rows of each iteration.
         folder: keeps each layer as soon as it is done; the same call then goes on where it was interrupted.
+        device: where it runs, such as "cuda"; None for where the network is, and where it is afterwards.
 
     Returns:
         Each layer's error before (rounded to nearest) and after.
@@ -173,6 +177,7 @@ def adaround(
         DataError: if the data is empty, not finite, or does not fit.
         FileError: if the folder holds layers of another run, or cannot be written.
     """
+    move(network, device)
     if iterations < 1:
         raise SettingError("iterations", f"is {iterations}", remedy="give at least 1")
 

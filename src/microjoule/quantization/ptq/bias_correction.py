@@ -20,10 +20,13 @@ from torch.fx import Node
 
 from microjoule.errors import GraphError
 from microjoule.execution.batches import Batches, batches, first
+from microjoule.execution.device import Device, move, returns
+from microjoule.execution.input_store import KeptInputs
 from microjoule.execution.progress import track
 from microjoule.execution.run import unquantized, visit
 from microjoule.execution.stages import Stages
-from microjoule.execution.store import KeptInputs, Store
+from microjoule.execution.store import Store
+from microjoule.graph.card import Ranges
 from microjoule.graph.edit import bias_of, per_input, set_bias
 from microjoule.graph.geometry import met_share
 from microjoule.graph.network import Network
@@ -55,13 +58,13 @@ def expected_shift(rounding: Tensor, mean: Tensor, share: Tensor | float = 1.0) 
 
 
 def correct_biases_from_statistics(
-    network: Network, *, input_range: tuple[float, float], data: Any = None, samples: int | None = 16
+    network: Network, *, input_range: Ranges, data: Any = None, samples: int | None = 16
 ) -> BiasesCorrected:
     """Correct every bias in place, with E[x] from batch-norm statistics.
 
     Args:
         network: a network with quantized weights, whose batch norms were folded.
-        input_range: smallest and largest value of the network's inputs.
+        input_range: smallest and largest value of all inputs, or of each by its name.
         data: inputs (images, or generated noise) on which the shifts before and after are measured, in any form that
             `batches` takes. Without, the record tells the expected shifts, and nothing of what is left.
         samples: how many samples to measure on; None for all.
@@ -81,7 +84,7 @@ def correct_biases_from_statistics(
         rounding = layer.by_output((layer.weight - layer.stored_weight).detach())
         shift = expected_shift(rounding, per_input(layer, source.mean), _share_inside(network, layer, dims))
         chosen[layer.node], shifts[layer.node] = layer, shift
-    measured = None if data is None else _Measured(network, _some(data, samples), chosen)
+    measured = None if data is None else _Measured(network, first(batches(data, network), samples), chosen)
     for node, layer in chosen.items():
         set_bias(network, layer, bias_of(layer).double() - shifts[node])
     if measured is None:
@@ -115,25 +118,29 @@ def _share_inside(network: Network, layer: Layer, dims: dict[Node, Shape]) -> Te
 # Empirical: from images or noise --------------------------------------------------------------------------------------
 
 
-def correct_biases(network: Network, data: Any, *, samples: int | None = 64) -> BiasesCorrected:
+@returns
+def correct_biases(network: Network, data: Any, *, samples: int | None = 64, device: Device = None) -> BiasesCorrected:
     """Correct every bias in place, from the mean outputs on data, one layer after another.
 
-    Each batch goes through the network once, layer by layer, and a layer sees what the corrected ones before it give.
+    Each batch goes through the network once, layer by layer, and a layer sees what the corrected ones before it give;
+    memory does not grow with the number of samples.
 
     Args:
         network: a network with quantizers that have their ranges.
         data: inputs (images, or generated noise), in any form that `batches` takes.
         samples: how many samples to use; None for all.
+        device: where it runs, such as "cuda"; None for where the network is, and where it is afterwards.
     """
+    move(network, device)
     _check(network)
     skipped = [Skipped(layer.path, reason) for layer in network.layers if (reason := _cannot_correct(network, layer))]
     chosen = {layer.node: layer for layer in network.layers if not _cannot_correct(network, layer)}
-    measured = _Measured(network, _some(data, samples), chosen)
+    measured = _Measured(network, first(batches(data, network), samples), chosen)
     stages = Stages(network, measured.parts, list(chosen), Store())
     for stage, (node, layer) in enumerate(chosen.items()):
         moments = Moments(axis=layer.channel_axis)
         for _, values in stages.go_on(stage):
-            moments.update(values.step(node))
+            moments.update(values.cut(values.step(node)))
         shift = (moments.mean - measured.expected[node].mean).to(layer.stored_weight.dtype)
         set_bias(network, layer, bias_of(layer) - shift)
     record = BiasesCorrected(measured.source, measured.shifts(), tuple(skipped), measured.source)
@@ -181,10 +188,6 @@ class _Measured:
         for inputs in track(self.parts, what, total=self.parts.samples):
             visit(self.network, inputs, found, lambda node, value: found[node].update(value))
         return found
-
-
-def _some(data: Any, samples: int | None) -> Batches:
-    return batches(data) if samples is None else first(batches(data), samples)
 
 
 def _check(network: Network) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from microjoule.execution.device import Device, move, returns
 from microjoule.execution.fitted import Fitted
 from microjoule.execution.reconstruct import ROWS, Look
 from microjoule.graph.network import Network
@@ -97,6 +98,7 @@ def descended(integers: Tensor, wanted: Tensor, second: Tensor, *, low: Tensor, 
 # Applying it ----------------------------------------------------------------------------------------------------------
 
 
+@returns
 def gptq(
     network: Network,
     data: Any,
@@ -109,6 +111,7 @@ def gptq(
     ridge: float = RIDGE,
     seed: int = 0,
     folder: str | Path | None = None,
+    device: Device = None,
 ) -> Reconstructed:
     """Round every quantized weight for good, in place, layer after layer, biases fitted along.
 
@@ -124,6 +127,7 @@ def gptq(
             square; they are first fitted to the inputs as the layers before now make them.
         seed: of the places.
         folder: keeps each layer as soon as it is done; the same call then goes on where it was interrupted.
+        device: where it runs, such as "cuda"; None for where the network is, and where it is afterwards.
 
     Returns:
         Each layer's error before (rounded to nearest) and after.
@@ -134,6 +138,7 @@ def gptq(
         FileError: if the folder holds layers of another run, or cannot be written.
     """
 
+    move(network, device)
     settings: dict[str, Any] = {"damping": damping, "sweeps": sweeps}
     fit = partial(solve, **settings)
     method = Method("GPTQ", settings, ranges, ridge)

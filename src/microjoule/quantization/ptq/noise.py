@@ -8,11 +8,15 @@ Source: Field 1987, Relations between the statistics of natural images and the r
 https://doi.org/10.1364/JOSAA.4.002379, sections 3 and 4 (the spectrum); the spreads below are of ordinary photographs.
 """
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
 from microjoule.errors import DataError
-from microjoule.execution.batches import Batches
+from microjoule.execution.batches import Batches, batches
+from microjoule.execution.signature import Signature
+from microjoule.graph.card import Ranges, range_in
 from microjoule.graph.network import Network
 
 COLOUR = 0.2
@@ -72,24 +76,33 @@ VALUES = 48 * 3 * 224 * 224
 """How many values of noise are enough: 48 colour images of 224 x 224, or fewer larger ones."""
 
 
-def noise_like(network: Network, *, input_range: tuple[float, float], samples: int = 48, seed: int = 0) -> Batches:
-    """Noise for a network with one floating-point input, as data.
+def noise_like(network: Network, *, input_range: Ranges, samples: int = 48, seed: int = 0) -> Batches:
+    """Noise for a network with floating-point inputs, as data.
 
     Args:
-        network: its example input tells the shape.
-        input_range: smallest and largest value of an input.
+        network: its example inputs tell the shapes.
+        input_range: smallest and largest value of all inputs, or of each by its name.
         samples: at most so many, and at least one; fewer if an input is large (`VALUES`).
         seed: gives the same noise again.
 
     Raises:
-        DataError: if the network takes something else than one tensor of floating-point values with channels.
+        DataError: if the network takes something else than tensors of floating-point values with channels.
     """
-    tensors = network.example.tensors
-    if len(tensors) != 1 or not tensors[0].is_floating_point() or tensors[0].dim() < 2:
-        raise DataError(
-            "noise", "can stand in for one floating-point input of shape (n, channels, ...) only", remedy="give data"
-        )
-    enough = max(1, min(samples, VALUES // tensors[0][0].numel()))
-    size = enough if network.dynamic_batch else tensors[0].shape[0]
-    noise = natural_noise((size, *tensors[0].shape[1:]), low=input_range[0], high=input_range[1], seed=seed)
-    return Batches(lambda: iter(noise.split(16)), f"generated noise (seed {seed})", size, labelled=False)
+    signature = Signature.of(network)
+    assert signature is not None
+    for entry in signature.needed:
+        example = entry.example
+        if not isinstance(example, Tensor) or not example.is_floating_point() or example.dim() < 2:
+            fact = f"cannot stand in for {entry.text}, only for floating-point inputs of shape (n, channels, ...)"
+            raise DataError("noise", fact, remedy="give data")
+    largest = max(entry.example[:1].numel() for entry in signature.needed)
+    size = max(1, min(samples, VALUES // largest)) if network.dynamic_batch else signature.samples
+    noise = []
+    for number, entry in enumerate(signature.needed):
+        low, high = range_in(input_range, entry.name)
+        shape = (size, *entry.example.shape[1:])
+        noise.append(natural_noise(shape, low=low, high=high, seed=seed + number))
+    whole = batches(
+        tuple(noise) if len(noise) > 1 else noise[0], network, batch_size=16, name=f"generated noise (seed {seed})"
+    )
+    return replace(whole, drawn=True)

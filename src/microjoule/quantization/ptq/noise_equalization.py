@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.fx import Node
 
 from microjoule.execution.progress import track
+from microjoule.graph.card import Ranges
 from microjoule.graph.edit import per_input
 from microjoule.graph.families import Family, Reader, find_families
 from microjoule.graph.network import Network
@@ -106,7 +107,7 @@ def input_noise(channels: Channels, s: Tensor, *, levels: int) -> Tensor:
 def equalize_noise(
     network: Network,
     *,
-    input_range: tuple[float, float],
+    input_range: Ranges,
     weights: int = 8,
     activations: int = 8,
     steps: int = 100,
@@ -117,7 +118,7 @@ def equalize_noise(
 
     Args:
         network: a network whose batch norms are folded, without quantizers.
-        input_range: smallest and largest value of the network's inputs.
+        input_range: smallest and largest value of all inputs, or of each by its name.
         weights: bits of the weights, which will have symmetric grids.
         activations: bits of the activations.
         steps: of gradient descent.
@@ -142,7 +143,7 @@ def equalize_noise(
 class _Problem:
     """The noise of a network as a function of the scales of its families."""
 
-    def __init__(self, network: Network, families: list[Family], input_range: tuple[float, float]) -> None:
+    def __init__(self, network: Network, families: list[Family], input_range: Ranges) -> None:
         known = propagate(network, input_range)
         self.layers = [(layer, _channels(layer, known)) for layer in network.layers]
         self.made_by = {family.first.path: index for index, family in enumerate(families)}

@@ -25,8 +25,9 @@ from torch import Tensor, nn
 
 from microjoule.errors import GraphError, SettingError
 from microjoule.execution.batches import Batches, batches, first
+from microjoule.execution.device import Device, beside, move, returns
+from microjoule.execution.input_store import KeptInputs
 from microjoule.execution.reconstruct_blocks import BlockData, reconstruct_blocks
-from microjoule.execution.store import KeptInputs
 from microjoule.graph.blocks import Block, blocks
 from microjoule.graph.network import Network
 from microjoule.graph.ops import Layer
@@ -108,6 +109,7 @@ def _instead(scales: list[Scale], share: float, generator: torch.Generator) -> I
 # Applying it ----------------------------------------------------------------------------------------------------------
 
 
+@returns
 def qdrop(
     network: Network,
     data: Any,
@@ -118,6 +120,7 @@ def qdrop(
     samples: int | None = None,
     seed: int = 0,
     folder: str | Path | None = None,
+    device: Device = None,
 ) -> Reconstructed:
     """Learn roundings, activation scales and biases block by block, in place.
 
@@ -134,6 +137,7 @@ def qdrop(
         samples: how many samples to use; None for all.
         seed: of the batches and of what is dropped.
         folder: keeps each block as soon as it is learned; the same call then goes on where it was interrupted.
+        device: where it runs, such as "cuda"; None for where the network is, and where it is afterwards.
 
     Returns:
         Each block's error before and after.
@@ -144,11 +148,12 @@ def qdrop(
         DataError: if the data is empty, not finite, or does not fit.
         FileError: if the folder holds the work of another run, or cannot be written.
     """
+    move(network, device)
     chain = _chain(network, iterations, drop)
-    named, facts = batches(data, batch_size=BATCH), None if folder is None else DataFacts()
-    inputs = KeptInputs(named if samples is None else first(named, samples), facts)
-    found = inputs.batches(named.name)
-    ideal = network.copy() if exact is None else exact
+    facts = None if folder is None else DataFacts()
+    inputs = KeptInputs(first(batches(data, network, batch_size=BATCH), samples), facts)
+    found = inputs.batches()
+    ideal = network.copy() if exact is None else beside(exact, network)
     weights, chosen = _informed(ideal, chain, found, seed), _chosen(network, chain)
 
     def identity() -> Identity:

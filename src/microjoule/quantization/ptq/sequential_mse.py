@@ -14,6 +14,7 @@ output, layer after layer: Nagel et al. 2021, https://arxiv.org/abs/2106.08295, 
 from pathlib import Path
 from typing import Any
 
+from microjoule.execution.device import Device, move, returns
 from microjoule.execution.fitted import Fitted
 from microjoule.execution.reconstruct import ROWS, Look
 from microjoule.graph.network import Network
@@ -21,6 +22,7 @@ from microjoule.quantization.layer_fit import Method, Problem, fit_layers
 from microjoule.records.facts import Reconstructed
 
 
+@returns
 def sequential_mse(
     network: Network,
     data: Any,
@@ -29,6 +31,7 @@ def sequential_mse(
     rows: int = ROWS,
     seed: int = 0,
     folder: str | Path | None = None,
+    device: Device = None,
 ) -> Reconstructed:
     """Choose the ranges of quantized weights by their layers' outputs and round to nearest for good, in place.
 
@@ -41,6 +44,7 @@ def sequential_mse(
         rows: how many places of a layer's output to look at, over all samples.
         seed: of the places.
         folder: keeps each layer as soon as it is done; the same call then goes on where it was interrupted.
+        device: where it runs, such as "cuda"; None for where the network is, and where it is afterwards.
 
     Returns:
         Each layer's error before, with the ranges that it had, and after.
@@ -50,6 +54,7 @@ def sequential_mse(
         DataError: if the data is empty, not finite, or does not fit.
         FileError: if the folder holds layers of another run, or cannot be written.
     """
+    move(network, device)
     method = Method("sequential MSE", {}, ranges=True)
     return fit_layers(network, data, _nearest, method, Look(samples, rows, seed, folder))
 

@@ -22,8 +22,9 @@ from torch.fx import Node
 
 from microjoule.errors import GraphError, SettingError
 from microjoule.execution.batches import Batches, batches, first
+from microjoule.execution.device import Device, move, returns
 from microjoule.execution.progress import track
-from microjoule.execution.run import count, visit
+from microjoule.execution.run import visit
 from microjoule.graph.edit import by_input
 from microjoule.graph.families import Family, find_families
 from microjoule.graph.network import Network
@@ -74,7 +75,10 @@ def find_groups(network: Network) -> tuple[list[Family], list[Skipped]]:
 # Applying it ----------------------------------------------------------------------------------------------------------
 
 
-def smooth(network: Network, data: Any, *, alpha: float = 0.5, samples: int | None = None) -> Smoothed:
+@returns
+def smooth(
+    network: Network, data: Any, *, alpha: float = 0.5, samples: int | None = None, device: Device = None
+) -> Smoothed:
     """Move what is uneven in activations into the weights that read them, in place; the network computes the same.
 
     Args:
@@ -82,6 +86,7 @@ def smooth(network: Network, data: Any, *, alpha: float = 0.5, samples: int | No
         data: inputs, in any form that `batches` takes; labels are not read.
         alpha: how much is moved: 0 evens the weights alone, 1 the activations alone.
         samples: how many samples to use; None for all.
+        device: where it runs, such as "cuda"; None for where the network is, and where it is afterwards.
 
     Returns:
         The scales of each group, and where smoothing does not apply, with the reason.
@@ -91,12 +96,13 @@ def smooth(network: Network, data: Any, *, alpha: float = 0.5, samples: int | No
         SettingError: unless 0 <= alpha <= 1.
         DataError: if the data is empty, not finite, or does not fit.
     """
+    move(network, device)
     if not 0 <= alpha <= 1:
         raise SettingError("alpha", f"is {alpha}", remedy="choose 0 to 1, such as 0.5")
     if network.quantizers or any(layer.quantizer for layer in network.layers):
         raise GraphError("network", "has quantizers already", remedy="call mj.smooth before mj.quantize")
     groups, skipped = find_groups(network)
-    found = batches(data) if samples is None else first(batches(data), samples)
+    found = first(batches(data, network), samples)
     reach, seen = _reaches(network, groups, found)
     scales: dict[str, tuple[float, float]] = {}
     for group in reversed(groups):  # a group changes columns of its readers, and rows of those of the group before
@@ -126,7 +132,7 @@ def _reaches(network: Network, groups: list[Family], data: Batches) -> tuple[dic
     nodes = {_input(reader.layer) for group in groups for reader in group.readers}
     for inputs, _ in track(data, "smooth", total=data.samples):
         visit(network, inputs, nodes, look)
-        seen += count(inputs)
+        seen += data.count(inputs)
     return reach, seen
 
 

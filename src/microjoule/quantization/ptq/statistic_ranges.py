@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import torch
 from torch.fx import Node
 
+from microjoule.graph.card import Ranges
 from microjoule.graph.network import Network
 from microjoule.graph.quantizer import Quantizer
 from microjoule.numerics.distribution import Distribution
@@ -42,7 +43,7 @@ def density(known: Known, *, sigmas: float) -> Distribution:
 def ranges_from_statistics(
     network: Network,
     *,
-    input_range: tuple[float, float],
+    input_range: Ranges,
     sigmas: float = 6.0,
     rule: RangeRule = min_max,
 ) -> Calibrated:
@@ -50,7 +51,7 @@ def ranges_from_statistics(
 
     Args:
         network: a network with quantizers, whose batch norms were folded.
-        input_range: smallest and largest value of the network's inputs.
+        input_range: smallest and largest value of all inputs, or of each by its name.
         sigmas: how far a channel is taken to reach.
         rule: how a range is chosen from the densities.
     """
