@@ -1,5 +1,6 @@
 import json
 from collections import Counter
+from importlib.metadata import version
 
 import onnx
 import onnxruntime
@@ -12,6 +13,9 @@ from microjoule.deploy import onnx_file
 from microjoule.deploy.onnx_file import export
 from microjoule.deploy.verify import ONNX_RUNTIME, verify
 from microjoule.errors import ExportError, FileError
+from microjoule.graph.card import ModelCard
+from microjoule.records.facts import Run
+from microjoule.records.machine import this_machine
 from tests.deploy.networks import CASES, Function, images, quantized, small
 
 
@@ -119,3 +123,15 @@ def test_more_than_one_file_can_hold_is_refused(tmp_path, monkeypatch):
     with pytest.raises(ExportError, match="GiB of weights"):
         export(small("conv")[0], tmp_path / "x.onnx")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_file_says_what_is_known_of_the_network(tmp_path):
+    network, _ = small("relu")
+    network.card = ModelCard(input_range=(-1.0, 1.0), labels=("cat", "dog"), metric="top1", name="pets")
+    network.history.append(Run("data_free", {}, 0, 0.5, this_machine()))
+    export(network, tmp_path / "int8.onnx", metadata={"owner": "us", "name": "cats"})
+    found = {entry.key: entry.value for entry in onnx.load(tmp_path / "int8.onnx").metadata_props}
+    assert found["microjoule"] == version("microjoule")
+    assert (found["recipe"], found["target"], found["metric"]) == ("data_free", "onnxruntime", "top1")
+    assert (json.loads(found["input_range"]), json.loads(found["labels"])) == ([-1.0, 1.0], ["cat", "dog"])
+    assert (found["owner"], found["name"]) == ("us", "cats")

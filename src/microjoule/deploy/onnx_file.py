@@ -28,8 +28,9 @@ from microjoule.deploy.onnx_graph import write_integers
 from microjoule.deploy.onnx_names import tidy
 from microjoule.deploy.trace import OPSET, trace
 from microjoule.errors import ExportError
+from microjoule.graph.card import metadata as metadata_of
 from microjoule.graph.network import Network
-from microjoule.records.facts import Placed, Run
+from microjoule.records.facts import Placed
 from microjoule.records.files import check_places, write_atomically
 from microjoule.records.measured import Exported, IntegerShare
 
@@ -137,11 +138,10 @@ def _check_opset(network: Network, opset: int, *, packed: bool) -> None:
 
 
 def _metadata(network: Network, given: Mapping[str, Any]) -> dict[str, str]:
-    """What the file says of itself: the version that wrote it, the recipe and target, and what was given."""
-    runs = [record.recipe for record in network.history if isinstance(record, Run)]
+    """What the file says of itself: the version that wrote it, target, the card with the recipe, and what was given."""
     placed = [record.target for record in network.history if isinstance(record, Placed)]
-    found: dict[str, Any] = {"microjoule": version("microjoule")}
-    found |= {"recipe": runs[-1]} if runs else {}
+    card = metadata_of(network)
+    found = {"microjoule": card.pop("version", version("microjoule")), **card}
     found |= {"target": placed[-1]} if placed else {}
     texts = {**found, **given}
     return {key: value if isinstance(value, str) else json.dumps(value) for key, value in texts.items()}
