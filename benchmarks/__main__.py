@@ -28,6 +28,7 @@ from benchmarks import (
     memory,
     mixed_precision,
     qdrop,
+    random_networks,
     scheduling,
 )
 from benchmarks.allocator import restart_tuned
@@ -47,6 +48,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "fitted_rounding": fitted_rounding,
     "fitting_memory": fitting_memory,
     "memory": memory,
+    "random_networks": random_networks,
     "interruptions": interruptions,
     "mixed_precision": mixed_precision,
     "qdrop": qdrop,
