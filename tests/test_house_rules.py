@@ -90,6 +90,8 @@ def test_a_plain_file_has_nothing_wrong(rule):
 BAD = [
     (rules.long_file, "x = 1\n" * 351, "351 lines"),
     (rules.long_functions, "def f():\n" + "    x = 1\n" * 40, "f has 41 lines"),
+    (rules.long_functions, "def f(\n" + "    a,\n" * 18 + "):\n" + "    x = 1\n" * 26, "f has 46 lines, at most 40"),
+    (rules.long_functions, "def f(\n" + "    a,\n" * 19 + "):\n" + "    x = 1\n" * 25, "f has 46 lines, at most 45"),
     (rules.long_functions, "class A:\n    def f(self):\n" + "        x = 1\n" * 40, "f has 41 lines"),
     (rules.tensors_without_shape, "def f(x: Tensor): ...", r"f\(x\): which shape"),
     (rules.tensors_without_shape, "def f(*, x: torch.Tensor | None): ...", r"f\(x\): which shape"),
@@ -121,6 +123,7 @@ def test_a_rule_finds_what_breaks_it(rule, text, expected):
 
 GOOD = [
     (rules.long_functions, 'def f():\n    """Long.\n' + "\n" * 100 + '    """\n' + "    x = 1\n" * 39),
+    (rules.long_functions, "def f(\n" + "    a,\n" * 18 + "):\n" + "    x = 1\n" * 25),
     (rules.tensors_without_shape, "def _f(x: Tensor): ..."),
     (rules.tensors_without_shape, 'def f(x: Tensor, y: Tensor):\n    """F.\n\n    x: (n,)\n    y: as `x`.\n    """'),
     (rules.tensors_without_shape, 'class A:\n    """A.\n\n    x: (n,)\n    """\n    def forward(self, x: Tensor): ...'),

@@ -6,8 +6,8 @@ from PIL import Image
 
 from microjoule.cli.image_folder import found_in, image_folder
 from microjoule.errors import DataError
+from microjoule.formats.images import decode_image
 from microjoule.graph.preprocessing import Preprocessing
-from microjoule.zoo.folders import decoded
 
 GREY = Preprocessing((0.0,), (1.0,), colours="L")
 RGB = Preprocessing((0.0,) * 3, (1 / 255,) * 3)
@@ -102,11 +102,11 @@ def test_a_folder_without_images_and_a_file_that_is_none_are_refused(tmp_path):
 def test_images_that_are_read_again_are_decoded_once_as_far_as_there_is_room(pets, monkeypatch):
     read = []
 
-    def counted(encoded, place, mode):
+    def counted(encoded, place, mode, **settings):
         read.append(place)
-        return decoded(encoded, place, mode)
+        return decode_image(encoded, place, mode, **settings)
 
-    monkeypatch.setattr("microjoule.cli.image_folder.decoded", counted)
+    monkeypatch.setattr("microjoule.cli.image_folder.decode_image", counted)
     found = images(pets)
     for _ in range(2):
         assert [int(found[index][1]) for index in range(2)] == [0, 1]

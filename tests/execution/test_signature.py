@@ -5,7 +5,6 @@ from torch import nn
 import microjoule as mj
 from microjoule.execution.signature import (
     Signature,
-    batch_axis,
     joined,
     part_of,
     part_of_targets,
@@ -59,11 +58,11 @@ def test_samples_axis_and_batch_are_those_of_the_network():
     made = network(X, Y)
     signature = Signature.of(made)
     assert (signature.samples, signature.axis, signature.fixed) == (5, 0, False)
-    made.dynamic_batch, made.batch_axis = False, 1
+    made = mj.capture(nn.GRU(4, 3), torch.randn(7, 5, 4), batch_axis=1)
     signature = Signature.of(made)
-    assert (signature.samples, signature.axis, signature.fixed) == (4, 1, True)
-    made.batch_axis = None
-    assert batch_axis(made) == 0
+    assert (signature.samples, signature.axis, signature.fixed) == (5, 1, False)
+    made.dynamic_batch = False
+    assert Signature.of(made).fixed
 
 
 def test_pixels_need_no_preparation_where_the_range_says_so():

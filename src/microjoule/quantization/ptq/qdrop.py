@@ -162,15 +162,9 @@ def qdrop(
         return Identity.of(options, *whole, {} if facts is None else facts.facts)
 
     def train(part: BlockData) -> None:
-        roundings = [Rounding(chosen[path]) for path in part.block.layers if path in chosen]
-        scales = [Scale(quantizer) for quantizer in _own_quantizers(network, part)]
-        known = read_block(run, part.block.exit.name, roundings, scales)
-        if known is None:
-            generator = torch.Generator().manual_seed(seed)
-            _learn(part, roundings, scales, weights[part.block], (iterations, drop, generator))
-            run.write(part.block.exit.name, finished(roundings, scales))
-        else:
-            restore(roundings, scales, known)
+        layers = [chosen[path] for path in part.block.layers if path in chosen]
+        generator = torch.Generator().manual_seed(seed)
+        _train(run, part, layers, _own_quantizers(network, part), weights[part.block], (iterations, drop, generator))
 
     with RunFolder(folder, identity) as run:
         done, count = reconstruct_blocks(network, ideal, found, train)
@@ -178,6 +172,24 @@ def qdrop(
     layers = tuple(LayerReconstructed(one.layer, one.error_before, one.error_after, one.seconds) for one in done)
     network.history.append(record := Reconstructed("QDrop", found.name, count, seed, layers, skipped))
     return record
+
+
+def _train(
+    run: RunFolder,
+    part: BlockData,
+    layers: Sequence[Layer],
+    quantizers: Sequence[Quantizer],
+    weights: Tensor | None,
+    how: tuple[int, float, torch.Generator],
+) -> None:
+    """Learn a block, or take what was learned of it before."""
+    roundings, scales = [Rounding(layer) for layer in layers], [Scale(quantizer) for quantizer in quantizers]
+    known = read_block(run, part.block.exit.name, roundings, scales)
+    if known is not None:
+        restore(roundings, scales, known)
+        return
+    _learn(part, roundings, scales, weights, how)
+    run.write(part.block.exit.name, finished(roundings, scales))
 
 
 def _skipped(paths: Iterable[str]) -> tuple[Skipped, ...]:
