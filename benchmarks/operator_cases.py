@@ -1,7 +1,7 @@
 """Operators with each attribute off its default, alone and in pairs: the cases of the table operators x attributes."""
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -73,8 +73,8 @@ class Operator:
     """
 
     name: str
-    inputs: tuple[Mapping[str, Argument], ...]
-    attributes: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    inputs: tuple[Mapping[str, Any], ...]
+    attributes: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def target(self) -> Any:
@@ -143,7 +143,7 @@ class Case:
         made = []
         for one in wanted:
             same = samples is not None and one.shape[:1] == wanted[0].shape[:1]
-            shape = (samples, *one.shape[1:]) if same else one.shape
+            shape = (samples, *one.shape[1:]) if same and samples is not None else one.shape
             made.append(replace(one, shape=shape).draw(random))
         return tuple(made)
 

@@ -3,22 +3,34 @@
 from collections.abc import Iterator
 from typing import Any
 
-from benchmarks.operator_cases import Given, Operator
+from benchmarks.operator_cases import Argument, Given, Operator
 
 EXTENTS = {1: (9,), 2: (7, 8), 3: (5, 6, 4)}
 KERNELS = {1: (3,), 2: (3, 2), 3: (3, 2, 2)}
 MIXED = {1: [2], 2: [2, 1], 3: [1, 2, 1]}
 
 
-def stored(*shape: int, values: str | int = "normal") -> Given:
+def stored(*shape: int, values: str | int | tuple[int, int] = "normal") -> Given:
     """A parameter."""
     return Given(shape, values, stored=True)
+
+
+EQUATIONS: dict[str, tuple[tuple[int, ...], ...]] = {
+    "bij,bjk->bik": ((2, 3, 5), (2, 5, 4)),
+    "bhid,bhjd->bhij": ((2, 2, 3, 5), (2, 2, 4, 5)),
+    "bi,bj->bij": ((2, 3), (2, 4)),
+    "bij->bji": ((2, 3, 5),),
+    "bij->bi": ((2, 3, 5),),
+    "bii->bi": ((2, 3, 3),),
+    "bij,jk": ((2, 3, 5), (5, 4)),
+}
+"""Of einsum, with shapes that fit."""
 
 
 def _convolutions() -> Iterator[Operator]:
     for axes in (1, 2, 3):
         size, kernel = EXTENTS[axes], KERNELS[axes]
-        dense: dict[str, Given] = {"input": Given((2, 4, *size)), "weight": stored(6, 4, *kernel), "bias": stored(6)}
+        dense: dict[str, Argument] = {"input": Given((2, 4, *size)), "weight": stored(6, 4, *kernel), "bias": stored(6)}
         grouped = {**dense, "weight": stored(6, 2, *kernel)}
         alone = {**dense, "weight": stored(4, 1, *kernel), "bias": stored(4)}
         one, two = [1] * axes, [2] * axes
@@ -39,7 +51,7 @@ def _transposed(axes: int, size: tuple[int, ...], kernel: tuple[int, ...], given
     name = "conv_transpose1d.default" if axes == 1 else f"conv_transpose{axes}d.input"
     zero, one, two = ([number] * axes for number in range(3))
     attributes = {**given, "stride": [two, one, MIXED[axes]], "padding": [zero, one], "output_padding": [zero, one]}
-    dense: dict[str, Given] = {"input": Given((2, 4, *size)), "weight": stored(4, 3, *kernel), "bias": stored(3)}
+    dense: dict[str, Argument] = {"input": Given((2, 4, *size)), "weight": stored(4, 3, *kernel), "bias": stored(3)}
     yield Operator(name, (dense,), {**attributes, "groups": [1]})
     yield Operator(name, ({**dense, "bias": stored(6)},), {**attributes, "groups": [2]})
     without = {key: value for key, value in dense.items() if key != "bias"}
@@ -151,11 +163,15 @@ def _products() -> Iterator[Operator]:
         factors,
     )
     yield Operator("addmv.default", ({"self": stored(2), "mat": Given((2, 5)), "vec": stored(5)},), factors)
-    for equation, shapes in (
-        ("bij,bjk->bik", ((2, 3, 5), (2, 5, 4))), ("bhid,bhjd->bhij", ((2, 2, 3, 5), (2, 2, 4, 5))), ("bi,bj->bij", ((2, 3), (2, 4))),
-        ("bij->bji", ((2, 3, 5),)), ("bij->bi", ((2, 3, 5),)), ("bii->bi", ((2, 3, 3),)), ("bij,jk", ((2, 3, 5), (5, 4))),
-    ):  # fmt: skip
-        yield _Einsum(equation, shapes).operator()
+    yield Operator("outer.default", ({"self": Given((2,)), "vec2": stored(4)},))
+    yield Operator("kron.default", ({"self": Given((2, 3)), "other": stored(2, 2)},))
+    yield Operator("dot.default", ({"self": Given((5,)), "tensor": Given((5,))},))
+    for equation, shapes in EQUATIONS.items():
+        given: dict[str, Argument] = {"tensors": tuple(map(Given, shapes))}
+        yield Operator("einsum.default", (given,), {"equation": [equation], "path": [None]})
+
+
+def _attention() -> Iterator[Operator]:
     three = {"query": Given((2, 2, 4, 6)), "key": Given((2, 2, 5, 6)), "value": Given((2, 2, 5, 3))}
     same = {**three, "key": Given((2, 2, 4, 6)), "value": Given((2, 2, 4, 6))}
     options = {
@@ -183,21 +199,6 @@ def _products() -> Iterator[Operator]:
         ({"x1": Given((2, 3, 5)), "x2": Given((2, 4, 5))},),
         {"p": [2.0, 1.0], "compute_mode": [None, 2]},
     )
-    yield Operator("outer.default", ({"self": Given((2,)), "vec2": stored(4)},))
-    yield Operator("kron.default", ({"self": Given((2, 3)), "other": stored(2, 2)},))
-    yield Operator("dot.default", ({"self": Given((5,)), "tensor": Given((5,))},))
-
-
-class _Einsum:
-    """An equation, and shapes that fit it."""
-
-    def __init__(self, equation: str, shapes: tuple[tuple[int, ...], ...]) -> None:
-        self.equation, self.shapes = equation, shapes
-
-    def operator(self) -> Operator:
-        """Its tensors are a list of several shapes."""
-        given: dict[str, Any] = {"tensors": tuple(map(Given, self.shapes))}
-        return Operator("einsum.default", (given,), {"equation": [self.equation], "path": [None]})
 
 
 def _stored_tables() -> Iterator[Operator]:
@@ -218,4 +219,4 @@ def _stored_tables() -> Iterator[Operator]:
         yield Operator(name, ({"input": Given((2, 4, 5))},), {"p": [0.5, 0.0], "train": [False]})
 
 
-LAYERS = (*_convolutions(), *_normalizations(), *_recurrent(), *_products(), *_stored_tables())
+LAYERS = (*_convolutions(), *_normalizations(), *_recurrent(), *_products(), *_attention(), *_stored_tables())

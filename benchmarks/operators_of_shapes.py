@@ -14,6 +14,7 @@ END = 9223372036854775807
 def _views() -> Iterator[Operator]:
     for name, key in (("view", "size"), ("reshape", "shape")):
         yield Operator(f"{name}.default", self_of((2, 3, 4)), {key: [[2, 12], [-1, 4], [2, 2, 6], [2, 1, 3, 4], [24]]})
+    yield Operator("reshape_as.default", ({"self": Given((2, 3, 4)), "other": Given((2, 12))},))
     yield Operator("flatten.using_ints", GIVEN, {"start_dim": [0, 1, -2], "end_dim": [-1, 2]})
     yield Operator("unflatten.int", self_of((2, 6, 4)), {"dim": [1, -2], "sizes": [[2, 3], [-1, 2]]})
     ones = self_of((2, 1, 4, 1), (1, 1, 4, 1))
@@ -37,6 +38,9 @@ def _views() -> Iterator[Operator]:
         {"repeats": [2, 3], "dim": [1, -1, None], "output_size": [None]},
     )
     yield Operator("expand_as.default", ({"self": Given((2, 1, 4)), "other": Given((2, 3, 4))},))
+
+
+def _turns() -> Iterator[Operator]:
     yield Operator("flip.default", GIVEN, {"dims": [[2], [-1], [1, 3], [0]]})
     yield Operator("roll.default", GIVEN, {"shifts": [[1], [-2], [7]], "dims": [[1], [-1], []]})
     yield Operator("roll.default", GIVEN, {"shifts": [[1, -1]], "dims": [[2, 3], [-2, 1]]})
@@ -71,6 +75,9 @@ def _cuts() -> Iterator[Operator]:
     yield Operator("chunk.default", self_of((2, 7, 6)), {"chunks": [3, 2, 8], "dim": [1, -1]})
     yield Operator("tensor_split.sections", self_of((2, 7, 6)), {"sections": [3, 2], "dim": [1, -1]})
     yield Operator("unbind.int", self_of((2, 3, 4)), {"dim": [1, -1]})
+
+
+def _picks() -> Iterator[Operator]:
     yield Operator(
         "index_select.default", ({"self": Given((2, 5, 4)), "index": stored(3, values=4)},), {"dim": [1, -1]}
     )
@@ -138,6 +145,9 @@ def _choices() -> Iterator[Operator]:
     yield Operator(
         "where.ScalarSelf", ({"condition": Given((2, 3), "bool"), "other": Given((2, 3))},), {"self": [0.5, -1]}
     )
+
+
+def _scatters() -> Iterator[Operator]:
     index = {"self": Given((2, 3, 4)), "index": Given((2, 2, 4), 3)}
     yield Operator("scatter.value", (index,), {"dim": [1], "value": [0.5, 2]})
     unlike = {"self": Given((2, 3, 4)), "index": stored(1, 3, 4, values="distinct"), "src": Given((2, 3, 4))}
@@ -184,4 +194,4 @@ def _makers() -> Iterator[Operator]:
     yield Operator("new_full.default", GIVEN, {"size": [[2, 3]], "fill_value": [1.5]})
 
 
-SHAPES = (*_views(), *_cuts(), *_joins(), *_choices(), *_makers())
+SHAPES = (*_views(), *_turns(), *_cuts(), *_picks(), *_joins(), *_choices(), *_scatters(), *_makers())

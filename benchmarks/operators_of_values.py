@@ -117,6 +117,9 @@ def _arithmetic() -> Iterator[Operator]:
     yield Operator("mul.Tensor", two(values=7))
     yield Operator("div.Tensor", self_of(*SHAPES), {"other": [0.5, -3]})
     yield Operator("div.Tensor", ({"self": Given((2, 3, 4)), "other": stored(3, 1, values="positive")},))
+
+
+def _powers_and_remainders() -> Iterator[Operator]:
     modes = {"rounding_mode": [None, "floor", "trunc"]}
     yield Operator("div.Tensor_mode", (*two(values="positive"), {"self": Given((2, 4)), "other": stored(4)}), modes)
     yield Operator("div.Tensor_mode", ({"self": Given((2, 4), 9), "other": stored(4, values=(1, 5))},), modes)
@@ -138,6 +141,9 @@ def _arithmetic() -> Iterator[Operator]:
         ),
     )
     yield Operator("pow.Scalar", ({"exponent": Given((2, 5))},), {"self": [2, 0.5]})
+
+
+def _of_three() -> Iterator[Operator]:
     yield Operator(
         "addcmul.default",
         ({"self": Given((2, 4)), "tensor1": Given((2, 4)), "tensor2": stored(4)},),
@@ -195,6 +201,10 @@ def _reductions() -> Iterator[Operator]:
         given,
         {"ord": [2, 1, 0, 3, float("inf"), -float("inf")], "dim": [[1], [-1], [2, 3], None], **keeps},
     )
+
+
+def _distances() -> Iterator[Operator]:
+    given, keeps = self_of((2, 3, 4, 5), (1, 3, 4, 5)), {"keepdim": [False, True]}
     yield Operator(
         "cosine_similarity.default",
         ({"x1": Given((2, 3, 4)), "x2": Given((2, 3, 4))},),
@@ -216,6 +226,7 @@ def _comparisons() -> Iterator[Operator]:
     for name in ("logical_and", "logical_or", "logical_xor"):
         yield Operator(f"{name}.default", two(values="bool"))
     yield Operator("bitwise_and.Tensor", (*two(values="bool"), *two(values=9)))
+    yield Operator("__and__.Tensor", two(values="bool"))
     yield Operator("bitwise_or.Tensor", two(values="bool"))
     yield Operator("bitwise_not.default", self_of((2, 5), values="bool"))
 
@@ -228,4 +239,13 @@ def _casts() -> Iterator[Operator]:
     yield Operator("_to_copy.default", from_real, {"dtype": ["float32", "int64", "bool"]})
 
 
-VALUES = (*_functions(), *_arithmetic(), *_reductions(), *_comparisons(), *_casts())
+VALUES = (
+    *_functions(),
+    *_arithmetic(),
+    *_powers_and_remainders(),
+    *_of_three(),
+    *_reductions(),
+    *_distances(),
+    *_comparisons(),
+    *_casts(),
+)

@@ -116,3 +116,11 @@ def test_the_cases_cover_the_operators():
     seen = {kind(n.module, node) for n in (small(c, target="per-tensor")[0] for c in CASES) for node in n.graph.nodes}
     others = {"sub", "div", "neg", "matmul", "sum", "stack", "expand", "dropout", "identity", "relu6"}
     assert set(OPERATORS) - seen <= set(FUNCTIONS) | others
+
+
+def test_each_of_several_results_is_on_the_grid_of_what_was_split():
+    module = Function(lambda m, x: torch.cat([part * 2 for part in m.a(x).split(3, 1)][::-1], 1), a=nn.Linear(6, 6))
+    network = quantized(module, images(4, 6))
+    (record,) = verify(network, "no file", images(5, 6), runtimes=[INTEGER_RUNNER])
+    assert record.passed
+    assert all(layer.largest_steps == 0 for layer in record.layers)

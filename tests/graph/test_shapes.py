@@ -84,3 +84,11 @@ def test_a_view_shares_memory_with_what_it_reads():
     names = {node.name for node in aliases(network)}
     assert {"permute", "split"} < names
     assert not {"args_0", "conv", "flatten", "repeat", "add", "output"} & names
+
+
+def test_where_a_shape_depends_on_values_the_example_tells_it():
+    network = capture(Function(lambda m, x: (x[x[:, 0] > 0].relu(), x + 1)), torch.tensor([[1.0], [-1.0], [2.0]]))
+    found = {node.name: shape for node, shape in shapes(network).items()}
+    picked = next(node for node in network.graph.nodes if "index" in str(node.target))
+    assert found[picked.name][1:] == (1,)
+    assert network.history[0].source == "Function"

@@ -4,7 +4,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._subclasses import FakeTensorMode
+from torch._subclasses import DynamicOutputShapeException, FakeTensorMode
+from torch._subclasses.fake_tensor import DataDependentOutputException
 from torch.fx import Interpreter, Node
 from torch.utils import _pytree as pytree
 
@@ -12,6 +13,9 @@ from microjoule.graph.modes import in_evaluation
 from microjoule.graph.network import Network
 
 Shape = tuple[int, ...]
+
+BY_VALUES = (DynamicOutputShapeException, DataDependentOutputException)
+"""What torch raises where a shape depends on values; those of the example then tell it."""
 
 
 class _Recorder(Interpreter):
@@ -58,11 +62,27 @@ def _recorded(network: Network, samples: int) -> _Recorder:
     sizes = contract.sizes_of(row)
     for name in contract.batch_names:
         sizes[name] = max(samples, contract.sizes[name][0])
-    with FakeTensorMode(allow_non_fake_inputs=True) as mode, torch.no_grad(), in_evaluation(network.module):
-        fakes = [mode.from_tensor(tensor) for tensor in row]
-        recorder = _Recorder(network.module)
-        recorder.run(*(fake.new_empty(contract.shape(index, sizes)) for index, fake in enumerate(fakes)))
+    with torch.no_grad(), in_evaluation(network.module):
+        try:
+            with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+                fakes = [mode.from_tensor(tensor) for tensor in row]
+                recorder = _Recorder(network.module)
+                recorder.run(*(fake.new_empty(contract.shape(index, sizes)) for index, fake in enumerate(fakes)))
+        except BY_VALUES:
+            recorder = _Recorder(network.module)
+            recorder.run(*_first(network, samples))
     return recorder
+
+
+def _first(network: Network, samples: int) -> list[Tensor]:
+    """The example, with some of its samples where the batch is free."""
+    row, contract = network.example.tensors, network.contract
+    held = contract.samples(row)
+    if not contract.dynamic_batch or held is None:
+        return row
+    some = torch.arange(samples, device=network.device) % held
+    pairs = zip(row, contract.batched, strict=True)
+    return [tensor.index_select(contract.batch_axis, some) if counts else tensor for tensor, counts in pairs]
 
 
 def _storages(values: Any) -> set[int]:

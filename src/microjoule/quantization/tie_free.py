@@ -8,7 +8,8 @@ Let M = s_x s_w / s_y be a fraction a / b with an odd b. A a / b = n + 1/2 would
 odd: no value is a half, nor nearer to one than 1 / 2b. With 1 / 2b far above the error of float32 the result is the
 same whatever a runtime does. The same holds for sums (A_1 a_1 + A_2 a_2) / b, if one b serves all terms, and for
 averages of n values, if M / n is the fraction. Scales move by at most `TOLERANCE`, less than a step at the end of a
-range of 8 bits. Values of 16 bits are so large that float32's error reaches 1 / 2b, and ties remain.
+range of 8 bits. Values of 16 bits are so large that float32's error reaches 1 / 2b, so ties remain there, and a range
+that is shorter by 1/256 would cost them 40 dB: their scales, and those of weights of 16 bits, stay as they are.
 
 This way of choosing scales is microjoule's own.
 """
@@ -37,6 +38,9 @@ from microjoule.records.rounded import TiesAvoided
 
 TOLERANCE = 1 / 256
 """How far a scale may move, as a share of it: on a grid of 8 bits by half a step at the end of the range."""
+
+WIDEST = 8
+"""Bits of the widest grid whose scale is moved."""
 
 LARGEST = 2**17
 """No denominator is larger: the error of float32 at 255 steps, 2^-16, is then above 1 / 2b, so a fraction helps nobody.
@@ -147,7 +151,7 @@ def avoid_ties(network: Network) -> TiesAvoided:
             continue
         scales = _around(network, layer)
         if scales is None:
-            skipped.append(Skipped(layer.path, "it has no single grid before it and after it"))
+            skipped.append(Skipped(layer.path, "it has no single grid of at most 8 bits before it and after it"))
         else:
             moved[layer.path], small = _settle_weight(layer.quantizer, *scales)
             small -= free.get(layer.path, 0)  # where there are no weights, there is nothing to be rounded apart
@@ -228,7 +232,7 @@ def _around(network: Network, layer: Layer) -> tuple[float, float] | None:
 def _settle_weight(quantizer: Quantizer, input_scale: float, output_scale: float) -> tuple[float, int]:
     """Move a weight's scales; returns the largest share by which one moved, and how many have no fraction."""
     affine, integers = quantizer.affine, quantizer.integers
-    if affine.scheme.power_of_two:
+    if affine.scheme.power_of_two or affine.grid.bits > WIDEST:
         return 0.0, 0
     factor = input_scale / output_scale
     before = affine.scale.double().reshape(-1, 1)
@@ -242,7 +246,8 @@ def _settle_weight(quantizer: Quantizer, input_scale: float, output_scale: float
 
 
 def _is_movable(quantizer: Quantizer) -> bool:
-    return quantizer.calibrated and quantizer.affine.scale.dim() == 0 and not quantizer.scheme.power_of_two
+    movable = quantizer.calibrated and quantizer.affine.scale.dim() == 0 and not quantizer.scheme.power_of_two
+    return movable and quantizer.affine.grid.bits <= WIDEST
 
 
 def _scale(quantizer: Quantizer) -> float:
