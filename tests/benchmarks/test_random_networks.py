@@ -7,14 +7,16 @@ from benchmarks.random_checks import check
 from benchmarks.random_networks import figures, told
 
 
-@pytest.mark.parametrize("first", range(0, 100, 20))
+@pytest.mark.survey
+@pytest.mark.parametrize("first", range(0, 200, 20))
 def test_random_networks_are_right_at_every_stage(first):
     found = [check(seed, deploy=False) for seed in range(first, first + 20)]
     assert [one for one in found if one.stage and not one.stage.startswith("refused")] == []
     assert sum(one.stage.startswith("refused") for one in found) <= 1
 
 
-@pytest.mark.parametrize("seed", range(2000, 2010))
+@pytest.mark.survey
+@pytest.mark.parametrize("seed", range(2000, 2020))
 def test_random_networks_are_right_in_onnx_runtime(seed):
     found = check(seed, deploy=True)
     assert found.stage == "" or found.stage.startswith("refused")

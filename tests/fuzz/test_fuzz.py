@@ -62,7 +62,7 @@ def test_each_end_is_told_from_the_others(tmp_path):
     assert len(list(tmp_path.glob("bad-0-0-*"))) == len(set(expected[2:]))
 
 
-@pytest.mark.slow
+@pytest.mark.survey
 def test_damaged_files_of_each_kind_are_refused_or_read(tmp_path):
     """40 of each of the ten kinds; the numbers say that most are refused, and that some are read and used."""
     command = [sys.executable, "-m", "tests.fuzz", "--count", "400", "--seeds", str(tmp_path), "--keep", str(tmp_path)]
