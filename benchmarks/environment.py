@@ -13,13 +13,16 @@ from microjoule.errors import FileError
 ROOT = Path(__file__).parent.parent
 
 
-def environment(folder: Path, tools: Sequence[str], needs: Sequence[str]) -> Path:
+def environment(
+    folder: Path, tools: Sequence[str], needs: Sequence[str], *, constraints: str | None = "constraints.txt"
+) -> Path:
     """A virtual environment with microjoule and other tools.
 
     Args:
         folder: where to make it.
         tools: packages that are installed without what they need, the one that it is made for first.
         needs: packages that are installed with what they need.
+        constraints: the file of versions that all keep to; None for the newest that fit each other.
 
     Returns:
         Its Python.
@@ -28,16 +31,14 @@ def environment(folder: Path, tools: Sequence[str], needs: Sequence[str]) -> Pat
         FileError: if it cannot be made.
     """
     python = folder / "bin" / "python"
-    pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-c", "constraints.txt"]
-    for command in (
-        [sys.executable, "-m", "venv", str(folder)],
-        [*pip, "."],
-        [*pip, "--no-deps", *tools],
-        [*pip, *needs],
-    ):
+    pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    pip += [] if constraints is None else ["-c", constraints]
+    commands = [[sys.executable, "-m", "venv", str(folder)], [*pip, "."]]
+    commands += [[*pip, "--no-deps", *tools]] if tools else []
+    for command in (*commands, [*pip, *needs]):
         error = _error(command)
         if error is not None:
-            fact = f"{tools[0]} cannot be installed: {error}"
+            fact = f"{(*tools, *needs)[0]} cannot be installed: {error}"
             raise FileError(str(folder), fact, remedy="look at the package index")
     return python
 
