@@ -13,7 +13,7 @@ SURFACE = [
     *("IntegerRunner", "MicrojouleError", "ModelCard", "Network", "Preprocessing", "Target"),
     *("absorb_high_biases", "adaround"),
     *("avoid_ties", "balance_rounding", "batches", "bayesian_prune", "calibrate", "capture", "channel_groups"),
-    *("clip_weights", "compress", "compress_model", "compression_sensitivity", "correct_biases"),
+    *("clip_weights", "compare", "compress", "compress_model", "compression_sensitivity", "correct_biases"),
     *("correct_biases_from_statistics", "costs", "equalize", "equalize_model", "equalize_noise"),
     *("errors_by_layer", "evaluate", "export", "fold_batch_norms", "fold_constant_channels", "freeze"),
     *("gptq", "histograms", "integer_share", "load", "load_encodings", "low_rank", "measure"),

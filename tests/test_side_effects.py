@@ -124,6 +124,6 @@ def test_a_module_in_training_has_the_score_that_it_has_in_evaluation():
     "recipe", [mj.recipes.naive, mj.recipes.gptq, mj.recipes.data_free], ids=lambda one: one.__name__
 )
 def test_a_network_in_training_is_quantized_as_in_evaluation(recipe):
-    data = () if recipe is mj.recipes.data_free else (X,)
-    one, other = recipe(network(), *data).eval(), recipe(CAPTURED, *data)
+    given = {"input_range": (0.0, 1.0)} if recipe is mj.recipes.data_free else {"data": X}
+    one, other = recipe(network(), **given).eval(), recipe(CAPTURED, **given)
     assert torch.equal(one(X), other(X))

@@ -28,7 +28,8 @@ def make(network, inputs, settings, folder):
 
 
 def bench(**changes):
-    given = Bench(NETWORK, batches((X, Y)), batches(X), mj.zoo.metric("top1"), "bytes", SETTINGS, ATTEMPTS)
+    data = batches((X, Y)), batches((X.flip(0), Y.flip(0))), batches(X)
+    given = Bench(NETWORK, *data, mj.zoo.metric("top1"), "bytes", SETTINGS, ATTEMPTS)
     return replace(given, **changes)
 
 
@@ -97,6 +98,7 @@ class Stricter(type(mj.zoo.metric("top1"))):
         ({"source": batches((X, torch.cat([Y[:7], 1 - Y[7:]])))}, r"labels of labelled data \(batch 1 of 1\)"),
         ({"source": batches((X + 1e-6, Y))}, r"labelled data \(batch 1 of 1\)"),
         ({"inputs": batches(X.flip(0))}, "calibration"),
+        ({"confirm": batches((X, Y))}, "data to confirm on"),
         ({"metric": Stricter()}, "metric"),
         ({"cost": "bops"}, r"cost \('bops' here, 'bytes' in the folder\)"),
         ({"settings": replace(SETTINGS, seed=1)}, r"seed \(1 here, 0 in the folder\)"),

@@ -9,6 +9,9 @@ from microjoule.records.json_io import records_from_json, to_json
 from microjoule.records.measured import Evaluated
 from tests.graph.channel_networks import NETWORKS
 
+pytestmark = pytest.mark.filterwarnings("ignore:.* samples are of class:microjoule.errors.DataWarning")
+"""Networks of random weights see one class in everything."""
+
 X = torch.randn(60, 3, 8, 8, generator=torch.Generator().manual_seed(1))
 
 

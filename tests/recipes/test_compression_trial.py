@@ -122,12 +122,21 @@ def test_what_was_chosen_is_scored_on_samples_that_nothing_was_chosen_by(network
 
 
 def test_what_confirms_is_kept_like_every_other_score(network, tmp_path):
-    first = trial(network, (90, 80), others=(88, 79), ways=(1.0,), folder=tmp_path)
-    made = first.best(0.5, first.run([0.5])).history[-1]
-    again = trial(network, (), others=(), ways=(1.0,), folder=tmp_path)
-    assert again.best(0.5, again.run([0.5])).history[-1] == made
-    with pytest.raises(FileError, match="its confirm differs"):
-        trial(network, (), ways=(1.0,), folder=tmp_path).run([0.5])
+    with trial(network, (90, 80), others=(88, 79), ways=(1.0,), folder=tmp_path) as first:
+        made = first.best(0.5, first.run([0.5])).history[-1]
+    with trial(network, (), others=(), ways=(1.0,), folder=tmp_path) as again:
+        assert again.best(0.5, again.run([0.5])).history[-1] == made
+
+
+def test_another_set_to_confirm_on_is_another_run(network, tmp_path):
+    labels, metric, how = network(X).argmax(1), mj.zoo.metric("top1"), How(folder=tmp_path, ways=(0.0,))
+    choose = by_metric(batches((X, labels)), metric)
+    for seen in (X, X.flip(0)):
+        confirm = by_metric(batches((seen, labels)), metric, "data to confirm on")
+        told = r"differs in data to confirm on \(batch 1 and 1 more of 2\)"
+        expected = nullcontext() if seen is X else pytest.raises(FileError, match=told)
+        with expected, open_trial(network, batches(X), choose, "macs", how, confirm=confirm):
+            pass
 
 
 def test_what_cannot_be_kept_in_any_way_is_refused(network):

@@ -40,9 +40,8 @@ def test_half_the_work_in_integers_is_verified_layer_by_layer(network, labelled,
     assert mj.costs(made).macs == record.cost_after
     assert {layer.quantizer.scheme.grid.bits for layer in made.layers} == {8}
     assert [one.stage for one in made.history if isinstance(one, Evaluated)] == [
-        "original",
-        "compressed",
-        "compressed W8A8",
+        *("original", "compressed"),  # on what ways were chosen by
+        *("original", "compressed", "compressed W8A8"),  # on what nothing was chosen by
     ]
     assert [one.recipe for one in made.history if isinstance(one, Run)] == ["compress", "data_free", "svd_prune_int8"]
     exact(made, tmp_path / "x.onnx", X[:8])

@@ -76,6 +76,7 @@ def test_the_text_by_hand():
         "source": "noise",
         "shifts": [{"layer": "a", "before": ["inf"], "after": [-0.5]}],
         "skipped": [{"place": "b", "reason": "no bias"}],
+        "measured_on": "",
     }
 
 

@@ -74,7 +74,7 @@ def test_a_verification_without_layers_is_a_row_without_a_plot():
 def test_the_first_departure_is_named():
     verified = next(record for record in records() if isinstance(record, Verified))
     section = by_name([verified])["deployed"]
-    assert "onnxruntime 1.31.1: no layer departs, and end to end output scores" in section.text
+    assert "onnxruntime 1.31.1: no layer departs, and end to end output classes, the furthest of 2" in section.text
     assert "FP32 is the network with its quantizers off. Samples at once: 7, 8." in section.text
     assert [table.title for table in section.tables] == ["Simulated against deployed", "Outputs from end to end"]
     text = by_name([replace(verified, first_departure="blocks.2.expand.conv")])["deployed"].text

@@ -39,5 +39,5 @@ def test_brackets_in_a_name_are_no_markup():
 def test_history_counts_what_was_skipped():
     table = history_table(records())
     assert len(table.rows) == len(records())
-    assert sum(row[2].value for row in table.rows) == 7
+    assert sum(row[2].value for row in table.rows) == 9
     assert "6 groups of layers in 14 sweeps" in printed(rich_table(table))

@@ -114,6 +114,8 @@ def parsed(text: str) -> Scored | str:
         KeyError: likewise.
     """
     content = json.loads(text)
+    if not isinstance(content, dict):
+        raise TypeError("it is no object")
     if isinstance(content.get("reason"), str):
         return str(content["reason"])
     figures = {name: content[name] for name in FIGURES}
