@@ -77,7 +77,7 @@ def write_sound(folder: Path) -> None:
     """What the cases start from: a network, quantized and not, as files, and data for it."""
     network = mj.capture(small(), torch.rand(2, 1, 8, 8))
     network.save(folder / "float.mj")
-    quantized = mj.recipes.data_free(network)
+    quantized = mj.recipes.data_free(network, input_range=(0, 1))
     quantized.save(folder / "int8.mj")
     mj.export(quantized, folder / "int8.onnx", encodings=folder / "int8.json")
     other = mj.capture(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), torch.rand(2, 1, 8, 8))

@@ -57,7 +57,7 @@ def sound(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def quantized():
-    return data_free(small())
+    return data_free(small(), input_range=(0.0, 1.0))
 
 
 def packed(document, tensors, how=zipfile.ZIP_STORED):

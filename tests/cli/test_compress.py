@@ -38,7 +38,7 @@ def test_it_saves_exports_and_reports_a_cheaper_network(command, words, tmp_path
     (record,) = document["records"]
     assert {name: document[name] for name in files} == {name: str(path) for name, path in files.items()}
     assert (record["cost"], record["cost_before"], record["cost_after"]) == ("macs", 160, 80)
-    assert (len(record["tried"]), record["samples"], record["metric"]) == (1, 30, "top1")
+    assert (len(record["tried"]), record["samples"], record["metric"]) == (1, 15, "top1")
     assert mj.costs(mj.load(files["out"])).macs == 80
     assert all(path.stat().st_size > 500 for path in files.values())
     assert 'id="compression"' in files["report"].read_text()

@@ -185,7 +185,7 @@ def test_nothing_asked_for_is_nothing_done(network):
         ({"ranks": {"deep": 2, "head": 6}}, SettingError, r"ranks\['head'\]: is 6 for a weight of shape \(5, 6\)"),
         ({"ranks": {"head": 2}, "method": "svd"}, SettingError, "method: is 'svd' for head\n  give one of spatial"),
         ({"ranks": {"head": 2}, "method": {"deep": "input"}}, SettingError, "method: is None for head"),
-        ({"ranks": {"deep": 2}, "data": torch.ones(2, 4, 9, 9)}, DataError, "do not go through a network that takes"),
+        ({"ranks": {"deep": 2}, "data": torch.ones(2, 4, 9, 9)}, DataError, "and the network was captured for"),
     ],
 )
 def test_what_cannot_be_is_refused_and_nothing_is_changed(network, settings, error, message):

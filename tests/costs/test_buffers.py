@@ -95,7 +95,7 @@ def test_a_buffer_is_as_wide_as_its_quantizer_and_moving_keeps_the_width():
 def test_indices_and_half_precision_have_the_width_of_their_type():
     network = capture(nn.Embedding(10, 3), torch.zeros(2, 5, dtype=torch.int64))
     assert sizes(Buffers(network)) == [5 * 8, 5 * 3 * 4]
-    half = capture(nn.Linear(4, 3).half(), torch.zeros(2, 4).half())
+    half = capture(nn.Linear(4, 3), torch.zeros(2, 4)).to(torch.float16)
     assert sizes(Buffers(half)) == [4 * 2, 3 * 2]
 
 

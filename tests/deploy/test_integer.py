@@ -135,7 +135,7 @@ def test_a_sum_beyond_the_accumulator_names_its_layer():
 
 def test_inputs_that_do_not_fit_are_refused():
     network, _ = small("conv")
-    with pytest.raises(DataError, match="do not go through"):
+    with pytest.raises(DataError, match="and the network was captured for"):
         IntegerRunner(network)(images(2, 5, 9, 9))
 
 

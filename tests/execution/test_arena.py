@@ -237,5 +237,5 @@ def test_two_samples_do_not_go_where_one_was_planned():
 
 def test_inputs_of_another_shape_are_refused():
     network, record, _ = planned(nn.Sequential(nn.Flatten(), nn.Linear(256, 2)), (X,))
-    with pytest.raises(DataError, match="do not go through"):
+    with pytest.raises(DataError, match="and the network was captured for"):
         in_arena(network, record, (X[:, :3],))

@@ -441,8 +441,7 @@ def test_samples_of_other_lengths_go_in_batches_of_their_own():
 
 
 def test_samples_may_lie_along_another_dimension():
-    network = mj.capture(nn.Linear(2, 2), torch.ones(4, 1, 2))
-    network.batch_axis = 1
+    network = mj.capture(nn.Linear(2, 2), torch.ones(4, 2, 2), batch_axis=1)
     x = torch.arange(56.0).reshape(4, 7, 2)
     for data in (
         x,

@@ -249,8 +249,7 @@ def test_a_sample_is_told_from_a_batch():
 
 
 def test_samples_may_lie_along_another_dimension():
-    made = mj.capture(nn.LSTM(4, 3).eval(), torch.randn(7, 2, 4))
-    made.batch_axis = 1
+    made = mj.capture(nn.LSTM(4, 3).eval(), torch.randn(7, 2, 4), batch_axis=1)
     time_first = Binder(Signature.of(made), "data")
     assert time_first.is_sample((torch.randn(7, 4), 1))
     assert not time_first.is_sample((torch.randn(7, 5, 4), torch.arange(5)))

@@ -142,5 +142,5 @@ def test_samples_that_are_not_along_the_first_axis_are_refused(tokens):
 
 def test_data_that_does_not_fit_is_refused():
     network = residual()
-    with pytest.raises(DataError, match="do not go through"):
+    with pytest.raises(DataError, match="and the network was captured for"):
         gate_gradients(network, [X[:, :2]], network.layers)

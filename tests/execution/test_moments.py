@@ -96,7 +96,7 @@ def test_the_network_is_left_as_it_was(network):
 
 
 def test_bad_data_is_refused(network):
-    with pytest.raises(DataError, match="do not go through a network that takes"):
+    with pytest.raises(DataError, match="and the network was captured for"):
         input_moments(network, images(2, 4, 9, 9), network.layers)
     with pytest.raises(SettingError, match="samples: is 0"):
         input_moments(network, images(2, 3, 9, 9), network.layers, samples=0)

@@ -117,7 +117,7 @@ def test_inputs_of_another_real_type_are_taken_in_the_networks(network):
 
 def test_samples_are_counted_along_the_networks_axis():
     network = capture(nn.Sequential(nn.GRU(3, 4)), images(7, 2, 3), batch_axis=1)
-    assert visit_all(network, batches([images(7, 5, 3), images(7, 4, 3)]), [], lambda node, value: None) == 9
+    assert visit_all(network, batches([images(7, 5, 3), images(7, 4, 3)], network), [], lambda node, value: None) == 9
     assert batch_step(network) == 1
     network.dynamic_batch = False
     assert batch_step(network) == 2
@@ -167,7 +167,7 @@ def test_channels_that_come_last_are_told():
     with pytest.raises(DataError, match="channels seem to be last") as refusal:
         run(network, (images(2, 9, 7, 3),))
     assert "movedim(-1, 1)" in refusal.value.remedy
-    with pytest.raises(DataError, match="type") as refusal:
+    with pytest.raises(DataError, match="captured for") as refusal:
         run(network, (images(2, 4, 8, 8),))
     assert "channels" not in refusal.value.remedy
 
@@ -177,7 +177,7 @@ def test_a_second_input_that_may_be_the_target_is_told():
         def forward(self, x, y):
             return x @ y.mT
 
-    with pytest.raises(DataError, match="do not go through") as refusal:
+    with pytest.raises(DataError, match="captured for") as refusal:
         run(capture(Two(), (images(2, 4), images(2, 4))), (images(2, 4), images(2, 5)))
     assert "((first, second), target)" in refusal.value.remedy
 

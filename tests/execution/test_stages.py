@@ -77,5 +77,5 @@ def test_values_on_a_grid_are_kept_as_integers(network):
 
 def test_inputs_that_do_not_fit_are_one_clear_error(network):
     stages = Stages(network, [(torch.randn(1, 4, 6, 6),)], [network.layers[1].node], Store())
-    with pytest.raises(DataError, match="do not go through"):
+    with pytest.raises(DataError, match="and the network was captured for"):
         list(stages.go_on(0))

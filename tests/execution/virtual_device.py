@@ -89,9 +89,9 @@ def virtual_device(monkeypatch: Any) -> Iterator[str]:
     monkeypatch.setattr(sys.modules["torch.optim.optimizer"], FUSED, lambda: ["cpu", NAME])
     recorded = shapes._recorded
 
-    def of_shapes(network: Network) -> Any:
+    def of_shapes(network: Network, samples: int) -> Any:
         with _brought_here(network):
-            return recorded(network)
+            return recorded(network, samples)
 
     monkeypatch.setattr(shapes, "_recorded", of_shapes)
     with _Operators(), _Functions():

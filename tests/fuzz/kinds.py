@@ -25,7 +25,7 @@ from microjoule.deploy.onnx_order import onnx_computation
 from microjoule.deploy.session import open_session, read_model
 from microjoule.formats.images import decode_image
 from microjoule.records.json_io import records_from_json
-from microjoule.report import report as write_report
+from microjoule.report.page import report as write_report
 from microjoule.scheduling import read_graph
 from tests.fuzz import mutate
 

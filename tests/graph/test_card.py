@@ -101,7 +101,7 @@ def test_a_network_keeps_its_card_in_copies_and_files(tmp_path):
 
 def test_a_file_with_another_card_is_refused(tmp_path, monkeypatch):
     network = mj.capture(nn.Linear(2, 2), torch.zeros(1, 2))
-    monkeypatch.setattr("microjoule.graph.write.metadata", lambda network: {"labels": 3})
+    monkeypatch.setattr("microjoule.graph.file.write.metadata", lambda network: {"labels": 3})
     network.save(tmp_path / "a.mj")
     with pytest.raises(FileError, match="does not hang together"):
         mj.load(tmp_path / "a.mj")

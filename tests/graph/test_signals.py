@@ -139,7 +139,7 @@ def test_a_time_step_is_exact_and_its_sine_a_signal():
         return m.b(x) + m.a(torch.cat([angles.sin(), angles.cos()], -1))[:, None]
 
     found = off_grid(embedded, X, torch.tensor([3.0, 700.0]), **layers())
-    assert found == [(name, ANGLE) for name in ("placeholder", "unsqueeze", "unsqueeze", "mul")]
+    assert found == [(name, ANGLE) for name in ("placeholder", "unsqueeze", "mul")]
 
 
 def test_positions_times_frequencies_by_a_layer_are_exact():
@@ -228,7 +228,10 @@ def test_stored_numbers_are_found_behind_changes_of_shape():
 
     network = mj.capture(Positions().eval(), X)
     sums = [node for node in network.graph.nodes if name_of(node) == "add"]
-    assert constant_under(network, sums[0].args[1]).tolist() == torch.arange(20.0).reshape(5, 4).tolist()
+    assert (
+        constant_under(network, sums[0].args[1]).flatten(0, -2)[:5].tolist()
+        == torch.arange(20.0).reshape(5, 4).tolist()
+    )
     assert constant_under(network, sums[1].args[1]) is None
     assert constant_under(network, 3.0) is None
 

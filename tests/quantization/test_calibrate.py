@@ -104,7 +104,7 @@ def test_only_so_many_samples_are_used():
     ("data", "words"),
     [
         (torch.full((3, 4), float("nan")), "NaN"),
-        (torch.randn(3, 5), "do not go through"),
+        (torch.randn(3, 5), "and the network was captured for"),
         (torch.empty(0, 4), "no sample"),
     ],
     ids=["NaN", "shape", "empty"],

@@ -162,10 +162,10 @@ def test_a_layer_that_the_target_does_not_run_is_named():
     assert bits(made) == {"0": 8, "1": 8}
 
 
-def test_a_layer_at_the_root_is_refused():
+def test_a_layer_at_the_root_is_quantized():
     made = mj.capture(nn.Linear(4, 3), torch.randn(2, 4))
-    with pytest.raises(GraphError, match="weight: is stored at the root of the network"):
-        mj.quantize(made)
+    mj.quantize(made)
+    assert bits(made) == {"linear": 8}
 
 
 def test_a_value_that_no_layer_makes_goes_by_its_name():

@@ -133,18 +133,8 @@ def misfit(network: Network, inputs: tuple[Any, ...], error: Exception) -> DataE
     got = [tuple(t.shape) for t in pytree.tree_leaves(inputs) if isinstance(t, Tensor)]
     expected = ", ".join(f"{one.name} {one}" for one in network.contract.inputs)
     reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    remedy = "give inputs of the example's shape and type"
-    if any(_channels_last(shape, tensor.shape) for shape, tensor in zip(got, network.example.tensors, strict=False)):
-        remedy = "the channels seem to be last: move them before the others, x.movedim(-1, 1)"
-    elif len(expected) > 1:
-        remedy += "; if the last was the target, ((first, second), target)"
     fact = f"inputs of shape {got} do not go through a network that takes {expected}: {reason}"
-    return DataError("data", fact, remedy=remedy)
-
-
-def _channels_last(got: tuple[int, ...], expected: tuple[int, ...]) -> bool:
-    """Whether a shape (n, ..., channels) was given where (n, channels, ...) is taken."""
-    return len(got) == len(expected) > 2 and got[-1] == expected[1] != got[1]
+    return DataError("data", fact, remedy="give inputs of the example's shape and type")
 
 
 class unquantized:  # noqa: N801

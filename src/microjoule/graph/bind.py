@@ -190,6 +190,10 @@ class Binder:
         )
         if place == self.contract.batch_axis and not self.contract.dynamic_batch:
             remedy = "give batches of the example's size, or capture the model with an example of this size"
+        elif _channels_last(shape, one.dims):
+            remedy = "the channels seem to be last: move them before the others, x.movedim(-1, 1)"
+        elif len(self.contract.inputs) > 1 and one is self.contract.inputs[-1]:
+            remedy = f"{CAPTURE_AGAIN}; if the last was the target of data, give ((first, second), target)"
         elif place is None or len(shape) != len(one.dims):
             remedy = CAPTURE_AGAIN
         else:
@@ -203,6 +207,11 @@ class Binder:
 
     def _refused(self, name: str, fact: str, remedy: str = CAPTURE_AGAIN) -> DataError:
         return DataError(name, fact, remedy=remedy)
+
+
+def _channels_last(shape: tuple[int, ...], dims: Sequence[Any]) -> bool:
+    """Whether a shape (n, ..., channels) was given where (n, channels, ...) is taken."""
+    return len(shape) == len(dims) > 2 and shape[-1] == dims[1] != shape[1]
 
 
 def _words(value: Any) -> str:

@@ -75,7 +75,7 @@ def test_an_interrupted_run_goes_on_with_the_same_grids(tmp_path):
     network = quantized(module, x, target=target)
     whole, resumed = network.copy(), network.copy()
     mj.sequential_mse(whole, x, folder=tmp_path)
-    (tmp_path / f"{network.layers[1].path}.safetensors").unlink()
+    next(tmp_path.glob(f"{network.layers[1].path}-*.safetensors")).unlink()
     mj.sequential_mse(resumed, x, folder=tmp_path)
     for one, other in zip(whole.layers, resumed.layers, strict=True):
         assert torch.equal(one.quantizer.scale, other.quantizer.scale)

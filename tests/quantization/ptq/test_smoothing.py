@@ -275,5 +275,5 @@ def test_a_quantized_network_is_refused():
 
 def test_inputs_that_do_not_fit_are_refused():
     network, x = network_of(SMOOTHED["norm"][0], 6, 4)
-    with pytest.raises(DataError, match="do not go through a network"):
+    with pytest.raises(DataError, match="and the network was captured for"):
         mj.smooth(network, [x[..., :3]])

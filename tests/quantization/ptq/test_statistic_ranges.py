@@ -67,9 +67,10 @@ def test_values_that_share_a_scale_share_the_range_of_all():
         def __init__(self):
             super().__init__()
             self.a, self.b = (nn.Sequential(nn.Conv2d(3, 2, 1), nn.BatchNorm2d(2)) for _ in range(2))
+            self.head = nn.Conv2d(4, 2, 1)
 
         def forward(self, x):
-            return torch.cat([self.a(x), self.b(x)], 1)
+            return self.head(torch.cat([self.a(x), self.b(x)], 1))
 
     module = Joined().eval()
     with torch.no_grad():
@@ -79,4 +80,4 @@ def test_values_that_share_a_scale_share_the_range_of_all():
     mj.fold_batch_norms(made)
     mj.quantize(made, target="tflite-micro")
     found = mj.ranges_from_statistics(made, input_range=(-1.0, 1.0)).ranges
-    assert [(round(one.low, 4), round(one.high, 4)) for one in found] == [(-1, 1), (-26, 36)]
+    assert [(round(one.low, 4), round(one.high, 4)) for one in found][:2] == [(-1, 1), (-26, 36)]
