@@ -66,7 +66,7 @@ COMMANDS = {
     "a model that cannot be exported": ("inspect net.py:branching", "torch.export cannot trace it"),
     "example inputs that do not fit": ("inspect net.py:misfit", "does not run on the example inputs"),
     "example inputs that are NaN": ("inspect net.py:nan_inputs", "hold NaN or infinite values"),
-    "example inputs without a tensor": ("inspect net.py:no_inputs", "hold no tensor"),
+    "example inputs without a tensor": ("inspect net.py:no_inputs", "missing a required argument"),
     # Settings of quantize
     "weights of 0 bits": (f"{QUANTIZE} --weights 0", "got bits=0|1 to 16 bits"),
     "weights of 17 bits": (f"{QUANTIZE} --weights 17", "1 to 16 bits"),
@@ -127,16 +127,16 @@ COMMANDS = {
     "two labels a sample": (f"{ON_DATA} pairs_of_labels.npz", "targets of shape (6, 2)"),
     "texts as data": (f"{ON_DATA} texts.npz", "holds x of <U1"),
     "objects as data": (f"{ON_DATA} objects.npz", "is not a sound npz file"),
-    "bytes as floating-point inputs": (f"{ON_DATA} bytes.npz", "holds x of torch.uint8"),
+    "bytes as floating-point inputs": (f"{ON_DATA} bytes.npz", "nothing tells how pixels become inputs"),
     "a file of another kind as data": (f"{ON_DATA} text.txt", "is no data that microjoule reads"),
-    "an empty folder": (f"{ON_DATA} nothing", "holds no image"),
-    "a class folder without images": (f"{ON_DATA} no_images", "holds no image"),
-    "an image that is no image": (f"{ON_DATA} not_an_image", "is not a sound image"),
-    "a truncated image": (f"{ON_DATA} truncated_image", "is not a sound image"),
+    "an empty folder": (f"{ON_DATA} nothing --normalise none", "holds no image"),
+    "a class folder without images": (f"{ON_DATA} no_images --normalise none", "holds no image"),
+    "an image that is no image": (f"{ON_DATA} not_an_image --normalise none", "is not a sound image"),
+    "a truncated image": (f"{ON_DATA} truncated_image --normalise none", "is not a sound image"),
     "an unknown normalisation": (f"{ON_DATA} images --normalise magic", "--normalise: is 'magic'"),
-    "a normalisation of numbers": (f"{ON_DATA} sound.npz --normalise unit", "--normalise: is for pixels"),
-    "a size of words": (f"{ON_DATA} images --size big", "--size: is 'big'"),
-    "images of another size than the network's": (f"{ON_DATA} images --size 5", "do not go through a network"),
+    "a normalisation of numbers": (f"{ON_DATA} sound.npz --normalise unit", "--normalise: is for stored images"),
+    "a size of words": (f"{ON_DATA} images --normalise none --size big", "--size: is 'big'"),
+    "images of another size than the network's": (f"{ON_DATA} images --normalise none --size 5", "dimension 2 is 5, not 8"),
     "no samples": (f"{ON_DATA} sound.npz --samples 0", "--samples: is 0"),
     "an unknown data set of the zoo": (f"{ON_DATA} zoo:imaginary --zoo-data images", "there is no such data set"),
     "a data set without its folder": (f"{ON_DATA} zoo:mnist --zoo-data nowhere", "there is no such data folder"),
@@ -297,7 +297,7 @@ def uncalibrated() -> mj.Network:
 
 CALLS: dict[str, tuple[Callable[[], object], str]] = {
     "something that is no module": (lambda: mj.capture("a model", torch.rand(2, 3)), "is no nn.Module"),  # type: ignore[arg-type]
-    "a module without inputs": (lambda: mj.capture(nn.ReLU(), ()), "hold no tensor"),
+    "a module without inputs": (lambda: mj.capture(nn.ReLU(), ()), "missing a required argument"),
     "a grid of 0 bits": (lambda: IntGrid(0), "1 to 16 bits"),
     "a grid of 17 bits": (lambda: IntGrid(17), "1 to 16 bits"),
     "a percentile of 200": (lambda: percentile(200), "200"),
@@ -312,7 +312,7 @@ CALLS: dict[str, tuple[Callable[[], object], str]] = {
     ),
     "a calibration on other inputs": (
         lambda: mj.calibrate(uncalibrated(), torch.rand(2, 3, 8, 8)),
-        "do not go through",
+        "dimension 1 is 3, not 1",
     ),
     "encodings that are missing": (lambda: mj.load_encodings(mj.load("int8.mj"), "nowhere.json"), "cannot be read"),
     "encodings that are truncated": (

@@ -68,7 +68,7 @@ def test_scores_of_other_samples_are_never_paired(network, change):
 
 
 def test_a_loader_that_shuffles_is_never_paired(network, coarse):
-    loader = DataLoader(TensorDataset(X, Y), batch_size=16, shuffle=True)
+    loader = DataLoader(TensorDataset(X, Y), 16, shuffle=True, generator=torch.Generator().manual_seed(0))
     with pytest.raises(Refusal, match="without shuffle"):
         evaluate(coarse, loader, "top1", reference=evaluate(network, loader, "top1"))
 

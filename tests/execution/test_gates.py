@@ -15,7 +15,7 @@ X = torch.randn(7, 3, 8, 8, generator=torch.Generator().manual_seed(1), dtype=to
 
 def residual():
     torch.manual_seed(0)
-    return capture(NETWORKS["residual"][0]().eval().double(), X[:2])
+    return capture(NETWORKS["residual"][0]().eval().double(), X[:2]).to(torch.float64)
 
 
 def by_differences(network, path, channel):
@@ -83,7 +83,7 @@ def test_two_calls_share_a_gate():
     torch.manual_seed(0)
     module = Function(lambda m, x: m.twice(m.twice(x).tanh()), twice=nn.Linear(3, 3)).eval().double()
     x = torch.randn(5, 3, dtype=torch.float64)
-    network = capture(module, x[:2])
+    network = capture(module, x[:2]).to(torch.float64)
     found = gate_gradients(network, [x], network.layers)["twice"]
     gate = torch.ones(5, 3, dtype=torch.float64, requires_grad=True)
     scores = module.twice(module.twice(x * gate).tanh() * gate)

@@ -28,7 +28,7 @@ def test_the_file_names_no_classes_but_ours(tmp_path):
     """The contract says how inputs nest, the output's arguments what is given; a module is one of a written list."""
     capture(*MODELS["lstm"]).save(tmp_path / "x.mj")
     found = document(tmp_path / "x.mj")
-    assert [one["given"] for one in found["contract"]["parameters"]] == [{"tensor": 0}]
+    assert [one["given"] for one in found["contract"]["parameters"]] == [{"tuple": [{"tensor": 0}]}, None]
     assert "in_tree" not in found
     assert {module["class"] for module in found["modules"]} == {"Module", "LSTM"}
 
