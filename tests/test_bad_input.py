@@ -136,7 +136,7 @@ COMMANDS = {
     "an unknown normalisation": (f"{ON_DATA} images --normalise magic", "--normalise: is 'magic'"),
     "a normalisation of numbers": (f"{ON_DATA} sound.npz --normalise unit", "--normalise: is for stored images"),
     "a size of words": (f"{ON_DATA} images --normalise none --size big", "--size: is 'big'"),
-    "images of another size than the network's": (f"{ON_DATA} images --normalise none --size 5", "dimension 2 is 5, not 8"),
+    "images of another size than the network's": (f"{ON_DATA} images --normalise none --size 5", "is 5, not 8"),
     "no samples": (f"{ON_DATA} sound.npz --samples 0", "--samples: is 0"),
     "an unknown data set of the zoo": (f"{ON_DATA} zoo:imaginary --zoo-data images", "there is no such data set"),
     "a data set without its folder": (f"{ON_DATA} zoo:mnist --zoo-data nowhere", "there is no such data folder"),

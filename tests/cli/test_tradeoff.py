@@ -29,7 +29,8 @@ def test_it_tells_of_layers_and_of_shares_and_reports_both(command, words, tmp_p
     assert command("tradeoff", *words, *asked)[1] == out, "all is found in the folder"
 
 
-def test_people_see_tables(command, words):
+def test_people_see_tables(command, words, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
     code, out, err = command("tradeoff", *words, "--share", 0.75, "--cost", "bytes", "--scheme", "channel-pruning")
     assert (code, err) == (0, "")
     assert "Alone: top1, 100.00 % before, with a share left" in out

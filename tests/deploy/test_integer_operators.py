@@ -94,7 +94,9 @@ def test_an_attribute_off_its_default_is_at_most_one_step_from_the_simulation(na
 
 
 def test_a_number_on_the_grid_is_padded_as_an_integer():
-    network = quantized(between(lambda m, y: F.pad(y, (1, 1), value=3.0)).eval(), images(8, 4, 9, 9), target=FULL)
+    module = between(lambda m, y: F.pad(y, (1, 1), value=3.0)).eval()
+    module(images(8, 4, 9, 9))
+    network = quantized(module, images(8, 4, 9, 9), target=FULL)
     name = next(name for name in network.quantizers if "pad" in name)
     inside = list(network.quantizers)[list(network.quantizers).index(name) - 1]
     network.quantizers[name].enabled = True

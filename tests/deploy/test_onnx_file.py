@@ -46,7 +46,7 @@ def test_a_network_in_floating_point_computes_the_same_in_onnx_runtime(name, tmp
 INTEGER = {
     "conv": "QLinearConv", "grouped": "QLinearConv", "depthwise": "QLinearConv", "relu": "QLinearConv",
     "relu6": "QLinearConv", "clamp": "QLinearConv", "pad": "QLinearConv", "conv1d": "QLinearConv", "linear": "QGemm",
-    "add": "QLinearAdd", "mul": "QLinearMul", "concat": "QLinearConcat",
+    "add": "QLinearAdd", "mul": "QLinearMul",
     "global average pool": "QLinearGlobalAveragePool",
     "mean": "QLinearGlobalAveragePool", "average pool": "QLinearAveragePool", "table": "QLinearLeakyRelu",
     "linear in three dimensions": "MatMulIntegerToFloat",

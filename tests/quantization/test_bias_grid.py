@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import nn, tensor
 from torch.testing import assert_close
@@ -68,6 +68,7 @@ def test_freezing_moves_no_bias_by_more_than_half_a_step_of_the_sum(layer, targe
         one.bias.copy_(tensor(biases))
     mj.quantize(network, target=target)
     mj.calibrate(network, x)
+    assume("0" in least_input_scales(network))  # else the target keeps what it reads in floating point, and its sum
     mj.freeze(network)
     affine, read = one.quantizer.affine, next(iter(network.quantizers.values())).affine
     step, wanted = sum_scale(one, affine, read.scale).expand(6), tensor(biases).double()
