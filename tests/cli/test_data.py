@@ -119,7 +119,7 @@ def test_a_file_without_x_or_that_is_missing_is_refused(tmp_path):
         (np.zeros((3, 8, 8), np.uint8), None, Words(), r"inputs of shape \(8, 8\)"),
         (np.zeros((3, 1, 7, 7), np.float32), None, Words(), r"inputs of shape \(1, 7, 7\)"),
         (np.zeros((3, 1, 8, 8), np.float32), None, Words(normalise="unit"), "is for stored images"),
-        (np.zeros((3, 3, 8, 8), np.uint8), np.full(3, 0.5), Words(normalise="unit"), "holds 3 images and y of float64"),
+        (np.zeros((3, 3, 8, 8), np.uint8), np.full(3, 0.5), Words(normalise="unit"), "holds 0.5 among its labels"),
         (np.zeros((3, 1, 8, 8), np.uint8), np.arange(2), Words(), r"y of int64 \(2,\)"),
         (np.zeros((3, 1, 8, 8), complex), None, Words(), "holds x of complex128"),
     ],
