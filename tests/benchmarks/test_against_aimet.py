@@ -13,7 +13,7 @@ from microjoule.errors import FileError
 
 def test_what_only_one_gets_right_decides():
     (figure,) = paired([True, True, False, False, True], [True, False, True, True, True])
-    assert (figure.value, figure.met) == (20.0, True)
+    assert (figure.value, figure.state) == (20.0, "met")
     assert figure.compared_with == (
         "AIMET 60.00%, microjoule 80.00% of 5 images; 2 only microjoule, 1 only AIMET, two-sided sign test p = 1"
     )
@@ -22,7 +22,7 @@ def test_what_only_one_gets_right_decides():
 def test_fewer_right_miss_the_goal_and_equal_ones_meet_it():
     (worse,) = paired([True, True], [True, False])
     (same,) = paired([True, False], [True, False])
-    assert (worse.met, same.met, same.value) == (False, True, 0.0)
+    assert (worse.state, same.state, same.value) == ("missed", "met", 0.0)
 
 
 @pytest.fixture
@@ -51,14 +51,14 @@ def told(monkeypatch):
 
 
 def test_shares_are_of_aimet(told, tmp_path):
-    values = {figure.name: (figure.value, figure.met) for figure in figures(tmp_path)}
+    values = {figure.name: (figure.value, figure.state) for figure in figures(tmp_path)}
     assert values == {
-        "64x64x3x3 layer, time of AdaRound": (0.1, True),
-        "64x64x3x3 layer, peak memory of AdaRound": (0.1, True),
-        "64x64x3x3 layer, output error": (1.25, False),
-        "ResNet-20, time of AdaRound": (0.1, True),
-        "ResNet-20, peak memory of AdaRound": (0.1, True),
-        "ResNet-20 W4, accuracy above AIMET's": (0.0, True),
+        "64x64x3x3 layer, time of AdaRound": (0.1, "met"),
+        "64x64x3x3 layer, peak memory of AdaRound": (0.1, "met"),
+        "64x64x3x3 layer, output error": (1.25, "missed"),
+        "ResNet-20, time of AdaRound": (0.1, "met"),
+        "ResNet-20, peak memory of AdaRound": (0.1, "met"),
+        "ResNet-20 W4, accuracy above AIMET's": (0.0, "met"),
     }
 
 

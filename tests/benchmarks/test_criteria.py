@@ -19,7 +19,9 @@ X = torch.rand(30, 2, generator=torch.Generator().manual_seed(1))
 @pytest.fixture
 def given(monkeypatch):
     torch.manual_seed(0)
-    network = mj.capture(nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 4)).eval(), X[:2])
+    layers = nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 4)).eval()
+    layers[2].bias.data -= layers(X).mean(0).detach()  # so that more than one class is among the labels
+    network = mj.capture(layers, X[:2])
     labels = network(X).argmax(1)
     subject = Subject(network, (X[:10], labels[:10]), mj.zoo.metric("top1"), (0.0, 1.0), "toy")
     found = Case(subject, Images(X[10:], labels[10:], 20))
@@ -29,7 +31,7 @@ def given(monkeypatch):
 
 def test_the_score_is_that_on_the_images_that_judge(given, tmp_path):
     found = smaller(tmp_path, "norm", 0)
-    how = {"macs": 0.75, "methods": (), "criterion": "norm"}
+    how = {"macs": 0.75, "ways": (1.0,), "criterion": "norm", "confirm": given.judges}
     made = mj.compress(given.given.network, (X[10:], given.images.labels), given.given.metric, **how)
     assert found.value == mj.evaluate(made, given.judges, given.given.metric).value
     assert (found.stage, found.samples, found.compared) == ("norm", 10, None)

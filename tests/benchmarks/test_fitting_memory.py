@@ -12,8 +12,8 @@ from benchmarks import fitting_memory
 from benchmarks.fitting_memory import figures, peak_bytes
 
 
-@pytest.mark.parametrize(("peak", "met"), [(1_500_000_000, True), (2_500_000_000, False)])
-def test_the_peak_is_told_in_gigabytes(monkeypatch, tmp_path, peak, met):
+@pytest.mark.parametrize(("peak", "state"), [(1_500_000_000, "met"), (2_500_000_000, "missed")])
+def test_the_peak_is_told_in_gigabytes(monkeypatch, tmp_path, peak, state):
     class Pool:
         def __enter__(self):
             return SimpleNamespace(apply=lambda job, arguments: (10**9, peak))
@@ -24,7 +24,7 @@ def test_the_peak_is_told_in_gigabytes(monkeypatch, tmp_path, peak, met):
     context = SimpleNamespace(Pool=lambda count: Pool())
     monkeypatch.setattr(fitting_memory.multiprocessing, "get_context", lambda how: context)
     (figure,) = figures(tmp_path)
-    assert (figure.value, figure.unit, figure.met) == (peak / 1e9, "GB", met)
+    assert (figure.value, figure.unit, figure.state) == (peak / 1e9, "GB", state)
     assert figure.compared_with.startswith("1.00 GB once calibrated")
 
 

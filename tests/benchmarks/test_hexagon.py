@@ -29,16 +29,16 @@ def test_without_the_extra_the_figures_are_left_out_in_one_line(monkeypatch, cap
 def test_every_width_is_scored(there, monkeypatch):
     monkeypatch.setattr(hexagon, "verified", lambda *_: RECORD)
     share, *agreements = figures()
-    assert share.met
+    assert share.state == "met"
     assert [figure.name.split()[1] for figure in agreements] == ["W8A8", "W8A16", "W4A8", "W4A16"]
-    assert {(figure.value, figure.met) for figure in agreements} == {(0.985, True)}
+    assert {(figure.value, figure.state) for figure in agreements} == {(0.985, "met")}
     assert all(figure.compared_with.endswith("200 samples; the output's SQNR is 23.4 dB") for figure in agreements)
 
 
 def test_a_width_that_is_refused_is_named(there, monkeypatch):
     monkeypatch.setattr(hexagon, "verified", lambda n, x, w, a: "no such operator" if (w, a) == (4, 16) else RECORD)
     share, *agreements = figures()
-    assert (share.value, share.met, share.compared_with) == (0.75, False, "W4A16: no such operator")
+    assert (share.value, share.state, share.compared_with) == (0.75, "missed", "W4A16: no such operator")
     assert len(agreements) == 3
 
 

@@ -44,7 +44,7 @@ def test_a_goal_is_missed_by_each_thing_that_is_wrong(found, missed, tmp_path, m
     monkeypatch.setattr(interruptions.tempfile, "gettempdir", lambda: str(tmp_path))
     monkeypatch.setattr(interruptions, "_measured", lambda _: json.dumps(interruptions.asdict(found)))
     yielded = list(figures(tmp_path))
-    assert [figure.name for figure in yielded if figure.met is False] == missed
+    assert [figure.name for figure in yielded if figure.state == "missed"] == missed
     monkeypatch.setattr(interruptions, "_measured", lambda _: pytest.fail("measured again"))
     assert list(figures(tmp_path)) == yielded
 

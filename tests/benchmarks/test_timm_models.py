@@ -61,19 +61,19 @@ def test_a_timm_that_imports_is_used_without_a_word(timm, capsys):
 
 def test_the_share_counts_what_is_captured_and_names_what_is_not(timm):
     share, difference = figures()
-    assert (share.value, share.met) == (0.5, False)
+    assert (share.value, share.state) == (0.5, "missed")
     assert share.compared_with.startswith("1 of 2 of timm 9.9, untrained")
     assert "refused: " in share.compared_with
     assert "torch.export cannot trace it" in share.compared_with
-    assert (difference.value, difference.met, difference.compared_with) == (0.0, True, "bit by bit the same")
+    assert (difference.value, difference.state, difference.compared_with) == (0.0, "met", "bit by bit the same")
 
 
 def test_the_worst_model_and_the_replaced_operators_are_named(timm, monkeypatch):
     found = {"plain": Capture("plain"), "refused": Capture("refused", difference=1e-5, replaced=("aten.a", "aten.b"))}
     monkeypatch.setattr(timm_models, "captured", lambda package, name: found[name])
     share, difference = figures()
-    assert share.met
-    assert (difference.value, difference.met) == (1e-5, False)
+    assert share.state == "met"
+    assert (difference.value, difference.state) == (1e-5, "missed")
     assert difference.compared_with == "the largest output; the worst is refused; aten.a replaced; aten.b replaced"
 
 
