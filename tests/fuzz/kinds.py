@@ -164,7 +164,7 @@ def use_images(rng: Draw, path: Path, seeds: Path) -> None:
     _add_to(rng, folder)
     try:
         decode_image(path.read_bytes(), str(path), rng.choice(("RGB", "L")), upright=True)
-        for _ in find_data(str(folder), _model(seeds), Reading(size=rng.choice((None, "8", "5,7")))):
+        for _ in find_data(str(folder), _model(seeds), Reading(size=rng.choice((None, "8", "5,7")), normalise="none")):
             pass
     finally:
         shutil.rmtree(folder)

@@ -74,7 +74,7 @@ def write_seeds(folder: Path) -> None:
         mj.capture(module, args).save(made["mj"] / f"{name}.mj")
         torch.export.save(torch.export.export(module, args, strict=False), made["pt2"] / f"{name}.pt2")
     network = mj.load(made["mj"] / "convolutional.mj")
-    quantized = mj.recipes.data_free(network)
+    quantized = mj.recipes.data_free(network, input_range=(0.0, 1.0))
     quantized.save(made["mj"] / "int8.mj")
     mj.export(quantized, made["onnx"] / "int8.onnx", encodings=made["encodings"] / "int8.json")
     mj.export(network, made["onnx"] / "float.onnx")
