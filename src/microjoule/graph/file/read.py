@@ -148,6 +148,9 @@ def _graph(document: dict[str, Any], root: nn.Module, operators: Mapping[str, Op
     kinds = [node.op for node in nodes.values()]
     if kinds.count("output") != 1 or kinds[-1] != "output":
         raise ValueError("it has no output at its end, or several")
+    last = nodes[document["nodes"][-1]["name"]]
+    if len(last.args) != 1 or last.kwargs:
+        raise ValueError("it gives other than 1 outputs")
     return graph
 
 
