@@ -2,7 +2,7 @@ import numpy as np
 import onnx
 import pytest
 
-from microjoule.deploy.onnx_order import onnx_computation, write_onnx_order
+from microjoule.deploy.onnx_order import has_quantizers, onnx_computation, write_onnx_order
 from microjoule.deploy.onnx_order_run import compare_onnx, optimize_onnx, run_onnx_in_order
 from microjoule.errors import DataError, FileError, SettingError
 from tests.deploy.litert_orders import random_order
@@ -189,6 +189,8 @@ def test_an_optimized_file_has_sizes_and_an_order(tmp_path, batch):
     best = optimize_onnx(path, tmp_path / "best.onnx", batch=batch)
     computation = onnx_computation(best, keeps_inputs=False)
     assert "qlinearadd" in [one.kind for one in computation.operators]
+    assert (has_quantizers(path), has_quantizers(best)) == (True, False)
+    assert {one.name: one.size_bytes for one in computation.values}["n"] == batch * X
     same, run, _ = compare_onnx(best, best, samples=1, batch=batch)
     assert same
     assert run.follows_file

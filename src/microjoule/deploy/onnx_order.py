@@ -12,7 +12,8 @@ Constants are no steps: nodes are counted without them, here and by ONNX Runtime
 
 A file with QuantizeLinear and DequantizeLinear is counted as an integer runtime runs it, with each operator and the
 quantizers around it in one kernel: what is dequantized takes nothing, what is quantized at once takes the integers'
-bytes, and weights are weights though they are dequantized.
+bytes, and weights are weights though they are dequantized. Not so a file that ONNX Runtime has optimized: it has fused
+there what it fuses, so each quantizer that is left is a kernel of its own, and gives what it says.
 """
 
 from collections.abc import Sequence
@@ -43,6 +44,9 @@ WORDS = {"Conv": "conv", "Concat": "concat", "Add": "add"}
 
 QUANTIZE, DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
 
+OPTIMIZED = "com.microsoft.nchwc"
+"""The operators of a layout inside ONNX Runtime: every file that it has optimized says that it may use them."""
+
 HALF_BYTES = frozenset((onnx.TensorProto.UINT4, onnx.TensorProto.INT4, onnx.TensorProto.FLOAT4E2M1))
 
 
@@ -66,12 +70,17 @@ def onnx_computation(path: str | Path, *, batch: int = 1, keeps_inputs: bool = T
 
 
 def has_quantizers(path: str | Path) -> bool:
-    """Whether a file says where its integers are.
+    """Whether a file says where its integers are, for a runtime that fuses quantizers into operators.
 
     Raises:
         FileError: if there is no such file, or something else is in it.
     """
-    return any(node.op_type == DEQUANTIZE for node in read_model(path).graph.node)
+    model = read_model(path)
+    return _is_to_be_fused(model) and any(node.op_type == DEQUANTIZE for node in model.graph.node)
+
+
+def _is_to_be_fused(model: onnx.ModelProto) -> bool:
+    return all(one.domain != OPTIMIZED for one in model.opset_import)
 
 
 def write_onnx_order(path: str | Path, order: Sequence[int], target: str | Path) -> Path:
@@ -192,7 +201,7 @@ class _Reading:
 
     def __init__(self, place: str, model: onnx.ModelProto, sizes: dict[str, _Size], *, keeps_inputs: bool) -> None:
         graph = model.graph
-        self.place, self.nodes, self.sizes = place, steps(model), sizes
+        self.place, self.nodes, self.sizes, self.fuses = place, steps(model), sizes, _is_to_be_fused(model)
         stored = {one.name for one in (*graph.initializer, *graph.sparse_initializer)}
         self.weights = {one.name: tuple(one.dims) for one in graph.initializer}
         self.given = [one.name for one in graph.input if one.name not in stored]
@@ -226,7 +235,7 @@ class _Reading:
         shares = bool(first) and not set(made) & self.wanted
         view = shares and (node.op_type in VIEWS or self._is_fused(node))
         costs = not view or (node.op_type != DEQUANTIZE and any(self.values[one].size_bytes for one in inputs))
-        costs = costs and not (node.op_type == DEQUANTIZE and not read)
+        costs = costs and not (self.fuses and node.op_type == DEQUANTIZE and not read)
         outputs = tuple(self._add(place, name, costs=costs) for name in made)
         overwritten = self.indices[first] if shares and node.op_type in IN_PLACE and first in read else None
         if overwritten is not None and not self._is_free(overwritten, outputs[0]):
@@ -235,11 +244,13 @@ class _Reading:
 
     def _is_fused(self, node: onnx.NodeProto) -> bool:
         """Whether a quantizer is part of the kernel before or after it, so that what it gives lies nowhere else."""
+        if not self.fuses:
+            return False
         return node.op_type == DEQUANTIZE or (node.op_type == QUANTIZE and self._integers(node.input[0]) is not None)
 
     def _integers(self, name: str) -> str | None:
         """The integers that a value is at once put into, by its one reader or an activation before that."""
-        readers = self.readers.get(name, [])
+        readers = self.readers.get(name, []) if self.fuses else []
         if len(readers) != 1 or name in self.wanted or name in self.given:
             return None
         (reader,) = readers
