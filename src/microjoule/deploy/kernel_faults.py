@@ -4,7 +4,8 @@ ONNX Runtime makes one integer kernel of an operator between a DequantizeLinear 
 not take every grid:
 
 - QLinearGlobalAveragePool stops unless 2^-32 <= s_x / (s_y · places) < 256, as where averages are near 0;
-- QLinearSoftmax rounds 1 to 1 / s_y + z_y and cuts the higher bits off where that is beyond the type: 256 becomes 0.
+- QLinearSoftmax makes floor(1 / s_y) + z_y of 1, and before version 1.29 cuts the higher bits off in int8 where that
+  is beyond the type: 128 becomes -128. A file is for every version, and has no such grid.
 
 And it rounds weights that are to stay in floating point: those of a Conv, ConvTranspose or Gemm between two grids get
 8 bits and one scale for the tensor. An operator that changes nothing keeps such a layer from its grid.
