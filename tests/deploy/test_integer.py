@@ -9,6 +9,8 @@ from microjoule.capture.export import capture
 from microjoule.costs.target import parse
 from microjoule.deploy.integer import IntegerRunner
 from microjoule.deploy.integer_support import unsupported
+from microjoule.deploy.onnx_file import export
+from microjoule.deploy.verify import INTEGER_RUNNER, verify
 from microjoule.errors import DataError, ExportError
 from microjoule.graph.activation import Activation
 from microjoule.graph.edit import clamp_channels
@@ -122,6 +124,14 @@ def test_all_outputs_come_out_in_their_nesting():
     found, outputs = IntegerRunner(network).integers((images(3, 4, 3, 3),))
     assert outputs["a"].shape == (3, 2, 3, 3)
     assert torch.equal(outputs["b"][0], dequantize(found["b"], network.quantizers["b"].affine))
+
+
+@pytest.mark.parametrize("function", [lambda y: y + torch.linspace(0, 1, 5), lambda y: y * y.shape[3]])
+def test_stored_tensors_and_sizes_have_quantizers_of_their_own(function, tmp_path):
+    network = made(function)
+    export(network, tmp_path / "x.onnx")
+    (found,) = verify(network, tmp_path / "x.onnx", images(6, 4, 5, 5), runtimes=[INTEGER_RUNNER])
+    assert max(layer.largest_steps for layer in found.layers) <= 1
 
 
 def test_a_sum_beyond_the_accumulator_names_its_layer():

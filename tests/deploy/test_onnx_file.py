@@ -64,6 +64,20 @@ def test_onnx_runtime_runs_it_in_integer(name, tmp_path):
     assert not floats & set(kinds)
 
 
+@pytest.mark.parametrize("read_on", [True, False])
+def test_what_is_joined_is_joined_in_integer_where_a_layer_reads_it(read_on, tmp_path):
+    """Parts that nothing but the caller reads keep their own grids."""
+    torch.manual_seed(0)
+    layers = {"a": nn.Conv2d(4, 8, 3), "b": nn.Conv2d(4, 2, 3), "c": nn.Conv2d(10, 2, 1)}
+    module = Function(lambda m, x: (m.c if read_on else nn.Identity())(torch.cat([m.a(x), m.b(x)], 1)), **layers)
+    network = quantized(module, images(4, 4, 9, 9))
+    export(network, tmp_path / "int8.onnx")
+    session(tmp_path / "int8.onnx", tmp_path / "optimized.onnx")
+    kinds = Counter(node.op_type for node in onnx.load(tmp_path / "optimized.onnx").graph.node)
+    assert (kinds["QLinearConv"], kinds["Conv"]) == (3 if read_on else 2, 0)
+    assert (kinds["QLinearConcat"], kinds["Concat"]) == ((1, 0) if read_on else (0, 1))
+
+
 def test_any_batch_goes_through(tmp_path):
     network, _ = small("relu")
     export(network, tmp_path / "int8.onnx")

@@ -28,7 +28,8 @@ FIXED = {
 """What the outputs of operators lie in, whatever they read, so that no data need tell.
 
 Softmax in steps of 1/256: in ONNX Runtime 1.31 QLinearSoftmax is then the rounded softmax, integer by integer; on
-[0, 1] a step less in up to half of the values; on a grid that ends below 1 a 1.0 can come out as 0."""
+[0, 1] a step less in up to half of the values; on a grid of int8 that ends below 1 versions before 1.29 can make the
+lowest value of a 1.0."""
 
 KEYS = frozenset(("name", "description", "weights", "activations", "operators", "accumulator_bits", "opset", "fixed"))
 OPERATOR_KEYS = frozenset(("integer", "fused", "fusing", "passing", "sharing"))
