@@ -64,7 +64,7 @@ class Bench:
         options = {field.name: getattr(self.settings, field.name) for field in fields(self.settings)}
         asked = option_facts({"metric": self.metric, "cost": self.cost, **options})
         scored = read_facts(self.source, "labelled data"), read_facts(self.confirm, "data to confirm on")
-        seen = read_facts(self.inputs, "calibration", targets=False)
+        seen = read_facts(self.inputs, "calibration")
         return Identity.of(asked, network_facts(self.network), *scored, seen)
 
     def floating(self, kept: RunFolder) -> tuple[Tried, Evaluated]:

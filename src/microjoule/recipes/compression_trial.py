@@ -96,7 +96,7 @@ def identity_of(network: Network, inputs: Batches, score: Score, options: Mappin
         score: what networks are compared by.
         options: all else that changes a result, by name.
     """
-    values = read_facts(inputs, "calibration", targets=False)
+    values = read_facts(inputs, "calibration")
     return Identity.of(option_facts(options), network_facts(network), score.facts(), values)
 
 
