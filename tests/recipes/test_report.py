@@ -12,7 +12,7 @@ from tests.quantization.networks import conv
 @pytest.fixture(scope="module")
 def networks():
     network = capture(nn.Sequential(conv(), nn.ReLU(), conv()).eval(), torch.randn(2, 4, 8, 8))
-    return network, data_free(network), naive(network, torch.randn(4, 4, 8, 8))
+    return network, data_free(network, input_range=(-4, 4)), naive(network, torch.randn(4, 4, 8, 8))
 
 
 @pytest.fixture
