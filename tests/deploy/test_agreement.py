@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import tensor
 
-from microjoule.deploy.agreement import Comparison, Tally
+from microjoule.deploy.agreement import Comparison, Tally, departs
 from microjoule.deploy.output_agreement import Limits, OutputTally
 from microjoule.errors import DataError
 
@@ -77,3 +77,10 @@ def test_outputs_that_are_no_scores_of_classes_have_no_largest(output):
     comparison = Comparison("runtime", "", {}, [OutputTally("output")])
     comparison.update_outputs([output], [output], [output], samples=2)
     assert comparison.record("file", 0, reference="", limits=Limits()).top1_agreement is None
+
+
+@pytest.mark.parametrize(("rounding", "expected"), [(0.0, True), (2.9, True), (3.0, False)])
+def test_a_value_departs_only_beyond_what_rounding_moves(rounding, expected):
+    tally = Tally(0, rounding=rounding)
+    tally.update(tensor([0, 0]), tensor([25, 0]))
+    assert departs(tally.summary("value")) is expected

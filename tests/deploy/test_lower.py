@@ -60,6 +60,10 @@ def test_averages_over_any_window(settings):
         (lambda x: torch.argmax(x, None, True), (2, 3)),
         (lambda x: x.squeeze(1), (2, 3, 4)),
         (lambda x: x.squeeze((1, -1)), (2, 3, 1)),
+        (lambda x: x.slice_scatter(x[:, :2] * 2, 1, 0, 2), (2, 5)),
+        (lambda x: x.slice_scatter(x[:, :2] * 2, -1, 1, 3), (2, 5)),
+        (lambda x: x.slice_scatter(x[..., :2] * 2, 2, -2), (2, 3, 5)),
+        (lambda x: x.slice_scatter(x * 2, 0), (2, 5)),
     ],
 )
 def test_what_is_replaced_computes_the_same(function, shape):
@@ -80,6 +84,7 @@ def test_what_is_replaced_computes_the_same(function, shape):
         lambda x: x.argmax(),
         lambda x: x[:, :1].squeeze(1),
         lambda x: torch.cdist(x[0], x[0], p=3.0),
+        lambda x: x.slice_scatter(x[:, :2] * 2, 1, 0, 3, 2),
     ],
 )
 def test_what_the_exporter_writes_rightly_or_refuses_is_left(function):

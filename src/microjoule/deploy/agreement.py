@@ -14,10 +14,13 @@ from microjoule.records.measured import LayerAgreement, Verified
 ENOUGH = 0.999
 """The share of values within one step below which a layer departs."""
 
+ROUNDINGS = 8.0
+"""How many times as far as one order of summing another may be from the exact sum."""
+
 
 def departs(layer: LayerAgreement) -> bool:
-    """Whether too few of a value's integers are within a step."""
-    return layer.within_one_step_share < ENOUGH
+    """Whether too few of a value's integers are within a step, and further than float32's rounding moves them."""
+    return layer.within_one_step_share < ENOUGH and layer.largest_steps > 1 + ROUNDINGS * layer.rounding_steps
 
 
 @dataclass
@@ -26,6 +29,7 @@ class Tally:
 
     Args:
         zero_point: of its grid; signals are counted from there.
+        rounding: how many steps float32's rounding moves the value, where that was asked.
     """
 
     zero_point: int
@@ -35,6 +39,7 @@ class Tally:
     values: int = 0
     signal: float = 0.0
     noise: float = 0.0
+    rounding: float = 0.0
 
     def update(self, expected: Tensor, got: Tensor) -> None:
         """Take in one batch.
@@ -65,7 +70,7 @@ class Tally:
         else:
             sqnr = 10 * math.log10(self.signal / self.noise) if self.signal > 0 else -math.inf
         equal, within = ((count / self.values if self.values else 1.0) for count in (self.equal, self.within_one))
-        return LayerAgreement(name, self.largest, equal, within, sqnr)
+        return LayerAgreement(name, self.largest, equal, within, sqnr, self.rounding)
 
 
 @dataclass

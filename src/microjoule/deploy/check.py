@@ -19,7 +19,8 @@ from microjoule.deploy.difference import difference
 from microjoule.deploy.flat import Interface
 from microjoule.deploy.locate import WrongOperator, first_wrong_operator, place_of
 from microjoule.deploy.qdq import QUANTIZED, stored_type
-from microjoule.deploy.replay import Substitute, replay
+from microjoule.deploy.replay import Substitute, quantizer_nodes, replay
+from microjoule.deploy.rounding import rounding_steps
 from microjoule.deploy.session import RUNTIME, open_session, run_session
 from microjoule.errors import DataError, ExportError, FileError
 from microjoule.execution.signature import part_of
@@ -80,17 +81,11 @@ def _batches(network: Network) -> Iterator[list[Any]]:
 
 def _quantized_shapes(network: Network) -> list[tuple[int, ...]]:
     shapes = typed_shapes(network)
-    return [shapes[node][0] for node in _quantizers(network).values() if node in shapes]
+    return [shapes[node][0] for node in quantizer_nodes(network).values() if node in shapes]
 
 
 def _numel(shape: tuple[int, ...]) -> int:
     return int(torch.Size(shape).numel())
-
-
-def _quantizers(network: Network) -> dict[str, Node]:
-    """The nodes of quantizers by the values' names."""
-    paths = {f"quantizers.{name}": name for name in network.quantizers}
-    return {paths[str(node.target)]: node for node in network.graph.nodes if str(node.target) in paths}
 
 
 class _Looks:
@@ -100,7 +95,7 @@ class _Looks:
         self.network, self.found, self.place = network, found, place
         model = onnx.ModelProto.FromString(content)
         made = {output for node in model.graph.node for output in node.output}
-        self.nodes = {n: node for n, node in _quantizers(network).items() if f"{n}{QUANTIZED}" in made}
+        self.nodes = {n: node for n, node in quantizer_nodes(network).items() if f"{n}{QUANTIZED}" in made}
         for name in self.nodes:
             kind = stored_type(network.quantizers[name].affine.grid).value
             model.graph.output.append(onnx.helper.make_tensor_value_info(f"{name}{QUANTIZED}", kind, None))
@@ -118,7 +113,7 @@ class _Looks:
         integers = dict(zip(self.nodes, values[len(self.found.outputs) :], strict=True))
         tallies: dict[str, Tally] = {}
         expected = self.found.chosen(replay(self.network, leaves, self._substitutes(integers, tallies)))
-        self._compare_integers(leaves, tallies)
+        yield from self._compare_integers(leaves, tallies, integers)
         wrong = [
             (name, apart)
             for name, a, b in zip(self.found.outputs, expected, values, strict=False)
@@ -141,14 +136,19 @@ class _Looks:
 
             def put(value: Tensor) -> Tensor:
                 tallies[name].update(quantize(value, affine), integers[name])
-                return dequantize(integers.pop(name).to(torch.int32), affine)
+                return dequantize(integers[name].to(torch.int32), affine)
 
             return put
 
         return {node: substitute(name) for name, node in self.nodes.items()}
 
-    def _compare_integers(self, leaves: list[Any], tallies: dict[str, Tally]) -> None:
-        for name, tally in tallies.items():
+    def _compare_integers(
+        self, leaves: list[Any], tallies: dict[str, Tally], integers: dict[str, Tensor]
+    ) -> Iterator[str]:
+        apart = {name: tally for name, tally in tallies.items() if departs(tally.summary(name))}
+        noise = rounding_steps(self.network, leaves, {name: integers[name] for name in tallies}) if apart else {}
+        for name, tally in apart.items():
+            tally.rounding = noise.get(name, 0.0)
             found = tally.summary(name)
             if departs(found):
                 wrong = first_wrong_operator(self.network, leaves)
@@ -159,6 +159,7 @@ class _Looks:
                     f"network's, the furthest {found.largest_steps:,} steps, in {RUNTIME}"
                 )
                 raise ExportError(_place(self.network, self.nodes[name]), fact, remedy=REMEDY)
+            yield f"{name} is 0 but for float32's rounding, which alone moves it by {tally.rounding:.1f} of its steps"
 
     def _look_closer(self, leaves: list[Any], name: str, apart: float) -> Iterator[str]:
         wrong = first_wrong_operator(self.network, leaves)

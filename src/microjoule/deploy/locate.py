@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 from torch.fx import Interpreter, Node
 
+from microjoule.deploy.agreement import ROUNDINGS
 from microjoule.deploy.difference import difference
 from microjoule.deploy.lower import lower
+from microjoule.deploy.rounding import in_float64
 from microjoule.deploy.session import open_session, run_session
 from microjoule.deploy.trace import DOMAIN, VALUE, Mark, users_line, written
 from microjoule.graph.edit import set_weight
@@ -136,9 +138,20 @@ class _Comparing(Interpreter):
             return value
         got = self.values[n.name]
         apart = difference(value, got)
-        if apart > RELATIVE and self.wrong is None and not self._picks_equal(n, value, got):
+        if (
+            apart > RELATIVE
+            and self.wrong is None
+            and not (self._picks_equal(n, value, got) or self._rounded(n, value, got))
+        ):
             self.wrong = n.name, apart
         return got if got.shape == value.shape and got.dtype == value.dtype else value
+
+    def _rounded(self, node: Node, expected: Tensor, got: Tensor) -> bool:
+        """Whether both are as near to the exact value as float32 comes."""
+        exact = in_float64(self, node)
+        if exact is None or exact.shape != got.shape:
+            return False
+        return difference(exact, got.double()) <= ROUNDINGS * difference(exact, expected.double())
 
     def _picks_equal(self, node: Node, expected: Tensor, got: Tensor) -> bool:
         """Whether both say where equal values lie."""

@@ -270,6 +270,27 @@ def _for(targets: Iterable[Any], lowering: Callable[[Site], Made]) -> dict[Any, 
     return dict.fromkeys(targets, lowering)
 
 
+def _put_into(site: Site) -> Made:
+    """What is put into a slice lies between what is before and after it: torch's file for ONNX may not run."""
+    args, known = site.args, site.shapes[args_input(site)]
+    start, end, dim = (args[name] for name in ("start", "end", "dim"))
+    if args["step"] != 1 or not all(isinstance(place, int | None) for place in (start, end)):
+        return None
+    start, end, _ = slice(start, end).indices(known[dim])
+    if start == 0 and end == known[dim] and site.shapes[args["src"]] == known:
+        made: Node = args["src"]
+        return made
+    if dim % len(known) == 0 or start >= end:
+        return None
+    ends = [
+        site.call(aten.slice.Tensor, args["self"], dim, *ends)
+        for ends in ((0, start), (end, known[dim]))
+        if ends[0] < ends[1]
+    ]
+    parts = [*ends[:1], args["src"], *ends[1:]] if start else [args["src"], *ends]
+    return site.call(aten.cat.default, parts, dim)
+
+
 LOWERINGS: dict[Any, Callable[[Site], Made]] = {
     **{target: _average(axes) for axes, target in AVERAGES.items()},
     aten.adaptive_max_pool1d.default: _adaptive_maximum(1),
@@ -282,5 +303,6 @@ LOWERINGS: dict[Any, Callable[[Site], Made]] = {
     aten.clamp.default: _clamp,
     **_for((aten.amax.default, aten.amin.default), _extreme),
     **_for((aten.argmax.default, aten.argmin.default), _place_of_all),
+    aten.slice_scatter.default: _put_into,
 }
 """By operator, what takes its place."""

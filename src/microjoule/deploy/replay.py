@@ -33,6 +33,12 @@ class _Replay(Interpreter):
         return self.substitutes[n](value) if n in self.substitutes and isinstance(value, Tensor) else value
 
 
+def quantizer_nodes(network: Network) -> dict[str, Node]:
+    """The nodes of quantizers by the values' names."""
+    paths = {f"quantizers.{name}": name for name in network.quantizers}
+    return {paths[str(node.target)]: node for node in network.graph.nodes if str(node.target) in paths}
+
+
 def replay(network: Network, leaves: Sequence[Any], substitutes: Mapping[Node, Substitute]) -> list[Any]:
     """Run a network with values of some nodes in place of its own.
 

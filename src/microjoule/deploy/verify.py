@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.fx import Node
 from torch.utils import _pytree as pytree
 
-from microjoule.deploy.agreement import Comparison, Tally
+from microjoule.deploy.agreement import Comparison, Tally, departs
 from microjoule.deploy.flat import Interface, interface
 from microjoule.deploy.hexagon import Hexagon
 from microjoule.deploy.integer import IntegerRunner
@@ -31,6 +31,7 @@ from microjoule.deploy.integer_support import unsupported
 from microjoule.deploy.output_agreement import LEAST_DB, Limits, OutputTally
 from microjoule.deploy.qdq import QUANTIZED, stored_type
 from microjoule.deploy.regroup import Group, regrouped
+from microjoule.deploy.rounding import rounding_steps
 from microjoule.deploy.session import RUNTIME, open_session, read_model, run_session
 from microjoule.errors import ExportError, GraphError, SettingError
 from microjoule.execution.batches import Batches, batches, first
@@ -232,6 +233,7 @@ class _Against:
             return dequantize(theirs.to(torch.int32), affine)
 
         visit(self.network, group.inputs, self.places, look)
+        self._ask_rounding(group.inputs, integers)
         if len(deployed) != len(self.found.outputs):
             fact = f"gives {len(deployed)} outputs, and the network {len(self.found.outputs)}"
             raise ExportError(self.runtime.compared, fact, remedy="export this network and verify that file")
@@ -240,6 +242,17 @@ class _Against:
         real = [counted.cut(outputs) for outputs in three]
         self.comparison.batch_sizes.append(size)
         self.comparison.update_outputs(*real, samples=group.samples)
+
+    def _ask_rounding(self, inputs: tuple[Any, ...], integers: dict[str, Tensor]) -> None:
+        """Where a value has just come to depart, how much of that float32's rounding is."""
+        tallies = self.comparison.tallies
+        apart = [name for name, tally in tallies.items() if departs(tally.summary(name))]
+        if not apart:
+            return
+        leaves = self.network.row(inputs)
+        for name, steps in rounding_steps(self.network, leaves, integers).items():
+            if name in apart:
+                tallies[name].rounding = max(tallies[name].rounding, steps)
 
 
 class _OnnxRuntime:
