@@ -9,6 +9,8 @@ FORMS = {
     "matmul": (lambda m, x: x @ m.k.weight, (4,)),
     "plus": (lambda m, x: x @ m.k.weight + m.k.bias, (4,)),
     "addmm": (lambda m, x: torch.addmm(m.k.bias, x, m.k.weight), (4,)),
+    "scaled addmm": (lambda m, x: torch.addmm(m.k.bias, x, m.k.weight, beta=0.5, alpha=2.0), (4,)),
+    "addmm of a value": (lambda m, x: torch.addmm(x.relu(), x, m.k.weight, beta=0.5), (4,)),
     "tokens": (lambda m, x: x @ m.k.weight, (5, 4)),
     "einsum": (lambda m, x: torch.einsum("bsd,dk->bsk", x, m.k.weight), (5, 4)),
     "heads": (lambda m, x: torch.einsum("bsd,hdk->bshk", x, m.k.weight.reshape(2, 4, 2)), (5, 4)),
@@ -32,10 +34,11 @@ def test_a_product_with_a_stored_matrix_is_a_linear_layer(form):
     torch.testing.assert_close(network(x), module(x), rtol=1e-5, atol=1e-5)
 
 
-def test_a_scaled_product_stays_and_is_right():
-    module = Function(lambda m, x: torch.addmm(m.k.bias, x, m.k.weight, beta=0.5, alpha=2.0), k=Stored())
+def test_a_product_plus_nothing_of_something_that_is_no_number_is_right():
+    """With beta = 0 torch does not look at what would be added."""
+    module = Function(lambda m, x: torch.addmm(m.k.bias * torch.nan, x, m.k.weight, beta=0, alpha=2.0), k=Stored())
     network = capture(module, images(2, 4))
-    assert network.layers == []
+    assert len(network.layers) == 1
     torch.testing.assert_close(network(images(3, 4)), module(images(3, 4)))
 
 

@@ -9,6 +9,7 @@ from microjoule.errors import DataError, GraphError, SettingError, TargetError
 from microjoule.graph.card import ModelCard
 from microjoule.quantization.simulate import rounded
 from microjoule.recipes.data_free import data_free, naive
+from microjoule.recipes.learned_rounding import gptq
 from microjoule.records.facts import (
     BatchNormsFolded,
     BiasesCorrected,
@@ -20,7 +21,7 @@ from microjoule.records.facts import (
     WeightRanges,
 )
 from microjoule.records.rounded import Frozen, TiesAvoided, WeightsBalanced
-from tests.capture.models import images
+from tests.capture.models import Function, images
 from tests.quantization.networks import conv, uneven
 
 
@@ -236,3 +237,17 @@ def test_what_quantize_refuses_is_refused():
         naive(network, x, weights=16)
     with pytest.raises(GraphError, match="has quantizers already"):
         data_free(data_free(network))
+
+
+def test_products_with_stored_tensors_that_are_no_layers_weights_are_quantized_too():
+    """A batch of stored matrices, as experts have them: there is nothing to balance or correct, and nothing to fit."""
+    torch.manual_seed(0)
+    experts = Function(lambda m, x: torch.bmm(x.expand(3, -1, -1), m.k.weight), k=nn.Module())
+    experts.k.register_parameter("weight", nn.Parameter(torch.randn(3, 8, 4)))
+    x = torch.randn(1, 50, 8)
+    network = capture(experts, x)
+    quantized = data_free(network, data=[x])
+    signal, noise = experts(x), experts(x) - quantized(x)
+    assert signal.square().sum() / noise.square().sum() > 1000
+    with pytest.raises(GraphError, match=r"none for the weight of a layer.*\n.*mj.recipes.data_free"):
+        gptq(network, [x])

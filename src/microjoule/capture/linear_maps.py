@@ -96,12 +96,19 @@ def _mv(write: _Writer, args: dict[str, Any], known: set[Node]) -> _Made:
 
 def _addmm(write: _Writer, args: dict[str, Any], known: set[Node]) -> _Made:
     added, first, second = args["self"], args["mat1"], args["mat2"]
-    if args["beta"] != 1 or args["alpha"] != 1 or not (_is_input(first, known) and _is_matrix(second, known)):
+    if not (_is_input(first, known) and _is_matrix(second, known)):
         return None
-    weight = _transposed(write, second)
+    weight = _times(write, _transposed(write, second), args["alpha"])
+    if args["beta"] == 0:  # what is added is not looked at, be it NaN
+        return write, write.call(aten.linear.default, first, weight)
+    scaled = _times(write, added, args["beta"])
     if added in known and _value(added).shape == _value(weight).shape[:1]:
-        return write, write.call(aten.linear.default, first, weight, added)
-    return write, write.call(aten.add.Tensor, write.call(aten.linear.default, first, weight), added)
+        return write, write.call(aten.linear.default, first, weight, scaled)
+    return write, write.call(aten.add.Tensor, write.call(aten.linear.default, first, weight), scaled)
+
+
+def _times(write: _Writer, value: Node, factor: float) -> Node:
+    return value if factor == 1 else write.call(aten.mul.Tensor, value, factor)
 
 
 def _einsum(write: _Writer, args: dict[str, Any], known: set[Node]) -> _Made:

@@ -8,7 +8,7 @@ import io
 import warnings
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from microjoule.errors import DataError
 
@@ -42,6 +42,8 @@ def decode_image(encoded: bytes, place: str, mode: str = "RGB", *, upright: bool
             return _converted(turned, mode) if mode else turned
     except DataError:
         raise
+    except UnidentifiedImageError as error:
+        raise DataError(place, f"is not a sound image (none of {', '.join(FORMATS)})", remedy=REMEDY) from error
     except Exception as error:  # Pillow's readers raise whatever they meet
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise DataError(place, f"is not a sound image ({reason})", remedy=REMEDY) from error

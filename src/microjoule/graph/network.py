@@ -268,3 +268,11 @@ def graph_module(root: nn.Module, graph: Graph) -> GraphModule:
     for name, buffer in root._buffers.items():
         made.register_buffer(name, buffer, persistent=name not in root._non_persistent_buffers_set)
     return made
+
+
+def no_quantized_weight(network: "Network") -> GraphError:
+    """The error where the weights of layers are to be fitted, and none is quantized."""
+    if network.quantizers:
+        fact = "has quantizers, but none for the weight of a layer, which is what this would fit"
+        return GraphError("network", fact, remedy="leave this step out: mj.recipes.data_free does")
+    return GraphError("network", "has no quantized weight", remedy="call mj.quantize(network, ...) first")

@@ -7,12 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from microjoule.errors import GraphError
 from microjoule.execution.batches import batches
 from microjoule.execution.fitted import Fitted
 from microjoule.execution.reconstruct import Look, Rows, reconstruct
 from microjoule.graph.edit import bias_of
-from microjoule.graph.network import Network
+from microjoule.graph.network import Network, no_quantized_weight
 from microjoule.graph.ops import Layer
 from microjoule.graph.patches import weight_from_rows, weight_rows
 from microjoule.graph.walk import is_private
@@ -162,7 +161,7 @@ def fit_layers(
         GraphError: if no weight is quantized.
     """
     if not any(layer.quantizer for layer in network.layers):
-        raise GraphError("network", "has no quantized weight", remedy="call mj.quantize(network, ...) first")
+        raise no_quantized_weight(network)
     found = batches(data, network)
     skipped = [Skipped(layer.path, reason) for layer in network.layers if (reason := cannot_fit(network, layer))]
     chosen = [layer for layer in network.layers if not cannot_fit(network, layer)]

@@ -101,6 +101,9 @@ def _fit(network: Network, source: Any, inputs: Ranges, *, by_statistics: bool) 
     if _lacks_something(network):
         calibrate(network, source, keep=True)
     avoid_ties(network)
+    if not any(layer.quantizer for layer in network.layers):
+        freeze(network)  # products of values alone, or with stored tensors that are none of a layer
+        return
     balance_rounding(network)
     if by_statistics:
         correct_biases_from_statistics(network, input_range=inputs, data=source)

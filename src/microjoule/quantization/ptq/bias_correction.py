@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 from torch.fx import Node
 
-from microjoule.errors import GraphError
 from microjoule.execution.batches import Batches, batches, first
 from microjoule.execution.device import Device, move, returns
 from microjoule.execution.input_store import KeptInputs
@@ -29,7 +28,7 @@ from microjoule.execution.store import Store
 from microjoule.graph.card import Ranges
 from microjoule.graph.edit import bias_of, per_input, set_bias
 from microjoule.graph.geometry import met_share
-from microjoule.graph.network import Network
+from microjoule.graph.network import Network, no_quantized_weight
 from microjoule.graph.ops import Layer, arguments, kind
 from microjoule.graph.shapes import Shape, shapes
 from microjoule.graph.walk import is_private, through_quantizers
@@ -192,7 +191,7 @@ class _Measured:
 
 def _check(network: Network) -> None:
     if not any(layer.quantizer for layer in network.layers):
-        raise GraphError("network", "has no quantized weight", remedy="call mj.quantize(network, ...) first")
+        raise no_quantized_weight(network)
 
 
 def _cannot_correct(network: Network, layer: Layer) -> str | None:

@@ -11,8 +11,7 @@ al. 2019, https://arxiv.org/abs/1810.05723, section 3 (the two terms of the erro
 
 from collections.abc import Collection
 
-from microjoule.errors import GraphError
-from microjoule.graph.network import Network
+from microjoule.graph.network import Network, no_quantized_weight
 from microjoule.numerics.distribution import Distribution
 from microjoule.numerics.ranges import RangeRule, mse
 from microjoule.quantization.simulate import set_range_by
@@ -35,7 +34,7 @@ def clip_weights(network: Network, *, rule: RangeRule = mse, only: Collection[st
     """
     quantized = [layer for layer in network.layers if layer.quantizer is not None]
     if not quantized:
-        raise GraphError("network", "has no quantized weight", remedy="call mj.quantize(network, ...) first")
+        raise no_quantized_weight(network)
     kept: dict[str, float] = {}
     skipped: list[Skipped] = []
     for layer in quantized:

@@ -29,7 +29,7 @@ from microjoule.execution.device import Device, beside, move, returns
 from microjoule.execution.input_store import KeptInputs
 from microjoule.execution.reconstruct_blocks import BlockData, reconstruct_blocks
 from microjoule.graph.blocks import Block, blocks
-from microjoule.graph.network import Network
+from microjoule.graph.network import Network, no_quantized_weight
 from microjoule.graph.ops import Layer
 from microjoule.graph.quantizer import Quantizer
 from microjoule.graph.walk import is_private
@@ -216,7 +216,7 @@ def _chain(network: Network, iterations: int, drop: float) -> list[Block]:
     if not 0 <= drop < 1:
         raise SettingError("drop", f"is {drop}", remedy="give at least 0 and less than 1, such as 0.5")
     if not any(layer.quantizer for layer in network.layers):
-        raise GraphError("network", "has no quantized weight", remedy="call mj.quantize(network, ...) first")
+        raise no_quantized_weight(network)
     chain = blocks(network)
     if not chain:
         raise GraphError("network", "is no chain of blocks", remedy="use mj.adaround, which goes layer by layer")

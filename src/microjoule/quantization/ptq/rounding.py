@@ -19,8 +19,8 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from microjoule.errors import GraphError, SettingError
-from microjoule.graph.network import Network, unknown_layer
+from microjoule.errors import SettingError
+from microjoule.graph.network import Network, no_quantized_weight, unknown_layer
 from microjoule.graph.ops import Layer
 from microjoule.numerics.affine import along
 from microjoule.records.facts import Skipped
@@ -104,7 +104,7 @@ def _check(network: Network, how: How, layers: Collection[str] | None) -> None:
         if path not in known:
             raise unknown_layer(path, list(known))
     if not any(known.values()):
-        raise GraphError("network", "has no quantized weight", remedy="call mj.quantize(network, ...) first")
+        raise no_quantized_weight(network)
 
 
 def _round(layer: Layer, how: How, draws: Tensor) -> float:
