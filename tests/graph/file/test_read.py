@@ -364,6 +364,7 @@ def extra(path, cls, **entry):
         (lambda d: d["nodes"].append(d["nodes"][-1]), "two nodes are called output"),
         (lambda d: d["nodes"].pop(), "it has no output at its end"),
         (lambda d: d["nodes"][-1].update(args={"tuple": [1, 2]}), "it gives other than 1 outputs"),
+        (lambda d: d["nodes"][-1].update(args={"tuple": [1]}), "it gives nothing that is computed"),
         (lambda d: d["nodes"][-1].update(args={"tuple": []}), "it gives other than 1 outputs"),
         (lambda d: d["nodes"][-1].update(args={"torch": ["load"]}), "TypeError"),
         (lambda d: d["nodes"][-1].update(args={"unknown": [1]}), "unknown tag 'unknown'"),

@@ -151,6 +151,8 @@ def _graph(document: dict[str, Any], root: nn.Module, operators: Mapping[str, Op
     last = nodes[document["nodes"][-1]["name"]]
     if len(last.args) != 1 or last.kwargs:
         raise ValueError("it gives other than 1 outputs")
+    if not last.all_input_nodes:
+        raise ValueError("it gives nothing that is computed")
     return graph
 
 
