@@ -6,8 +6,10 @@ import types
 from pathlib import Path
 
 import pytest
+from torch import nn
 
 import microjoule
+from microjoule.errors import SettingError
 
 SURFACE = [
     *("IntegerRunner", "MicrojouleError", "ModelCard", "Network", "Preprocessing", "Target"),
@@ -85,3 +87,22 @@ def test_the_stub_that_type_checkers_read_lists_the_same():
 def test_every_name_is_completed_before_it_is_used():
     code = f"import sys, microjoule; assert set({SURFACE}) <= set(dir(microjoule)); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def of_networks():
+    """Functions whose first parameter is a network, and what else takes one."""
+    for name, function in functions():
+        first = next(iter(inspect.signature(function).parameters.values()), None)
+        if first is not None and first.annotation is microjoule.Network:
+            yield name, function
+    yield "IntegerRunner", microjoule.IntegerRunner
+    yield "report", lambda given: microjoule.report(given, "r.html")
+
+
+@pytest.mark.parametrize(("name", "function"), list(of_networks()), ids=lambda one: one if isinstance(one, str) else "")
+def test_a_model_that_was_not_captured_is_refused_in_words(name, function):
+    with pytest.raises(SettingError, match=r"is a ReLU, and no captured network\n  capture it first, mj.capture"):
+        function(nn.ReLU())
+    if name != "report":
+        with pytest.raises(SettingError, match=r"is a int, and no captured network\n  give what mj.capture, mj.load"):
+            function(3)

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from microjoule.capture.load import load
-from microjoule.cli.places import ONNX
 from microjoule.deploy.onnx_file import export
 from microjoule.errors import FileError
 from microjoule.graph.network import Network
 from microjoule.records.facts import Record
+from microjoule.records.suffixes import ONNX
 
 
 def history_keeper(path: Path | None) -> Network | None:

@@ -11,29 +11,7 @@ from pathlib import Path
 
 from microjoule.errors import FileError, SettingError
 from microjoule.records.files import check_places
-
-NETWORK, ONNX, LITERT, PAGE, JSON = ".mj", ".onnx", ".tflite", ".html", ".json"
-
-KINDS = {
-    NETWORK: "a network, which evaluate, verify and report read",
-    ONNX: "an ONNX file, which runtimes read",
-    LITERT: "a LiteRT file",
-    PAGE: "a page for a browser",
-    JSON: "encodings as AIMET writes them",
-}
-"""What is in a file, by its suffix."""
-
-OTHERS = frozenset(
-    f".{name}"
-    for name in (
-        *("pt", "pt2", "pth", "ckpt", "safetensors", "keras", "h5", "pb", "engine", "dlc", "mlmodel", "mlpackage"),
-        *("npz", "npy", "csv", "txt", "md", "pdf", "htm", "toml", "yaml", "py", "zip", "gz"),
-    )
-)
-"""Suffixes of what no command writes."""
-
-REASONS = {LITERT: "LiteRT files cannot be written yet"}
-"""Why a file that one might expect is not written."""
+from microjoule.records.suffixes import JSON, KINDS, OTHERS, REASONS
 
 
 @dataclass(frozen=True, slots=True)

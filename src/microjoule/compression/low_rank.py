@@ -21,7 +21,7 @@ from microjoule.execution.device import Device, move, returns
 from microjoule.execution.moments import input_moments
 from microjoule.execution.reconstruct import ROWS
 from microjoule.graph.factor import replace_by_factors, unfit
-from microjoule.graph.network import Network
+from microjoule.graph.network import Network, takes_network
 from microjoule.graph.ops import Layer
 from microjoule.numerics.least_squares import Moments, best_bias, trusted
 from microjoule.numerics.low_rank import Factored, approximated
@@ -42,6 +42,7 @@ from microjoule.records.compressed import Factorized, LayerFactorized
 from microjoule.records.skipped import Skipped
 
 
+@takes_network
 @returns
 def low_rank(
     network: Network,

@@ -20,12 +20,13 @@ from microjoule.costs import operations
 from microjoule.costs.buffers import Buffers
 from microjoule.costs.energy import EnergyTable, energy_table
 from microjoule.costs.operations import GATES, Shape
-from microjoule.graph.network import Network
+from microjoule.graph.network import Network, takes_network
 from microjoule.graph.ops import WEIGHTED, Layer, arguments, kind, module_at, tensor_inputs
 from microjoule.graph.quantizer import Quantizer
 from microjoule.records.measured import Costs, LayerCost
 
 
+@takes_network
 def costs(network: Network, *, stage: str = "fp32", energy: str | Path | EnergyTable = "horowitz-45nm") -> Costs:
     """Count what a network costs for one sample, in the order in which it stands.
 

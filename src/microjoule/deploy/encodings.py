@@ -22,7 +22,7 @@ from microjoule.deploy.integer_layer import integer_weight
 from microjoule.errors import FileError, GraphError, SettingError
 from microjoule.formats.bounded_file import read_text
 from microjoule.formats.bounded_text import read_json
-from microjoule.graph.network import Network
+from microjoule.graph.network import Network, takes_network
 from microjoule.graph.ops import Layer
 from microjoule.graph.quantizer import Quantizer
 from microjoule.numerics.affine import Affine
@@ -56,6 +56,7 @@ def encodings_text(network: Network) -> str:
     return json.dumps(document, indent=1)
 
 
+@takes_network
 def load_encodings(network: Network, path: str | Path, *, partial: bool = False) -> Calibrated:
     """Give a network's quantizers the grids of an encodings file, in place, all of them or none.
 

@@ -18,7 +18,7 @@ from microjoule.deploy.integer_support import after_the_last_quantizer, unsuppor
 from microjoule.deploy.integer_values import ACCUMULATOR_BITS, VALUES, Integers, Sums
 from microjoule.errors import ExportError
 from microjoule.execution.run import misfit
-from microjoule.graph.network import Network
+from microjoule.graph.network import Network, not_captured
 from microjoule.graph.ops import Layer, kind
 from microjoule.records.facts import Placed
 
@@ -32,9 +32,12 @@ class IntegerRunner:
 
     Raises:
         ExportError: if the network has operators without an integer form; the message names all of them.
+        SettingError: for what is no captured network.
     """
 
     def __init__(self, network: Network, *, accumulator_bits: int | None = None) -> None:
+        if not isinstance(network, Network):
+            raise not_captured("network", network)
         missing = unsupported(network)
         if missing:
             raise ExportError(

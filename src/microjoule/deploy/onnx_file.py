@@ -29,10 +29,11 @@ from microjoule.deploy.onnx_names import tidy
 from microjoule.deploy.trace import OPSET, trace
 from microjoule.errors import ExportError
 from microjoule.graph.card import metadata as metadata_of
-from microjoule.graph.network import Network
+from microjoule.graph.network import Network, takes_network
 from microjoule.records.facts import Placed
 from microjoule.records.files import check_places, write_atomically
 from microjoule.records.measured import Exported, IntegerShare
+from microjoule.records.suffixes import ONNX, check_suffix
 
 LARGEST_BYTES = 2**31 - 1
 """What one protobuf message, and so one ONNX file, can hold."""
@@ -41,6 +42,7 @@ SMALLEST_OPSET = 13
 """The first in which each channel can have its scale."""
 
 
+@takes_network
 def export(
     network: Network,
     path: str | Path,
@@ -74,9 +76,11 @@ def export(
     Raises:
         ExportError: for a quantizer without a range, an operator that ONNX has no words for, a file over 2 GiB, or one
             in which ONNX Runtime computes something else than the network; it names the operator.
+        SettingError: for a name with the suffix of another kind of file.
         TargetError: for a target that is unknown, or a target's file that says something else.
         FileError: if a file cannot be written.
     """
+    check_suffix(path, ONNX)
     check_places([path, encodings])
     opset = _opset(network) if target is None else find_target(target).opset
     model, found, notes = onnx_model(network, packed=packed, opset=opset, metadata=metadata)

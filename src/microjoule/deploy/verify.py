@@ -40,7 +40,7 @@ from microjoule.execution.fixed_batch import Fill
 from microjoule.execution.progress import track
 from microjoule.execution.run import run, to_device, unquantized, visit
 from microjoule.execution.signature import samples_along
-from microjoule.graph.network import Network
+from microjoule.graph.network import Network, takes_network
 from microjoule.graph.shapes import typed_shapes
 from microjoule.numerics.affine import dequantize, quantize
 from microjoule.records.measured import Verified
@@ -71,6 +71,7 @@ class Runtime(Protocol):
         """Run a batch; returns the integers of each value, and the outputs that are tensors, in order."""
 
 
+@takes_network
 @returns
 def verify(
     network: Network,

@@ -17,13 +17,14 @@ from torch.utils import _pytree as pytree
 
 from microjoule.errors import DataError, GraphError, MicrojouleError, SettingError
 from microjoule.execution.run import MISFITS, misfit, to_device
-from microjoule.graph.network import Network
+from microjoule.graph.network import Network, takes_network
 from microjoule.graph.ops import kind
 
 POISON = 0xFF
 """Each byte that is free: as a number in floating point NaN, and as an integer -1."""
 
 
+@takes_network
 def run_in_arena(
     network: Network,
     inputs: tuple[Any, ...],

@@ -47,12 +47,13 @@ from microjoule.execution.train_settings import (
     name_of,
 )
 from microjoule.execution.train_state import State, read_state, write_state
-from microjoule.graph.network import Network
+from microjoule.graph.network import Network, takes_network
 from microjoule.jobs.identity import Identity, network_facts, option_facts
 from microjoule.jobs.run_folder import RunFolder
 from microjoule.records.trained import Trained
 
 
+@takes_network
 @returns
 def train(
     network: Network,

@@ -19,7 +19,7 @@ from microjoule.graph.edit import per_input
 from microjoule.graph.label_trace import Trace
 from microjoule.graph.label_walk import Place
 from microjoule.graph.labels import Value
-from microjoule.graph.network import Network
+from microjoule.graph.network import Network, takes_network
 from microjoule.graph.ops import Layer
 from microjoule.records.facts import Skipped
 
@@ -97,6 +97,7 @@ class ChannelGroups:
         return {group.name: group for group in self.groups}[name]
 
 
+@takes_network
 def channel_groups(network: Network) -> ChannelGroups:
     """Find which channels of a network go together; the network stays as it is.
 

@@ -23,7 +23,7 @@ from torch.fx import Node
 
 from microjoule.graph.edit import bias_of, per_input, set_bias, set_weight
 from microjoule.graph.geometry import meets_zeros
-from microjoule.graph.network import Network, set_submodule
+from microjoule.graph.network import Network, set_submodule, takes_network
 from microjoule.graph.ops import Layer, arguments, aten, kind, module_at
 from microjoule.graph.shapes import Shape, shapes
 from microjoule.graph.walk import calls, is_private, only_user
@@ -62,6 +62,7 @@ def scale_and_shift(norm: BatchNorm) -> ScaleShift:
 # Where it applies -----------------------------------------------------------------------------------------------------
 
 
+@takes_network
 def fold_batch_norms(network: Network) -> BatchNormsFolded:
     """Fold every batch norm that can be folded, in place, and make layers of the others; the network computes the same.
 

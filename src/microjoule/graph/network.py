@@ -4,10 +4,12 @@ import copy
 import difflib
 import itertools
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import wraps
+from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +25,7 @@ from microjoule.graph.ops import Layer, layers
 from microjoule.graph.quantizer import Quantizer
 from microjoule.numerics.gaussian import Gaussian
 from microjoule.records.facts import Record
+from microjoule.records.suffixes import NETWORK, check_suffix
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +213,9 @@ class Network:
 
         Raises:
             FileError: if it cannot be written, or holds something that cannot be stored.
+            SettingError: for a name with the suffix of another kind of file.
         """
+        check_suffix(path, NETWORK)
         write(self, path)
 
     def __repr__(self) -> str:
@@ -268,6 +273,38 @@ def graph_module(root: nn.Module, graph: Graph) -> GraphModule:
     for name, buffer in root._buffers.items():
         made.register_buffer(name, buffer, persistent=name not in root._non_persistent_buffers_set)
     return made
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def takes_network(function: Callable[P, R]) -> Callable[P, R]:
+    """Let a function refuse a model that has not been captured, and all else that is no network.
+
+    Raises:
+        SettingError: when the function is called with anything else as its first argument.
+    """
+    name = next(iter(signature(function).parameters))
+
+    @wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        if args or name in kwargs:
+            given = args[0] if args else kwargs[name]
+            if not isinstance(given, Network):
+                raise not_captured(name, given)
+        return function(*args, **kwargs)
+
+    return run
+
+
+def not_captured(name: str, given: object) -> SettingError:
+    """The error for something else in a network's place."""
+    if isinstance(given, nn.Module):
+        remedy = "capture it first, mj.capture(model, example_inputs)"
+    else:
+        remedy = "give what mj.capture, mj.load or a recipe gives"
+    return SettingError(name, f"is a {type(given).__name__}, and no captured network", remedy=remedy)
 
 
 def no_quantized_weight(network: "Network") -> GraphError:

@@ -16,13 +16,14 @@ from microjoule.errors import SettingError
 from microjoule.graph.channels import ChannelGroups, channel_axis_of, groups_of
 from microjoule.graph.edit import per_input, set_weight
 from microjoule.graph.label_trace import Trace
-from microjoule.graph.network import Network
+from microjoule.graph.network import Network, takes_network
 from microjoule.graph.ops import Layer, arguments
 from microjoule.graph.prune_arguments import Left, smaller_arguments
 from microjoule.numerics.gaussian import Gaussian
 from microjoule.records.pruned import ChannelsRemoved
 
 
+@takes_network
 def remove_channels(network: Network, removed: Mapping[str, Collection[int]]) -> ChannelsRemoved:
     """Remove units of channel groups, in place: layers, norms and constants become smaller.
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx import Node
 
-from microjoule.graph.network import Network, set_submodule
+from microjoule.graph.network import Network, set_submodule, takes_network
 from microjoule.graph.ops import Layer, arguments, aten, kind, tensor_inputs
 from microjoule.graph.shapes import Shape, typed_shapes
 from microjoule.graph.walk import is_private, only_user, readers, through_quantizers
@@ -63,6 +63,7 @@ def by_branch(weight: Tensor, channels: Sequence[int], *, groups: int = 1) -> li
 # Where it applies -----------------------------------------------------------------------------------------------------
 
 
+@takes_network
 def split_concatenations(network: Network, *, paths: Collection[str] | None = None) -> ConcatenationsSplit:
     """Give every convolution of a concatenation of channels one convolution a branch, in place.
 

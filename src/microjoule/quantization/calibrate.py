@@ -14,7 +14,7 @@ from microjoule.execution.device import Device, move, returns
 from microjoule.execution.progress import track
 from microjoule.execution.run import run, unquantized
 from microjoule.execution.survey import Survey, keep_ranges, watched
-from microjoule.graph.network import Network
+from microjoule.graph.network import Network, takes_network
 from microjoule.graph.quantizer import Quantizer
 from microjoule.numerics.ranges import RangeRule, min_max
 from microjoule.numerics.statistics import Histogram
@@ -26,6 +26,7 @@ from microjoule.records.facts import Calibrated, Skipped
 NOT_FINITE = "it holds infinity or NaN, which nothing of the output shows: it stays in floating point"
 
 
+@takes_network
 @returns
 def calibrate(
     network: Network,

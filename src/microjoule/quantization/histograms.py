@@ -13,7 +13,7 @@ from microjoule.errors import GraphError
 from microjoule.execution.batches import batches, first
 from microjoule.execution.device import Device, move, returns
 from microjoule.execution.run import run
-from microjoule.graph.network import Network
+from microjoule.graph.network import Network, takes_network
 from microjoule.graph.quantizer import Quantizer
 from microjoule.numerics.affine import Affine, along
 from microjoule.records.analysed import GridHistogram, GridHistograms
@@ -22,6 +22,7 @@ BINS = 64
 """Within the grid at most; half as many on each side of it."""
 
 
+@takes_network
 @returns
 def histograms(network: Network, data: Any, *, samples: int = 32, device: Device = None) -> GridHistograms:
     """Count the values that each quantizer reads while the quantized network runs, and note it in the history.

@@ -25,7 +25,7 @@ from microjoule.errors import SettingError
 from microjoule.execution.batches import batches, first
 from microjoule.execution.device import Device, move, returns
 from microjoule.graph.fold import fold_batch_norms
-from microjoule.graph.network import Network
+from microjoule.graph.network import Network, takes_network
 from microjoule.graph.quantizer import Quantizer
 from microjoule.numerics.ranges import RangeRule, min_max, mse
 from microjoule.quantization.alone import at_width, sites
@@ -134,6 +134,7 @@ class Menu:
         return Problem(groups, budget - fixed), fixed
 
 
+@takes_network
 @returns
 def mixed_precision(
     network: Network,

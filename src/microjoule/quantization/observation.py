@@ -9,12 +9,13 @@ from microjoule.execution.batches import batches, first
 from microjoule.execution.device import Device, move, returns
 from microjoule.execution.progress import track
 from microjoule.execution.run import visit
-from microjoule.graph.network import Network
+from microjoule.graph.network import Network, takes_network
 from microjoule.numerics.gaussian import Gaussian
 from microjoule.numerics.statistics import Moments
 from microjoule.records.facts import StatisticsObserved
 
 
+@takes_network
 @returns
 def observe_statistics(
     network: Network, data: Any, *, samples: int | None = None, device: Device = None

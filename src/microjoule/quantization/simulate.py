@@ -12,7 +12,7 @@ from microjoule.costs.target import target as find_target
 from microjoule.errors import GraphError, SettingError
 from microjoule.graph.decompose import decompose
 from microjoule.graph.edit import insert_quantizer, quantize_weight, set_bias
-from microjoule.graph.network import Network, unknown_layer
+from microjoule.graph.network import Network, takes_network, unknown_layer
 from microjoule.graph.ops import Layer
 from microjoule.graph.quantizer import Quantizer
 from microjoule.graph.walk import grid_under, stored_tensor
@@ -30,6 +30,7 @@ Bits = int | tuple[int | None, int | None] | None
 """Bits of a layer: of its weights, or (weights, outputs), each None for the default; None alone is floating point."""
 
 
+@takes_network
 def quantize(
     network: Network,
     *,
@@ -166,6 +167,7 @@ def set_range_by(quantizer: Quantizer, layer: Layer, rule: RangeRule) -> None:
     quantizer.set_range(low.squeeze(0) if one else low, high.squeeze(0) if one else high)
 
 
+@takes_network
 def freeze(network: Network) -> Frozen:
     """Hold every layer's quantized weights, and round its bias to the integers of 32 bits that a target adds.
 
@@ -222,6 +224,7 @@ def bias_on_grid(bias: Tensor, layer: Layer, input_scale: Tensor) -> Tensor:
     return (torch.round(bias.double() / step) * step).to(bias.dtype)
 
 
+@takes_network
 def unfreeze(network: Network) -> None:
     """Quantize weights anew at each forward pass."""
     for layer in network.layers:

@@ -10,7 +10,7 @@ from torch.fx import Node
 from microjoule.execution.batches import batches, first
 from microjoule.execution.device import Device, move, returns
 from microjoule.execution.run import unquantized, visit
-from microjoule.graph.network import Network
+from microjoule.graph.network import Network, takes_network
 from microjoule.quantization.range_setting import quantizer_nodes
 from microjoule.records.facts import Spread, WeightRanges
 from microjoule.records.measured import ErrorsByLayer, LayerError
@@ -20,6 +20,7 @@ LEAST_POWER = 1e-30
 """Stands for a power of 0, so that a ratio in decibel is finite."""
 
 
+@takes_network
 def weight_ranges(network: Network, stage: str) -> WeightRanges:
     """The five numbers of a box plot for each output channel of each layer, as the weights are stored."""
     found: dict[str, tuple[Spread, ...]] = {}
@@ -32,6 +33,7 @@ def weight_ranges(network: Network, stage: str) -> WeightRanges:
     return record
 
 
+@takes_network
 @returns
 def errors_by_layer(
     network: Network, data: Any, *, samples: int = 32, stage: str = "", device: Device = None

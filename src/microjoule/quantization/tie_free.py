@@ -24,7 +24,7 @@ from torch.fx import Node
 
 from microjoule.graph.activation import Activation
 from microjoule.graph.geometry import window_sizes
-from microjoule.graph.network import Network
+from microjoule.graph.network import Network, takes_network
 from microjoule.graph.ops import Layer, arguments, kind, tensor_inputs
 from microjoule.graph.quantizer import Quantizer
 from microjoule.graph.shapes import Shape, shapes
@@ -124,6 +124,7 @@ class _Sum:
         return math.prod(_scale(grid) for grid in term) / (self.divisor * _scale(self.output))
 
 
+@takes_network
 def avoid_ties(network: Network) -> TiesAvoided:
     """Move scales a little, in place, so that no result of an integer operator lies half way between two integers.
 

@@ -8,7 +8,7 @@ from microjoule.costs.target import Target
 from microjoule.execution.device import Device, move, returns
 from microjoule.execution.scoring import MetricLike
 from microjoule.graph.card import Ranges
-from microjoule.graph.network import Network
+from microjoule.graph.network import Network, takes_network
 from microjoule.quantization.simulate import Bits
 from microjoule.recipes.attempts import ATTEMPTS, Attempt
 from microjoule.recipes.deliver import Delivered, deliver
@@ -20,6 +20,7 @@ VERIFIED_SAMPLES = 64
 """Enough that every value of most networks is seen many thousand times."""
 
 
+@takes_network
 @returns
 def auto(
     network: Network,

@@ -10,13 +10,14 @@ from microjoule.compression.menu import METHODS
 from microjoule.errors import SettingError
 from microjoule.execution.device import Device, move, returns
 from microjoule.execution.scoring import MetricLike, as_metric
-from microjoule.graph.network import Network
+from microjoule.graph.network import Network, takes_network
 from microjoule.numerics.low_rank_shapes import Method
 from microjoule.recipes.compression_scores import by_metric
 from microjoule.recipes.compression_trial import WAYS, How, open_trial
 from microjoule.recipes.preparation import check_network, fit_choose_confirm, run_record
 
 
+@takes_network
 @returns
 def compress(
     network: Network,

@@ -9,7 +9,7 @@ from microjoule.compression.menu import METHODS
 from microjoule.errors import SettingError
 from microjoule.execution.device import Device, move, returns
 from microjoule.execution.scoring import MetricLike, as_metric
-from microjoule.graph.network import Network
+from microjoule.graph.network import Network, takes_network
 from microjoule.numerics.low_rank_shapes import Method
 from microjoule.recipes.compression_scores import WHOLE, Results, Scored, by_metric
 from microjoule.recipes.compression_trial import WAYS, How, Trial, open_trial
@@ -21,6 +21,7 @@ SHARES = (0.9, 0.75, 0.6, 0.5, 0.4, 0.3)
 """Of the cost, that are tried."""
 
 
+@takes_network
 @returns
 def compression_front(
     network: Network,

@@ -14,7 +14,7 @@ from microjoule.errors import SettingError
 from microjoule.execution.device import Device, move, returns
 from microjoule.execution.scoring import MetricLike, as_metric
 from microjoule.execution.tasks import Jobs, Work, run_tasks
-from microjoule.graph.network import Network
+from microjoule.graph.network import Network, takes_network
 from microjoule.jobs.run_folder import RunFolder
 from microjoule.numerics.least_squares import Moments
 from microjoule.numerics.low_rank_shapes import Method
@@ -33,6 +33,7 @@ KINDS: dict[str, Callable[[Menu, Sequence[float]], Any]] = {LOW_RANK: smaller_la
 """What can be made smaller."""
 
 
+@takes_network
 @returns
 def compression_sensitivity(
     network: Network,

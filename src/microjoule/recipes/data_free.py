@@ -14,7 +14,7 @@ from microjoule.execution.device import Device, move, returns
 from microjoule.execution.survey import keep_ranges
 from microjoule.graph.card import Ranges
 from microjoule.graph.fold import fold_batch_norms
-from microjoule.graph.network import Network
+from microjoule.graph.network import Network, takes_network
 from microjoule.quantization.calibrate import calibrate
 from microjoule.quantization.observation import observe_statistics
 from microjoule.quantization.ptq.balanced_rounding import balance_rounding
@@ -29,6 +29,7 @@ from microjoule.quantization.tie_free import avoid_ties
 from microjoule.recipes.preparation import as_ranges, find_ranges, origins, run_record
 
 
+@takes_network
 @returns
 def data_free(
     network: Network,
@@ -112,6 +113,7 @@ def _fit(network: Network, source: Any, inputs: Ranges, *, by_statistics: bool) 
     freeze(network)
 
 
+@takes_network
 @returns
 def naive(
     network: Network,

@@ -11,7 +11,7 @@ from microjoule.deploy.measure import measure_together
 from microjoule.deploy.onnx_file import export
 from microjoule.deploy.verify import verify
 from microjoule.errors import GraphError, MicrojouleError
-from microjoule.graph.network import Network
+from microjoule.graph.network import Network, takes_network
 from microjoule.quantization.spread import errors_by_layer
 from microjoule.recipes.report import report as write_report
 from microjoule.records.decided import Reached
@@ -70,6 +70,7 @@ class Delivered:
         }
 
 
+@takes_network
 def deliver(
     network: Network,
     out: str | Path,

@@ -13,7 +13,7 @@ from microjoule.execution.batches import batches
 from microjoule.execution.device import Device, move, returns
 from microjoule.graph.card import Ranges
 from microjoule.graph.fold import fold_batch_norms
-from microjoule.graph.network import Network
+from microjoule.graph.network import Network, takes_network
 from microjoule.numerics.ranges import min_max, mse
 from microjoule.quantization.calibrate import calibrate
 from microjoule.quantization.observation import observe_statistics
@@ -38,6 +38,7 @@ FIRM = 1.0
 MobileNetV2 W4A4, 128 images, 100 iterations a block: 39.8 from a ridge of 1, 33.4 from one of 0.3."""
 
 
+@takes_network
 @returns
 def adaround(
     network: Network,
@@ -83,6 +84,7 @@ def adaround(
     return _rounded(network, data, rounding, wanted)
 
 
+@takes_network
 @returns
 def gptq(
     network: Network,
@@ -122,6 +124,7 @@ def gptq(
     return _rounded(network, data, rounding, wanted)
 
 
+@takes_network
 @returns
 def qdrop(
     network: Network,

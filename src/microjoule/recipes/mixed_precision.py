@@ -18,7 +18,7 @@ from microjoule.execution.evaluate import evaluate
 from microjoule.execution.scoring import Metric, MetricLike, as_metric
 from microjoule.execution.tasks import Work, run_tasks
 from microjoule.graph.card import Ranges
-from microjoule.graph.network import Network
+from microjoule.graph.network import Network, takes_network
 from microjoule.jobs.identity import Facts, Identity, network_facts, option_facts
 from microjoule.jobs.run_folder import RunFolder
 from microjoule.numerics.ranges import min_max, mse
@@ -39,6 +39,7 @@ FLOAT = "FP32"
 """The name of the network in floating point among the points of a front."""
 
 
+@takes_network
 @returns
 def mixed_precision(
     network: Network,
@@ -88,6 +89,7 @@ def mixed_precision(
         return maker.network_of(found[str(budget)], kept.inner(f"{budget} layers"))
 
 
+@takes_network
 @returns
 def pareto(
     network: Network,

@@ -101,11 +101,8 @@ def check_network(network: Network) -> None:
     """See whether a network can be compressed.
 
     Raises:
-        SettingError: for a module, which was not captured, and for a network with quantizers.
+        SettingError: for a network with quantizers.
     """
-    if not isinstance(network, Network):
-        remedy = "capture it first, mj.capture(model, inputs), or call mj.compress_model"
-        raise SettingError("network", f"is a {type(network).__name__}", remedy=remedy)
     if any(isinstance(module, Quantizer) for module in network.module.modules()):
         raise SettingError("network", "is quantized", remedy="compress the network in floating point, then quantize it")
 

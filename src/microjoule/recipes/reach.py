@@ -16,7 +16,7 @@ from microjoule.execution.binding import Batch
 from microjoule.execution.device import Device, move, returns
 from microjoule.execution.scoring import MetricLike, as_metric
 from microjoule.graph.card import Ranges
-from microjoule.graph.network import Network
+from microjoule.graph.network import Network, takes_network
 from microjoule.jobs.identity import Identity
 from microjoule.jobs.run_folder import RunFolder
 from microjoule.numerics.paired import samples_to_decide
@@ -33,6 +33,7 @@ from microjoule.report.units import difference
 REMEDY = "say with `layers` what is to stay in floating point, or give other attempts"
 
 
+@takes_network
 @returns
 def reach(
     network: Network,

@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from microjoule.graph.network import Network
+from torch import nn
+
+from microjoule.graph.network import Network, not_captured
 from microjoule.records.facts import Record
+from microjoule.records.suffixes import PAGE, check_suffix
 from microjoule.report.page import report as write_report
 
 
@@ -20,8 +23,12 @@ def report(
 
     Raises:
         DataError: if there is nothing to report.
+        SettingError: for a model that was not captured, or a name with the suffix of another kind of file.
         FileError: if the page cannot be written.
     """
+    check_suffix(path, PAGE)
+    if isinstance(source, nn.Module):
+        raise not_captured("source", source)
     given = [source] if isinstance(source, Network) else list(source)
     records: list[Record] = []
     for item in given:

@@ -9,7 +9,7 @@ from microjoule.execution.batches import batches, first
 from microjoule.execution.device import Device, move, returns
 from microjoule.execution.scoring import MetricLike, as_metric
 from microjoule.execution.tasks import Jobs
-from microjoule.graph.network import Network
+from microjoule.graph.network import Network, takes_network
 from microjoule.numerics.affine import Affine
 from microjoule.numerics.ranges import RangeRule, min_max
 from microjoule.numerics.ranks import rank_correlation
@@ -19,6 +19,7 @@ from microjoule.quantization.sensitivity import Effect, Grid, reference, sweep
 from microjoule.records.analysed import Sensitivities, Sensitivity
 
 
+@takes_network
 @returns
 def sensitivity(
     network: Network,

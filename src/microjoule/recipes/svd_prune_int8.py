@@ -15,7 +15,7 @@ from microjoule.execution.device import Device, move, returns
 from microjoule.execution.evaluate import evaluate
 from microjoule.execution.scoring import MetricLike, as_metric
 from microjoule.graph.card import Ranges
-from microjoule.graph.network import Network
+from microjoule.graph.network import Network, takes_network
 from microjoule.numerics.low_rank_shapes import Method
 from microjoule.recipes.compress import compress
 from microjoule.recipes.compression_trial import WAYS
@@ -27,6 +27,7 @@ FITTED: dict[str, Callable[..., Network]] = {"gptq": gptq, "adaround": adaround}
 """Roundings that are fitted layer by layer; "data_free" balances and corrects, which is enough for 8 bits."""
 
 
+@takes_network
 @returns
 def svd_prune_int8(
     network: Network,

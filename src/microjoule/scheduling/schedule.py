@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from torch.fx import Node
 
-from microjoule.graph.network import Network
+from microjoule.graph.network import Network, takes_network
 from microjoule.graph.ops import kind
 from microjoule.graph.sums import Sum, relink
 from microjoule.records.scheduled import Scheduled
@@ -13,6 +13,7 @@ from microjoule.scheduling.from_graph import accumulated_sums, computation_of
 from microjoule.scheduling.planned import planned
 
 
+@takes_network
 def schedule(
     network: Network,
     *,

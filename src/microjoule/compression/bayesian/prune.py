@@ -31,7 +31,7 @@ from microjoule.execution.device import Device, move, returns
 from microjoule.execution.distill import Teacher
 from microjoule.execution.train import train
 from microjoule.graph.edit import per_input, set_weight
-from microjoule.graph.network import Network
+from microjoule.graph.network import Network, takes_network
 from microjoule.graph.ops import Layer
 from microjoule.graph.prune import remove_channels
 from microjoule.graph.quantizer import Quantizer
@@ -56,6 +56,7 @@ SIGN_AND_EXPONENT = 4
 """Bits of a weight beside its significand."""
 
 
+@takes_network
 @returns
 def bayesian_prune(
     network: Network,

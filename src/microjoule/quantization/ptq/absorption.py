@@ -19,7 +19,7 @@ from microjoule.graph.activation import Activation
 from microjoule.graph.edit import bias_of, bounds_of, clamp_channels, per_input, set_bias
 from microjoule.graph.families import Family, find_families
 from microjoule.graph.geometry import meets_zeros
-from microjoule.graph.network import Network
+from microjoule.graph.network import Network, takes_network
 from microjoule.graph.ops import kind
 from microjoule.graph.walk import only_user
 from microjoule.numerics.gaussian import Gaussian
@@ -41,6 +41,7 @@ def absorbable(mean: Tensor, std: Tensor, *, sigmas: float = 3.0) -> Tensor:
 # Where it applies -----------------------------------------------------------------------------------------------------
 
 
+@takes_network
 def absorb_high_biases(network: Network, *, sigmas: float = 3.0) -> HighBiasesAbsorbed:
     """Absorb every high bias that can be absorbed, in place.
 

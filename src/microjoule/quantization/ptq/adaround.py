@@ -30,7 +30,7 @@ from microjoule.execution.device import Device, move, returns
 from microjoule.execution.fitted import Fitted
 from microjoule.execution.reconstruct import ROWS, Look
 from microjoule.graph.activation import Activation
-from microjoule.graph.network import Network
+from microjoule.graph.network import Network, takes_network
 from microjoule.numerics.least_squares import best_bias
 from microjoule.quantization.layer_fit import Method, Problem, fit_layers
 from microjoule.quantization.soft_rounding import (
@@ -140,6 +140,7 @@ def relax(wanted: Tensor, slope: Slope, *, low: Tensor, high: Tensor, iterations
 # Applying it ----------------------------------------------------------------------------------------------------------
 
 
+@takes_network
 @returns
 def adaround(
     network: Network,

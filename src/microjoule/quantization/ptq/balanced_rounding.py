@@ -16,7 +16,7 @@ https://arxiv.org/abs/2202.07471, sections 3.3 and 3.4.
 import torch
 from torch import Tensor
 
-from microjoule.graph.network import Network
+from microjoule.graph.network import Network, takes_network
 from microjoule.numerics.affine import along
 from microjoule.records.facts import Skipped
 from microjoule.records.rounded import WeightsBalanced
@@ -72,6 +72,7 @@ def _each_channel(errors: Tensor) -> Tensor:
 # Applying it ----------------------------------------------------------------------------------------------------------
 
 
+@takes_network
 def balance_rounding(network: Network) -> WeightsBalanced:
     """Round every quantized weight for good, with errors that cancel, in place.
 

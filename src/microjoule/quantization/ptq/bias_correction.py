@@ -28,7 +28,7 @@ from microjoule.execution.store import Store
 from microjoule.graph.card import Ranges
 from microjoule.graph.edit import bias_of, per_input, set_bias
 from microjoule.graph.geometry import met_share
-from microjoule.graph.network import Network, no_quantized_weight
+from microjoule.graph.network import Network, no_quantized_weight, takes_network
 from microjoule.graph.ops import Layer, arguments, kind
 from microjoule.graph.shapes import Shape, shapes
 from microjoule.graph.walk import is_private, through_quantizers
@@ -56,6 +56,7 @@ def expected_shift(rounding: Tensor, mean: Tensor, share: Tensor | float = 1.0) 
 # Analytic: from batch-norm statistics ---------------------------------------------------------------------------------
 
 
+@takes_network
 def correct_biases_from_statistics(
     network: Network, *, input_range: Ranges, data: Any = None, samples: int | None = 16
 ) -> BiasesCorrected:
@@ -117,6 +118,7 @@ def _share_inside(network: Network, layer: Layer, dims: dict[Node, Shape]) -> Te
 # Empirical: from images or noise --------------------------------------------------------------------------------------
 
 
+@takes_network
 @returns
 def correct_biases(network: Network, data: Any, *, samples: int | None = 64, device: Device = None) -> BiasesCorrected:
     """Correct every bias in place, from the mean outputs on data, one layer after another.

@@ -11,13 +11,14 @@ al. 2019, https://arxiv.org/abs/1810.05723, section 3 (the two terms of the erro
 
 from collections.abc import Collection
 
-from microjoule.graph.network import Network, no_quantized_weight
+from microjoule.graph.network import Network, no_quantized_weight, takes_network
 from microjoule.numerics.distribution import Distribution
 from microjoule.numerics.ranges import RangeRule, mse
 from microjoule.quantization.simulate import set_range_by
 from microjoule.records.facts import Skipped, WeightsClipped
 
 
+@takes_network
 def clip_weights(network: Network, *, rule: RangeRule = mse, only: Collection[str] | None = None) -> WeightsClipped:
     """Choose the ranges of quantized weights anew, in place.
 

@@ -26,7 +26,7 @@ from torch.fx import Node
 from microjoule.graph.activation import Activation
 from microjoule.graph.edit import bias_of, per_input, set_bias, set_weight
 from microjoule.graph.geometry import meets_zeros
-from microjoule.graph.network import Network
+from microjoule.graph.network import Network, takes_network
 from microjoule.graph.ops import Layer, arguments, kind
 from microjoule.graph.shapes import Shape, shapes
 from microjoule.graph.walk import is_private
@@ -86,6 +86,7 @@ class Constants:
     last: bool = False
 
 
+@takes_network
 def fold_constant_channels(network: Network) -> ConstantChannelsFolded:
     """Fold every constant channel into its readers, in place; the network computes the same function after.
 

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from microjoule.graph.edit import bounds_of, by_input, per_input
 from microjoule.graph.families import Family, find_families
-from microjoule.graph.network import Network
+from microjoule.graph.network import Network, takes_network
 from microjoule.graph.ops import Layer
 from microjoule.graph.rescale import rescale
 from microjoule.records.facts import Equalized
@@ -87,6 +87,7 @@ def settled_scale(first: Tensor, second: Tensor, reach: Tensor) -> Tensor:
 # Applying it ----------------------------------------------------------------------------------------------------------
 
 
+@takes_network
 def equalize(network: Network, *, sweeps: int = 100, tolerance: float = 1e-2) -> Equalized:
     """Equalize every layer with the layers that read it, in place; the network computes the same function after.
 

@@ -22,7 +22,7 @@ from torch import Tensor
 from microjoule.execution.device import Device, move, returns
 from microjoule.execution.fitted import Fitted
 from microjoule.execution.reconstruct import ROWS, Look
-from microjoule.graph.network import Network
+from microjoule.graph.network import Network, takes_network
 from microjoule.numerics.least_squares import damped, in_units, inverse_root
 from microjoule.quantization.layer_fit import RIDGE, Method, Problem, fit_layers
 from microjoule.records.facts import Reconstructed
@@ -98,6 +98,7 @@ def descended(integers: Tensor, wanted: Tensor, second: Tensor, *, low: Tensor, 
 # Applying it ----------------------------------------------------------------------------------------------------------
 
 
+@takes_network
 @returns
 def gptq(
     network: Network,

@@ -26,7 +26,7 @@ from microjoule.execution.progress import track
 from microjoule.graph.card import Ranges
 from microjoule.graph.edit import per_input
 from microjoule.graph.families import Family, Reader, find_families
-from microjoule.graph.network import Network
+from microjoule.graph.network import Network, takes_network
 from microjoule.graph.ops import Layer
 from microjoule.graph.rescale import rescale
 from microjoule.quantization.moments import Known, propagate
@@ -104,6 +104,7 @@ def input_noise(channels: Channels, s: Tensor, *, levels: int) -> Tensor:
 # Applying it ----------------------------------------------------------------------------------------------------------
 
 
+@takes_network
 def equalize_noise(
     network: Network,
     *,

@@ -29,7 +29,7 @@ from microjoule.execution.device import Device, beside, move, returns
 from microjoule.execution.input_store import KeptInputs
 from microjoule.execution.reconstruct_blocks import BlockData, reconstruct_blocks
 from microjoule.graph.blocks import Block, blocks
-from microjoule.graph.network import Network, no_quantized_weight
+from microjoule.graph.network import Network, no_quantized_weight, takes_network
 from microjoule.graph.ops import Layer
 from microjoule.graph.quantizer import Quantizer
 from microjoule.graph.walk import is_private
@@ -109,6 +109,7 @@ def _instead(scales: list[Scale], share: float, generator: torch.Generator) -> I
 # Applying it ----------------------------------------------------------------------------------------------------------
 
 
+@takes_network
 @returns
 def qdrop(
     network: Network,

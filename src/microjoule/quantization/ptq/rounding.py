@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from microjoule.errors import SettingError
-from microjoule.graph.network import Network, no_quantized_weight, unknown_layer
+from microjoule.graph.network import Network, no_quantized_weight, takes_network, unknown_layer
 from microjoule.graph.ops import Layer
 from microjoule.numerics.affine import along
 from microjoule.records.facts import Skipped
@@ -58,6 +58,7 @@ def rounded_by(exact: Tensor, how: How, draws: Tensor) -> Tensor:
 # Applying it ----------------------------------------------------------------------------------------------------------
 
 
+@takes_network
 def round_weights(
     network: Network, *, how: How = "nearest", layers: Collection[str] | None = None, seed: int = 0
 ) -> WeightsRounded:

@@ -17,11 +17,12 @@ from typing import Any
 from microjoule.execution.device import Device, move, returns
 from microjoule.execution.fitted import Fitted
 from microjoule.execution.reconstruct import ROWS, Look
-from microjoule.graph.network import Network
+from microjoule.graph.network import Network, takes_network
 from microjoule.quantization.layer_fit import Method, Problem, fit_layers
 from microjoule.records.facts import Reconstructed
 
 
+@takes_network
 @returns
 def sequential_mse(
     network: Network,

@@ -27,7 +27,7 @@ from microjoule.execution.progress import track
 from microjoule.execution.run import visit
 from microjoule.graph.edit import by_input
 from microjoule.graph.families import Family, find_families
-from microjoule.graph.network import Network
+from microjoule.graph.network import Network, takes_network
 from microjoule.graph.ops import Layer, tensor_inputs
 from microjoule.graph.rescale import rescale
 from microjoule.records.facts import Skipped, Smoothed
@@ -75,6 +75,7 @@ def find_groups(network: Network) -> tuple[list[Family], list[Skipped]]:
 # Applying it ----------------------------------------------------------------------------------------------------------
 
 
+@takes_network
 @returns
 def smooth(
     network: Network, data: Any, *, alpha: float = 0.5, samples: int | None = None, device: Device = None

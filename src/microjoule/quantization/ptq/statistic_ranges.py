@@ -13,7 +13,7 @@ import torch
 from torch.fx import Node
 
 from microjoule.graph.card import Ranges
-from microjoule.graph.network import Network
+from microjoule.graph.network import Network, takes_network
 from microjoule.graph.quantizer import Quantizer
 from microjoule.numerics.distribution import Distribution
 from microjoule.numerics.ranges import RangeRule, min_max
@@ -40,6 +40,7 @@ def density(known: Known, *, sigmas: float) -> Distribution:
     return Distribution(values.reshape(1, -1), counts.reshape(1, -1))
 
 
+@takes_network
 def ranges_from_statistics(
     network: Network,
     *,
