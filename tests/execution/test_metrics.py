@@ -40,7 +40,7 @@ def test_coarse_scores_are_interpolated_to_the_mask() -> None:
 
 
 def test_a_target_beyond_the_classes_is_refused() -> None:
-    with pytest.raises(DataError, match="is not one of the 2 classes"):
+    with pytest.raises(DataError, match="has targets 2 to 2, the network 2 classes"):
         zoo.metric("miou").update(torch.zeros(1, 2, 1, 1), torch.tensor([[[2]]]))
 
 
@@ -126,3 +126,33 @@ def test_another_number_of_classes_is_refused() -> None:
     metric.update(torch.zeros(1, 2, 1, 1), torch.zeros(1, 1, 1).long())
     with pytest.raises(DataError, match="got 3 classes after 2"):
         metric.update(torch.zeros(1, 3, 1, 1), torch.zeros(1, 1, 1).long())
+
+
+def test_a_target_below_the_classes_is_refused() -> None:
+    with pytest.raises(DataError, match="has targets -1 to 1, the network 2 classes"):
+        zoo.metric("miou").update(torch.zeros(1, 2, 1, 2), torch.tensor([[[-1, 1]]]))
+
+
+@pytest.mark.parametrize("target", [0.5, math.nan])
+@pytest.mark.parametrize(("name", "shape"), [("top1", (2, 3)), ("miou", (2, 3, 1, 1))])
+def test_targets_between_classes_are_refused(name: str, shape: tuple[int, ...], target: float) -> None:
+    targets = torch.full((2, *shape[2:]), 1.0)
+    zoo.metric(name).update(torch.zeros(shape), targets)
+    targets[1] = target
+    with pytest.raises(DataError, match="targets that are no whole numbers"):
+        zoo.metric(name).update(torch.zeros(shape), targets)
+
+
+@pytest.mark.parametrize(("name", "shape"), [("top1", (3, 2)), ("miou", (3, 2, 8, 8)), ("psnr", (3, 1, 8, 8))])
+def test_a_network_that_gives_nan_has_no_score(name: str, shape: tuple[int, ...]) -> None:
+    outputs = torch.zeros(shape)
+    outputs[1].view(-1)[0] = math.nan
+    targets = torch.zeros(shape) if name == "psnr" else torch.zeros(3, *shape[2:]).long()
+    with pytest.raises(DataError, match="got NaN from the network for 1 of 3 samples"):
+        zoo.metric(name).update(outputs, targets)
+
+
+@pytest.mark.parametrize("target", [-0.01, 255.0, math.nan])
+def test_psnr_is_of_values_from_0_to_1(target: float) -> None:
+    with pytest.raises(DataError, match="expected 0 to 1"):
+        zoo.metric("psnr").update(torch.zeros(1, 1, 6, 6), torch.full((1, 1, 6, 6), target))

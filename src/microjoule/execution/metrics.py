@@ -39,6 +39,7 @@ class Top1:
         """
         if outputs.dim() != 2 or targets.shape != outputs.shape[:1]:
             raise _misfit(self.name, outputs, targets, "(n, classes) and (n,)")
+        _check_numbers(self.name, outputs, targets)
         if targets.numel() and not 0 <= int(targets.min()) <= int(targets.max()) < outputs.shape[1]:
             fact = f"has labels {int(targets.min())} to {int(targets.max())}, the network {outputs.shape[1]} classes"
             raise DataError(self.name, fact, remedy="number the classes from 0, as the network does")
@@ -86,6 +87,7 @@ class MeanIou:
         """
         if outputs.dim() != 4 or targets.dim() != 3 or len(outputs) != len(targets):
             raise _misfit(self.name, outputs, targets, "(n, classes, h, w) and (n, height, width)")
+        _check_numbers(self.name, outputs, targets)
         for scores, truth in zip(outputs, targets, strict=True):
             self._update_one(scores, truth)
 
@@ -95,9 +97,11 @@ class MeanIou:
             size = (truth.shape[0], truth.shape[1])
             scores = F.interpolate(scores[None], size, mode="bilinear", align_corners=True)[0]
         counts = truth != self.ignore
-        pairs = truth[counts].long() * classes + scores.argmax(0)[counts]
-        if pairs.numel() and int(pairs.max()) >= classes * classes:
-            raise DataError(self.name, f"a target is not one of the {classes} classes", remedy="map the masks' classes")
+        right = truth[counts].long()
+        if right.numel() and not 0 <= int(right.min()) <= int(right.max()) < classes:
+            fact = f"has targets {int(right.min())} to {int(right.max())}, the network {classes} classes"
+            raise DataError(self.name, fact, remedy=f"map the masks' classes; pixels of {self.ignore} do not count")
+        pairs = right * classes + scores.argmax(0)[counts]
         if self._counted and classes != self._classes:
             fact = f"got {classes} classes after {self._classes}"
             raise DataError(self.name, fact, remedy="reset it for another network")
@@ -165,6 +169,10 @@ class Psnr:
         """
         if outputs.dim() != 4 or outputs.shape != targets.shape:
             raise _misfit(self.name, outputs, targets, "two of (n, 1, height, width)")
+        _check_no_nan(self.name, outputs)
+        if targets.numel() and not bool(((targets >= 0) & (targets <= 1)).all()):
+            fact = f"has targets from {float(targets.min()):g} to {float(targets.max()):g}, expected 0 to 1"
+            raise DataError(self.name, fact, remedy="divide pixels by 255")
         inner = slice(self.border, -self.border or None)
         error = (outputs.clamp(0, 1) - targets)[:, :, inner, inner].double()
         power = error.square().mean((1, 2, 3))
@@ -206,6 +214,21 @@ def metric(name: str) -> Top1 | MeanIou | Psnr | AveragePrecision:
     if name not in METRICS:
         raise SettingError("metric", f"there is no {name!r}", remedy=f"choose one of {', '.join(METRICS)}")
     return METRICS[name]()
+
+
+def _check_numbers(name: str, outputs: Tensor, targets: Tensor) -> None:
+    """See that scores can be compared, and that targets number classes."""
+    _check_no_nan(name, outputs)
+    if targets.is_floating_point() and not bool((targets == targets.round()).all()):
+        fact = "has targets that are no whole numbers, which number no classes"
+        raise DataError(name, fact, remedy="give the number of each sample's class, or choose the metric that fits")
+
+
+def _check_no_nan(name: str, outputs: Tensor) -> None:
+    broken = int(outputs.isnan().flatten(1).any(1).sum())
+    if broken:
+        fact = f"got NaN from the network for {broken:,} of {len(outputs):,} samples"
+        raise DataError(name, fact, remedy="look for the first layer that gives NaN, and for inputs out of its range")
 
 
 def _misfit(name: str, outputs: Tensor, targets: Tensor, expected: str) -> DataError:
