@@ -59,3 +59,13 @@ def test_nested_inputs_keep_their_form():
     given = [(({"a": torch.zeros(9, 2), "b": torch.ones(9)},), None)]
     groups = list(regrouped(given, most=8, example=2, fixed=False))
     assert [(set(g.inputs[0]), len(g.inputs[0]["b"])) for g in groups] == [({"a", "b"}, 7), ({"a", "b"}, 2)]
+
+
+@pytest.mark.parametrize(
+    ("lengths", "expected"), [([3, 3, 5, 5, 5, 3], [(2, 3), (3, 5), (1, 3)]), ([5, 3], [(1, 5), (1, 3)])]
+)
+def test_sequences_of_another_length_begin_another_batch(lengths, expected):
+    given = [((torch.full((1, length), number),), None) for number, length in enumerate(lengths)]
+    groups = list(regrouped(given, most=8, example=2, fixed=False))
+    assert [tuple(group.inputs[0].shape) for group in groups] == expected
+    assert [int(row[0]) for group in groups for row in group.inputs[0]] == list(range(len(lengths)))

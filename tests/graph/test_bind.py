@@ -214,3 +214,16 @@ def test_no_more_sizes_are_remembered_than_a_few_thousand():
     for size in range(1, REMEMBERED + 3):
         bound((torch.empty(size, device="meta"),), {})
     assert len(bound._passed) == 2
+
+
+def test_an_argument_that_was_not_its_default_at_capture_must_be_given_in_a_call():
+    """The model would compute with the default; data has no such arguments and means what was captured."""
+    scale = Parameter("scale", "keyword", Constant(2.0), Constant(1.0))
+    held = binder(X, scale, inputs=[real("x", BATCH, 4)])
+    x = rows()[0]
+    assert held((x,), {"scale": 2.0})[0] is x
+    assert held.captured((x,))[0] is x
+    assert held.captured(({"x": x},))[0] is x
+    for args in ((x,), ({"x": x},)):
+        with pytest.raises(DataError, match=r"scale: is left out, which means 1\.0; .* captured with 2\.0"):
+            held(args, {})

@@ -5,7 +5,7 @@ from torch.testing import assert_close
 
 from microjoule.capture.export import capture
 from microjoule.costs.target import names
-from microjoule.errors import DataError, GraphError, SettingError, TargetError
+from microjoule.errors import DataError, GraphError, InputRangeWarning, SettingError, TargetError
 from microjoule.graph.card import ModelCard
 from microjoule.quantization.simulate import rounded
 from microjoule.recipes.data_free import data_free, naive
@@ -251,3 +251,15 @@ def test_products_with_stored_tensors_that_are_no_layers_weights_are_quantized_t
     assert signal.square().sum() / noise.square().sum() > 1000
     with pytest.raises(GraphError, match=r"none for the weight of a layer.*\n.*mj.recipes.data_free"):
         gptq(network, [x])
+
+
+@pytest.mark.parametrize("recipe", [data_free, gptq])
+def test_data_beyond_a_declared_range_is_told(recipe):
+    network, x = (
+        capture(nn.Sequential(conv(3, 6), nn.ReLU(), conv(6, 4)).eval(), images(4, 3, 8, 8)),
+        images(20, 3, 8, 8),
+    )
+    with pytest.warns(InputRangeWarning, match="0 to 1 as declared"):
+        recipe(network, data=x, input_range=(0, 1))
+    with pytest.raises(SettingError, match=r"is \(1.0, 0.0\)"):
+        recipe(network, data=x, input_range=(1, 0))

@@ -34,9 +34,7 @@ def network(*, fixed=None):
     return capture(made.eval(), torch.rand(fixed or 2, 1))
 
 
-def test_a_module_and_a_quantized_network_are_refused():
-    with pytest.raises(SettingError, match=r"network: is a GraphModule\n.*mj\.capture"):
-        check_network(network().module)
+def test_a_quantized_network_is_refused():
     quantized = mj.recipes.data_free(network(), data=X[:2])
     with pytest.raises(SettingError, match=r"network: is quantized\n.*then quantize"):
         check_network(quantized)

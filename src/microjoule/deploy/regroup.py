@@ -42,6 +42,9 @@ def regrouped(data: Iterable[Batch], *, most: int, example: int, fixed: bool, ax
         if not _all_have_samples(inputs, axis):
             yield Group(inputs, samples_along(inputs, axis))
             continue
+        if waiting is not None and _forms(waiting, axis) != _forms(inputs, axis):
+            yield _rest(waiting, axis, size=example if fixed else None)
+            waiting, others = None, others + 1
         waiting = inputs if waiting is None else joined([waiting, inputs], axis)
         while waiting is not None and (left := samples_along(waiting, axis)) >= size:
             yield Group(part_of(waiting, slice(size), axis), size)
@@ -50,13 +53,23 @@ def regrouped(data: Iterable[Batch], *, most: int, example: int, fixed: bool, ax
     if waiting is None:
         return
     left = samples_along(waiting, axis)
-    if fixed:
-        yield Group(part_of(waiting, torch.arange(example) % left, axis), left)
-    elif left == example > 1 and not others:
+    if left == example > 1 and not others and not fixed:
         yield Group(part_of(waiting, slice(left - 1), axis), left - 1)
         yield Group(part_of(waiting, slice(left - 1, None), axis), 1)
     else:
-        yield Group(waiting, left)
+        yield _rest(waiting, axis, size=example if fixed else None)
+
+
+def _rest(waiting: Any, axis: int, *, size: int | None) -> Group:
+    """Samples that fill no batch; where one must be of a size, some of them come again."""
+    left = samples_along(waiting, axis)
+    return Group(waiting if size is None else part_of(waiting, torch.arange(size) % left, axis), left)
+
+
+def _forms(inputs: Any, axis: int) -> list[tuple[int, ...]]:
+    """The shapes of a sample: sequences of other lengths cannot be put into one batch."""
+    leaves = pytree.tree_leaves(inputs)
+    return [(*leaf.shape[:axis], *leaf.shape[axis + 1 :]) for leaf in leaves if isinstance(leaf, Tensor)]
 
 
 def _all_have_samples(inputs: Any, axis: int) -> bool:

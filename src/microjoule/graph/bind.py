@@ -37,6 +37,7 @@ class Binder:
         self._rest = {one.kind: one for one in contract.parameters if one.kind in ("args", "kwargs")}
         self._passed: set[tuple[tuple[int, ...], ...]] = set()
         first = self._positional[: len(self._types)]
+        self._defaults = all(one.given is None or one.default in (None, one.given) for one in contract.parameters)
         self._direct = len(first) == len(self._types) and all(isinstance(one.given, Leaf) for one in first)
 
     def __call__(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Tensor]:
@@ -45,7 +46,7 @@ class Binder:
         Raises:
             DataError: naming the input that does not fit, what it is, and what the network was captured for.
         """
-        return self._checked(self._row(args, kwargs))
+        return self._checked(self._row(args, kwargs, left_out=False))
 
     def captured(self, values: Sequence[Any]) -> list[Tensor]:
         """The tensors of data: a value for each input that there was at capture, in the order of the signature.
@@ -61,7 +62,7 @@ class Binder:
         inputs = self.contract.captured
         pairs = inputs if len(values) == len(inputs) else [one for one in inputs if any(leaves(one[1], ""))]
         if len(values) != len(pairs) or (len(pairs) == 1 and self._is_by_name(values[0])):
-            return self(values, {})
+            return self._checked(self._row(values, {}, left_out=True))
         found: dict[int, Tensor] = {}
         for (name, nest), value in zip(pairs, values, strict=True):
             self._lay(nest, value, name, found)
@@ -79,15 +80,18 @@ class Binder:
             self._passed.add(shapes)
         return row
 
-    def _row(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Tensor]:
-        if self._direct and not kwargs and len(args) == len(self._types) and all(isinstance(a, Tensor) for a in args):
+    def _row(self, args: Sequence[Any], kwargs: Mapping[str, Any], *, left_out: bool) -> list[Tensor]:
+        """The tensors; `left_out` says whether Python arguments are as at capture where they are not given."""
+        if (self._defaults or left_out) and self._direct and not kwargs and len(args) == len(self._types) and all(isinstance(a, Tensor) for a in args):
             return list(args)
         found: dict[int, Tensor] = {}
-        for parameter, value in self._assigned(args, kwargs):
+        for parameter, value in self._assigned(args, kwargs, left_out=left_out):
             self._take(parameter, value, found)
         return [found[index] for index in range(len(self._types))]
 
-    def _assigned(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[tuple[Parameter, Any]]:
+    def _assigned(
+        self, args: Sequence[Any], kwargs: Mapping[str, Any], *, left_out: bool
+    ) -> list[tuple[Parameter, Any]]:
         """Each parameter with its value, as Python assigns them; a dict by itself is taken by name."""
         by_name = len(args) == 1 and not kwargs and self._is_by_name(args[0])
         args, kwargs = ((), dict(args[0])) if by_name else (args, kwargs)
@@ -109,9 +113,14 @@ class Binder:
             raise self._refused(f"{name!r}", f"{what} that it takes: {self._wanted()}{guess}")
         assigned = [(self._named[name], value) for name, value in given.items()]
         assigned += [(one, more if kind == "args" else others) for kind, one in self._rest.items()]
-        for name, one in self._named.items():  # a Python argument is what it was at capture, given or not
-            if name not in given and one.given is not None and any(leaves(one.given, name)):
+        for name, one in self._named.items():
+            if name in given or one.given is None:
+                continue
+            if any(leaves(one.given, name)):
                 raise self._refused(name, f"is missing; it takes {self._wanted()}")
+            if not left_out and one.default is not None and one.default != one.given:
+                fact = f"is left out, which means {one.default}; the network was captured with {one.given}"
+                raise self._refused(name, fact)
         return [
             (one, value)
             for one, value in assigned

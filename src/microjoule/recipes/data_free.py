@@ -26,7 +26,7 @@ from microjoule.quantization.ptq.statistic_ranges import ranges_from_statistics
 from microjoule.quantization.simulate import Bits, freeze, quantize
 from microjoule.quantization.spread import weight_ranges
 from microjoule.quantization.tie_free import avoid_ties
-from microjoule.recipes.preparation import as_ranges, find_ranges, origins, run_record
+from microjoule.recipes.preparation import as_ranges, declare, find_ranges, origins, run_record
 
 
 @takes_network
@@ -73,6 +73,7 @@ def data_free(
     started, rules = time.perf_counter(), find_target(target)
     result = network.copy()
     given = None if data is None else batches(data, result)
+    declare(result, input_range)
     found = find_ranges(result, input_range, given) if given is None or rules.weights.axis is None else {}
     inputs = as_ranges(found)
     source = _noise(result, inputs, seed) if given is None else given

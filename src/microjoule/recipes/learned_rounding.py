@@ -25,7 +25,7 @@ from microjoule.quantization.ptq.noise_equalization import equalize_noise
 from microjoule.quantization.simulate import Bits, freeze, quantize
 from microjoule.quantization.spread import weight_ranges
 from microjoule.quantization.tie_free import avoid_ties
-from microjoule.recipes.preparation import as_ranges, find_ranges, run_record
+from microjoule.recipes.preparation import as_ranges, declare, find_ranges, run_record
 
 WIDE = 8
 """Activations of this many bits and more cover every value that was seen; those of fewer are clipped by least squares.
@@ -208,6 +208,7 @@ def prepared(
         activations: bits of activations.
     """
     result = network.copy()
+    declare(result, input_range)
     fold_batch_norms(result)
     weight_ranges(result, "before")
     fold_constant_channels(result)

@@ -12,7 +12,7 @@ from microjoule.execution.batches import Batches, batches, first, sample_count
 from microjoule.execution.parts import parts
 from microjoule.execution.run import batch_step
 from microjoule.execution.signature import Signature
-from microjoule.execution.survey import Survey, watched
+from microjoule.execution.survey import Survey, keep_ranges, watched
 from microjoule.graph.card import DECLARED, EXAMPLE, InputRange, ModelCard, Range, Ranges, range_in
 from microjoule.graph.network import Network
 from microjoule.graph.notice import RANGE, notice
@@ -52,6 +52,16 @@ def find_ranges(network: Network, given: Ranges | None, data: Batches | None = N
         if known is None and low < high:
             _warn(network, name, low, high)
     return found
+
+
+def declare(network: Network, given: Ranges | None) -> None:
+    """Note ranges that the caller gives, so that data which contradicts them is told of; None notes nothing.
+
+    Raises:
+        SettingError: for a range that is none, or is of no input.
+    """
+    if given is not None:
+        keep_ranges(network, _given(given, list(_examples(network))))
 
 
 def _examples(network: Network) -> dict[str, Range]:
