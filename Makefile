@@ -1,6 +1,6 @@
 # Everything here needs Python 3.11 and pip alone. `make` lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test survey check lint types layers bench docs clean
+.PHONY: help quickstart test slow check lint types layers bench docs clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -20,11 +20,11 @@ $(STAMP): pyproject.toml constraints.txt CMakeLists.txt src/native/packing.cpp
 quickstart: $(STAMP) ## quantize an embedded network, and write a report
 	$(BIN)/microjoule quickstart
 
-test: check ## lint, types, layers and the test suite
-	$(BIN)/python -m pytest -n 2 -m 'not survey'
+test: check ## lint, types, layers and the test suite, but for what takes longer
+	$(BIN)/python -m pytest -n 2 -m 'not slow and not survey'
 
-survey: $(STAMP) ## random networks, operators with every attribute, damaged files: some hundred of each
-	$(BIN)/python -m pytest -n 2 -m survey
+slow: $(STAMP) ## the tests that take longer: whole networks and searches, random networks, operators, damaged files
+	$(BIN)/python -m pytest -n 2 -m 'slow or survey'
 
 check: lint types layers ## lint, types and layers only
 

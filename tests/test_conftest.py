@@ -31,10 +31,12 @@ def outcome(folder: Path, sample: str = SAMPLE, **environment: str) -> str:
     return subprocess.run(command, env=clean | environment, text=True, capture_output=True, check=False).stdout
 
 
+@pytest.mark.slow
 def test_a_skip_is_a_skip_on_a_persons_machine(tmp_path):
     assert "1 passed, 2 skipped, 1 xfailed" in outcome(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_skip_is_a_failure_where_none_is_allowed_and_tests_on_data_are_left_out(tmp_path):
     text = outcome(tmp_path, MICROJOULE_NO_SKIP="1")
     assert "1 failed, 1 passed, 1 deselected, 1 xfailed" in text
@@ -42,11 +44,13 @@ def test_a_skip_is_a_failure_where_none_is_allowed_and_tests_on_data_are_left_ou
     assert "no browser" in text
 
 
+@pytest.mark.slow
 def test_tests_on_data_run_where_the_data_is_named(tmp_path):
     text = outcome(tmp_path, MICROJOULE_NO_SKIP="1", MICROJOULE_DATA="/somewhere")
     assert "1 failed, 2 passed, 1 xfailed" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("no_skip", "expected"), [("0", "1 skipped"), ("1", "1 error")])
 def test_a_file_skipped_as_a_whole_counts_too(tmp_path, no_skip, expected):
     sample = "import pytest\npytest.importorskip('no_such_module_at_all')\ndef test_nothing(): pass\n"

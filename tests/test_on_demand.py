@@ -91,6 +91,7 @@ def test_origins_by_hand(tmp_path):
     assert origins(stub) == {"c": ("a.b", "c"), "e": ("a.b", "d"), "g": ("f", "g")}
 
 
+@pytest.mark.slow
 def test_the_package_is_imported_without_torch_and_functions_are_what_their_packages_hide():
     code = (
         "import sys, microjoule as mj\n"

@@ -113,6 +113,7 @@ def test_ours_is_one_call_on_what_a_recipe_may_look_at_confirmed_on_what_judges(
     assert how == {"macs": 0.5, "multiple": 1, "confirm": given.judges, "seed": 2}
 
 
+@pytest.mark.slow
 def test_the_whole_tells_points_and_latencies_and_draws(given, monkeypatch, tmp_path):
     monkeypatch.setattr(
         compression,

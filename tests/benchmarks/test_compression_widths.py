@@ -11,6 +11,7 @@ def given():
     return small_case(32)
 
 
+@pytest.mark.slow
 def test_accuracy_and_latencies_of_each_network(given, monkeypatch, tmp_path):
     made = []
     monkeypatch.setattr(compression_widths, "SHARES", {"small": 0.6})

@@ -14,6 +14,7 @@ from benchmarks.long_jobs import JOBS
 from microjoule.errors import FileError
 
 
+@pytest.mark.slow
 def test_a_job_is_killed_twice_and_ends_in_the_same_bits():
     """In a process of its own, in which nothing has run yet."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
@@ -63,6 +64,7 @@ def steps(it, folder, *, keeps=True, ends="same"):
     return f"{ends} {os.getpid() if ends == 'different' else ''}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrong", ["repeated", "different"])
 def test_what_is_wrong_is_found_out(wrong):
     def job(it, folder):

@@ -102,6 +102,7 @@ def test_an_interrupted_benchmark_writes_no_file_and_goes_on_where_it_was(folder
     assert not list((tmp_path / "partial").iterdir())
 
 
+@pytest.mark.slow
 def test_the_command_runs_as_a_process():
     clean = {key: value for key, value in os.environ.items() if not key.startswith("MALLOC_")}
     environment = clean | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}"}

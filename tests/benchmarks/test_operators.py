@@ -58,6 +58,7 @@ def test_what_is_wrong_is_counted_step_by_step():
     assert (second.value, second.compared_with) == (1, "1 the same, 0 refused; b")
 
 
+@pytest.mark.slow
 def test_each_group_is_walked_once(monkeypatch, tmp_path):
     first = dict(list(cases().items())[:1])
     (tmp_path / "data").mkdir()

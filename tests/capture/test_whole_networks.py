@@ -28,6 +28,7 @@ SMALL = {
 """Networks, and the size of their images, where a smaller one will do."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
 def test_a_whole_network_is_captured(tmp_path, name):
     chosen = card(name)

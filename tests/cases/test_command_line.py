@@ -50,6 +50,7 @@ def test_a_file_that_would_not_be_what_it_is_called_is_refused(words, tmp_path, 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_integers_are_what_an_onnx_file_of_quantize_holds(tmp_path, capsys):
     path = tmp_path / "x.onnx"
     assert command_line(["quantize", MODEL, "--out", str(path), "--json"]) == 0

@@ -211,6 +211,7 @@ def test_a_flipped_bit_in_any_file_is_never_taken(job, folders):
     assert results(job, folder)[1] == []
 
 
+@pytest.mark.slow
 def test_scores_of_other_labels_are_refused_on_the_command_line(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     NETWORK.save("m.mj")

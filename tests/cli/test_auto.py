@@ -28,6 +28,7 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
+@pytest.mark.slow
 def test_it_saves_exports_verifies_measures_and_reports(command, here):
     code, out, err = command("auto", MODEL, *DATA, "--out", "x", "--json")
     assert (code, err) == (0, "")
@@ -50,6 +51,7 @@ def test_it_saves_exports_verifies_measures_and_reports(command, here):
     assert {layer.quantizer.scheme.grid.bits for layer in mj.load("x.mj").layers} == {8}
 
 
+@pytest.mark.slow
 def test_people_see_every_file_with_its_size(command, here):
     (here / "there").mkdir()
     places = ["--out", "x.mj", "--onnx", "there/y.onnx", "--report", "there/z.html", "--work-folder", "work"]
@@ -70,12 +72,14 @@ def test_people_see_every_file_with_its_size(command, here):
     assert names(here) == ["there", "work", "x.mj"], "the folder that was asked for stays"
 
 
+@pytest.mark.slow
 def test_other_data_may_confirm(command, here):
     code, out, _ = command("auto", MODEL, *DATA, "--confirm", "zoo:digits_train", "--out", "x")
     assert code == 0
     assert "on 24 samples. On others, that nothing was chosen by, naive W8A8 drops by" in " ".join(out.split())
 
 
+@pytest.mark.slow
 def test_where_nothing_is_good_enough_the_exit_code_says_so_and_the_files_are_there(command, here, monkeypatch):
     monkeypatch.setattr(mj.recipes, "auto", partial(mj.recipes.auto, attempts=ATTEMPTS[:1]))
     code, out, _ = command("auto", MODEL, *DATA, "--drop", "-101", "--out", "x")
@@ -83,6 +87,7 @@ def test_where_nothing_is_good_enough_the_exit_code_says_so_and_the_files_are_th
     assert "none of 1 attempt is within the drop" in out
 
 
+@pytest.mark.slow
 def test_a_file_that_departs_is_a_failed_check(command, here, monkeypatch):
     departed = [Verified("onnxruntime", "x.onnx", 2, (), "conv2d", None)]
     monkeypatch.setattr(module_of(mj.recipes.deliver), "verify", lambda *_, **__: departed)
@@ -91,6 +96,7 @@ def test_a_file_that_departs_is_a_failed_check(command, here, monkeypatch):
     assert (code, document["met"], document["verified"], names(here)) == (1, True, False, FILES)
 
 
+@pytest.mark.slow
 def test_interrupted_the_same_command_goes_on_in_its_own_folder(command, here, monkeypatch):
     def stop(*_, **__):
         raise KeyboardInterrupt

@@ -101,6 +101,7 @@ def test_arrays_by_the_names_of_several_inputs(tmp_path):
         find_data(str(path), model, PLAIN)
 
 
+@pytest.mark.slow
 def test_a_file_without_x_or_that_is_missing_is_refused(tmp_path):
     path = tmp_path / "some.npz"
     np.savez(path, z=np.zeros(3))
@@ -201,6 +202,7 @@ def test_images_for_a_network_of_something_else_are_refused(photos):
 # The zoo, and functions -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_set_of_the_zoo_is_drawn_from_all_over(quantized):
     some = find_data("zoo:digits_test", find_model(MODEL), Reading(samples=20))
     assert sorted(labels(some)) == sorted([*range(10)] * 2)

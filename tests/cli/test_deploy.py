@@ -1,6 +1,9 @@
 """`microjoule export`, `verify` and `measure`: the file, and whether it is what was simulated."""
 
+import pytest
 
+
+@pytest.mark.slow
 def test_the_file_is_written_verified_and_measured(document, quantized, tmp_path):
     path = tmp_path / "digits.onnx"
     document("export", quantized, "--out", path)
@@ -28,11 +31,13 @@ def test_a_file_that_is_no_model_is_refused(command, quantized, tmp_path):
     assert str(path) in err
 
 
+@pytest.mark.slow
 def test_encodings_go_beside_it(document, quantized, tmp_path):
     document("export", quantized, "--out", tmp_path / "x.ONNX", "--encodings", tmp_path / "x.encodings")
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".ONNX", ".encodings", ".mj"]
 
 
+@pytest.mark.slow
 def test_stages_are_given_once_a_file(document, quantized, tmp_path):
     path = tmp_path / "digits.onnx"
     document("export", quantized, "--out", path)

@@ -1,5 +1,7 @@
 """`microjoule evaluate`: a metric on labelled data, and whether it differs from FP32's."""
 
+import pytest
+
 from tests.cli.conftest import MODEL
 
 FEW = ["--data", "zoo:digits_test", "--samples", 24]
@@ -10,6 +12,7 @@ def evaluated(found):
     return record
 
 
+@pytest.mark.slow
 def test_it_is_compared_with_the_score_in_floating_point_or_with_another_model(document, command, quantized):
     def score(*words):
         return evaluated(document("evaluate", *words))

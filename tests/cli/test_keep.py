@@ -8,6 +8,7 @@ from microjoule.errors import FileError
 from microjoule.records.measured import ErrorsByLayer
 
 
+@pytest.mark.slow
 def test_a_record_is_written_back_with_the_network(quantized):
     network = history_keeper(quantized)
     keep(network, quantized, [ErrorsByLayer(3, ())])
@@ -26,6 +27,7 @@ def test_a_path_that_is_no_saved_network_is_refused_at_once(tmp_path):
         history_keeper(tmp_path / "x.pt2")
 
 
+@pytest.mark.slow
 def test_a_network_is_written_as_its_suffix_says(quantized, tmp_path):
     network = mj.load(quantized)
     assert write_network(network, tmp_path / "x.mj", "int8") == f"Saved int8 as {tmp_path / 'x.mj'}"

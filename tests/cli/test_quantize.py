@@ -17,6 +17,7 @@ def test_it_saves_a_network_with_the_bits_asked_for(document, tmp_path):
     assert all(quantizer.calibrated for quantizer in network.quantizers.values())
 
 
+@pytest.mark.slow
 def test_a_layer_can_be_left_in_floating_point(document, tmp_path):
     path = tmp_path / "made.mj"
     last = mj.load(_first(document, tmp_path)).layers[-1].path
@@ -47,6 +48,7 @@ def test_settings_that_do_not_go_together_are_refused(command, tmp_path, words, 
     assert not (tmp_path / "x.mj").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["gptq", "adaround", "qdrop"])
 def test_recipes_that_fit_need_data_and_keep_their_layers(recipe, command, document, tmp_path):
     path, folder = tmp_path / "x.mj", tmp_path / "kept"
@@ -64,6 +66,7 @@ def test_a_work_folder_for_a_recipe_that_keeps_nothing_is_refused(command, tmp_p
     assert (code, "--work-folder" in err) == (2, True)
 
 
+@pytest.mark.slow
 def test_mixed_bits_within_a_budget(document, tmp_path):
     path = tmp_path / "x.mj"
     words = ["--candidates", "W2A8,W4A8,W8A8", "--data", "zoo:digits_train", "--samples", 64, "--out", path]
@@ -76,6 +79,7 @@ def test_mixed_bits_within_a_budget(document, tmp_path):
     assert mj.costs(network).bops <= mj.costs(uniform).bops
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cost", ["bytes", "energy"])
 def test_mixed_bits_by_another_cost(cost, document, tmp_path):
     path = tmp_path / "x.mj"
@@ -84,6 +88,7 @@ def test_mixed_bits_by_another_cost(cost, document, tmp_path):
     assert {layer.quantizer.scheme.grid.bits for layer in mj.load(path).layers} == {8}
 
 
+@pytest.mark.slow
 def test_the_suffix_says_what_is_written(command, tmp_path):
     """An .onnx is the integer model and no network under a name that says something else."""
     code, out, err = command("quantize", MODEL, "--target", "per-tensor", "--out", tmp_path / "x.onnx")

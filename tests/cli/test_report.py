@@ -1,6 +1,9 @@
 """`microjoule report`: the page of a saved network."""
 
+import pytest
 
+
+@pytest.mark.slow
 def test_the_page_is_written(command, quantized, tmp_path):
     page = tmp_path / "page.html"
     code, out, err = command("report", quantized, "--out", page)

@@ -8,6 +8,7 @@ from microjoule.errors import SettingError
 from tests.cli.conftest import MODEL
 
 
+@pytest.mark.slow
 def test_the_metric_asked_for_then_the_models_own(program):
     assert model_and_metric(MODEL, None, Reading())[1].name == "top1"
     assert model_and_metric(MODEL, "psnr", Reading())[1].name == "psnr"

@@ -16,6 +16,7 @@ def words(tmp_path):
     return [f"{file}:net", "--data", f"{file}:data", "--report", tmp_path / "x.html"]
 
 
+@pytest.mark.slow
 def test_it_tells_of_layers_and_of_shares_and_reports_both(command, words, tmp_path):
     asked = ["--share", 0.8, "--share", 0.6, "--work-folder", tmp_path / "work", "--json"]
     code, out, err = command("tradeoff", *words, *asked)

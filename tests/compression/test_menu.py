@@ -69,6 +69,7 @@ def test_forms_that_are_offered_save_something_and_lose_less_with_more_rank():
     assert all(rank < full for (method, rank), _ in found if method == "output")
 
 
+@pytest.mark.slow
 def test_the_loss_of_a_form_is_the_relative_error_of_the_output():
     menu, x = made("residual", count=60_000)
     layer = menu.network.layer("head")

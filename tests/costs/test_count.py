@@ -157,6 +157,7 @@ def test_an_excluded_layer_stays_in_floating_point():
     assert found["2"].bops == found["2"].macs * 8 * 8
 
 
+@pytest.mark.slow
 @settings(max_examples=8)
 @given(weights=st.integers(2, 7), activations=st.integers(4, 7))
 def test_a_bit_more_never_costs_less(weights, activations):

@@ -28,11 +28,13 @@ def stored(model, name):
     return next(one for one in model.graph.initializer if one.name == name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["relu", "add", "concat", "linear", "table", "mean"])
 def test_a_right_file_passes_without_a_note(name):
     assert checked(small(name)[0]) == ()
 
 
+@pytest.mark.slow
 def test_an_attribute_that_the_exporter_leaves_away_is_refused_and_nothing_written(monkeypatch, tmp_path):
     monkeypatch.delitem(lower.LOWERINGS, aten.avg_pool2d.default)
     network = capture(nn.Sequential(nn.AvgPool2d(2, divisor_override=3)).eval(), images(2, 3, 4, 4))
@@ -44,6 +46,7 @@ def test_an_attribute_that_the_exporter_leaves_away_is_refused_and_nothing_writt
     assert onnx.load(tmp_path / "x.onnx").graph.node[0].op_type == "AveragePool"
 
 
+@pytest.mark.slow
 def test_a_value_that_departs_is_named_with_what_makes_it():
     network, _ = small("relu")
     name = list(network.quantizers)[1]
@@ -60,6 +63,7 @@ def test_a_value_that_departs_is_named_with_what_makes_it():
     assert "check=False" in caught.value.remedy
 
 
+@pytest.mark.slow
 def test_an_output_in_floating_point_is_compared_too():
     module = Function(lambda m, x: torch.softmax(m.a(x), 1), a=nn.Conv2d(4, 4, 1))
     network = quantized(module, images(2, 4, 3, 3), target="per-tensor", layers={})
@@ -138,6 +142,7 @@ def test_a_network_that_amplifies_what_is_rounded_otherwise_gets_a_note(monkeypa
     assert all("though no operator differs on its own" in note for note in notes)
 
 
+@pytest.mark.slow
 def test_integers_and_truths_are_compared_exactly():
     network = capture(Function(lambda m, x: (x.argmax(1), x > 0)), images(4, 5))
 

@@ -93,6 +93,7 @@ def test_the_plugin_is_registered_once(plugin):
     assert plugin.registered == [(PROVIDER, "plugin.so")]
 
 
+@pytest.mark.slow
 def test_the_output_alone_is_compared(deployed, plugin):
     network, path, x = deployed
     (record,) = verify(network, path, x, runtimes=[HEXAGON])

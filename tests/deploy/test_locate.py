@@ -35,6 +35,7 @@ def test_a_right_file_has_none():
     assert first_wrong_operator(capture(Model(), images(2, 3, 6, 6)), [images(3, 3, 6, 6)]) is None
 
 
+@pytest.mark.slow
 def test_a_quantized_network_is_looked_at_as_well(as_torch_writes_it):
     network, x = small("average pool")
     assert first_wrong_operator(network, [x]) is None

@@ -36,6 +36,7 @@ def test_no_mark_is_left(name):
     assert set(model.opset_imports) == {""}
 
 
+@pytest.mark.slow
 def test_a_bias_is_at_the_scale_of_the_sum():
     network, _ = small("conv")
     model, _, notes = onnx_model(network)

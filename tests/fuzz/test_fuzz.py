@@ -53,6 +53,7 @@ print(json.dumps(outcomes))
 """
 
 
+@pytest.mark.slow
 def test_each_end_is_told_from_the_others(tmp_path):
     command = [sys.executable, "-c", BAD, str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -46,6 +46,7 @@ LAYERS = {
 }
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(
     layer=st.sampled_from(sorted(LAYERS)),

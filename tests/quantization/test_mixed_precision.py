@@ -50,6 +50,7 @@ def counted(network, record, cost):
     return {"bops": found.bops, "bytes": found.weight_bytes, "energy": found.energy_pj}[cost]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cost", ["bops", "bytes", "energy"])
 @pytest.mark.parametrize("candidates", [PAIRS, WEIGHTS_ONLY], ids=["pairs", "weights only"])
 def test_what_is_chosen_is_the_best_and_costs_what_it_says(network, cost, candidates):
@@ -98,6 +99,7 @@ def test_layers_choose_alone_where_only_weights_differ(network):
     ]
 
 
+@pytest.mark.slow
 def test_a_generous_budget_gives_the_most_bits_everywhere(network):
     record = mj.mixed_precision(network, X, budget="W16A16", candidates=PAIRS, target="per-tensor")
     assert set(record.weights.values()) == {8}
@@ -114,6 +116,7 @@ def test_a_uniform_budget_can_be_met_by_uniform_bits(network):
     assert {record.activations[name] for name in ("x", "stem", "a", "add", "mean")} == {8}
 
 
+@pytest.mark.slow
 def test_the_same_seed_chooses_the_same(network):
     given = {"budget": "W6A8", "candidates": WEIGHTS_ONLY, "samples": 16}
     assert mj.mixed_precision(network, X, **given) == mj.mixed_precision(network, X, **given)
@@ -151,6 +154,7 @@ def test_a_cost_that_does_not_add_up_is_refused(network):
         mj.mixed_precision(network, X, budget=1e9, cost=odd, candidates=((4, 8), (8, 8)))
 
 
+@pytest.mark.slow
 def test_bad_input_is_refused(network):
     with pytest.raises(SettingError, match="budget: is 1000, but the cheapest choice costs"):
         mj.mixed_precision(network, X, budget=1000)

@@ -175,6 +175,7 @@ def test_an_input_is_taken_as_uniform():
     assert (value.low.tolist(), value.high.tolist()) == ([-1, -1], [3, 3])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [nn.Flatten(), nn.MaxPool1d(3, 1, 1)], ids=repr)
 def test_the_channels_of_tokens_are_not_taken_for_dimension_1(after):
     network = mj.capture(nn.Sequential(nn.Linear(4, 4), after), torch.randn(2, 4, 4))

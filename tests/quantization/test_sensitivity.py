@@ -89,6 +89,7 @@ def test_a_network_without_scores_is_refused():
         reference(made, BATCHES, None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["threading", "loky"])
 def test_two_processes_find_what_one_does(backend):
     made = network()

@@ -19,6 +19,7 @@ def task():
     return mj.capture(module, x[:2]), (x, module(x).argmax(1))
 
 
+@pytest.mark.slow
 def test_what_was_found_is_delivered(task, tmp_path):
     network, data = task
     made = mj.recipes.auto(network, data, mj.zoo.metric("top1"), tmp_path / "x", calibration=data[0], drop=20.0)
@@ -31,6 +32,7 @@ def test_what_was_found_is_delivered(task, tmp_path):
     assert not network.quantizers
 
 
+@pytest.mark.slow
 def test_it_goes_on_in_its_folder_with_the_same_files(task, tmp_path, monkeypatch):
     network, data = task
     settings = {"calibration": data[0], "drop": 20.0, "folder": tmp_path / "work"}
@@ -41,6 +43,7 @@ def test_it_goes_on_in_its_folder_with_the_same_files(task, tmp_path, monkeypatc
     assert again.reached == first.reached
 
 
+@pytest.mark.slow
 def test_if_nothing_is_good_enough_that_is_told_and_the_best_is_delivered(task, tmp_path):
     network, data = task
     attempts = [one for one in mj.recipes.attempts.ATTEMPTS if one.name in ("naive", "MSE ranges")]

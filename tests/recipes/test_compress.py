@@ -31,6 +31,7 @@ def top1():
     return mj.zoo.metric("top1")
 
 
+@pytest.mark.slow
 def test_the_budget_is_kept_and_the_network_is_left_alone(network, data):
     before = {key: value.clone() for key, value in network.state_dict().items()}
     found = mj.compress(network, data, top1(), macs=0.6)
@@ -61,6 +62,7 @@ def test_other_data_confirms(network, data):
     assert record.confirmed.lost == int((found(x).argmax(1) != others[1]).sum())
 
 
+@pytest.mark.slow
 def test_the_way_with_the_least_error_is_taken_where_less_is_better(network, data):
     def errors(outputs, targets):
         return outputs.argmax(1) != targets
@@ -71,6 +73,7 @@ def test_the_way_with_the_least_error_is_taken_where_less_is_better(network, dat
     assert record.tried[record.chosen].value == min(way.value for way in record.tried)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["size", "energy"])
 def test_other_budgets(network, data, name):
     found = mj.compress(network, data, top1(), **{name: 0.7}, ways=[0.5])

@@ -118,6 +118,7 @@ def test_the_criterion_chooses_the_channels(network):
     ]
 
 
+@pytest.mark.slow
 def test_processes_give_the_same(network, labelled):
     given = {"shares": (0.5,), "kinds": ("channels",)}
     one, two = (mj.compression_sensitivity(network, labelled, Closeness(), n_jobs=n, **given) for n in (1, 2))

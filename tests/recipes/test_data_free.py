@@ -109,6 +109,7 @@ def test_the_same_seed_gives_the_same_integers(name):
     assert all(torch.equal(value, second[key]) for key, value in first.items())
 
 
+@pytest.mark.slow
 def test_another_seed_gives_other_noise():
     network, _ = network_of("no batch norms")
     one, other = state(data_free(network, seed=0)), state(data_free(network, seed=1))
@@ -147,6 +148,7 @@ def source_of(result):
     return [record.source for record in result.history if isinstance(record, Calibrated | BiasesCorrected)]
 
 
+@pytest.mark.slow
 def test_statistics_noise_or_data_whichever_there_is():
     assert all("statistics" in source for source in source_of(data_free(network_of()[0], target="per-tensor")))
     without, x = network_of("no batch norms")
@@ -179,6 +181,7 @@ def test_a_layer_may_stay_in_floating_point_or_have_other_bits():
     assert result.layer("3").quantizer.scheme.grid.bits == 8
 
 
+@pytest.mark.slow
 def test_with_a_scale_for_each_channel_nothing_is_equalized():
     result = data_free(network_of()[0], target="onnxruntime")
     assert all(layer.quantizer.scale.dim() == 1 for layer in result.layers)

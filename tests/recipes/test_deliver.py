@@ -36,6 +36,7 @@ def of(records, kind):
     return [record for record in records if isinstance(record, kind)]
 
 
+@pytest.mark.slow
 def test_every_file_is_there_and_is_what_it_says(quantized, original, images, tmp_path):
     before = len(quantized.history), len(original.history)
     made = mj.recipes.deliver(quantized, tmp_path / "v1.2", images, original=original, stage="int8", samples=4, runs=3)
@@ -51,6 +52,7 @@ def test_every_file_is_there_and_is_what_it_says(quantized, original, images, tm
     assert (len(quantized.history), len(original.history)) == before, "both are left alone"
 
 
+@pytest.mark.slow
 def test_the_history_tells_of_all_that_was_found(quantized, original, images, tmp_path):
     made = mj.recipes.deliver(quantized, tmp_path / "x", images, original=original, samples=4, runs=3)
     assert mj.load(made.path).history == made.network.history

@@ -148,6 +148,7 @@ def test_the_budget_is_kept_as_measured_and_the_record_tells_measured_figures(ne
     assert all(one.cost_after < one.cost_before for one in record.layers)
 
 
+@pytest.mark.slow
 def test_what_was_measured_is_not_measured_again(network, labelled, times, tmp_path):
     first = made(network, labelled, folder=tmp_path / "run")
     count = len(times)
@@ -160,6 +161,7 @@ def test_what_was_measured_is_not_measured_again(network, labelled, times, tmp_p
     assert set(times[count:]) == {2}
 
 
+@pytest.mark.slow
 def test_a_run_that_ended_between_two_ways_goes_on_there(network, labelled, times, tmp_path, monkeypatch):
     whole = made(network, labelled)
     count = len(times)
@@ -210,6 +212,7 @@ def test_a_front_of_latency(network, labelled, times):
         mj.recipes.compression_front(network, labelled, metric, shares=(0.005,), cost="latency", ways=(0.0,))
 
 
+@pytest.mark.slow
 def test_compress_model_and_quantizing_take_the_budget(network, labelled, times, integers):
     module = mj.compress_model(
         nn.Sequential(nn.Linear(12, 40), nn.ReLU(), nn.Linear(40, 4)),
@@ -232,6 +235,7 @@ def test_compress_model_and_quantizing_take_the_budget(network, labelled, times,
     assert {layer.out_channels % 8 for layer in small.layers[:-1]} == {0}
 
 
+@pytest.mark.slow
 def test_networks_are_timed_in_8_bits_if_asked_for(network, labelled, times, integers, tmp_path):
     found = made(network, labelled, latency_bits=8, folder=tmp_path / "run")
     assert all(integers)

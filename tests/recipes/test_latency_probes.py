@@ -43,6 +43,7 @@ def by_macs(networks):
     return [1e-3 * mj.costs(one.copy()).macs for one in networks]
 
 
+@pytest.mark.slow
 def test_what_is_drawn_can_run_differs_and_is_the_same_for_the_same_seed(menu):
     generator, again = random.Random(5), random.Random(5)
     plans = [drawn(menu, generator) for _ in range(12)]
@@ -77,6 +78,7 @@ def test_shares_are_of_the_original_of_the_same_turns(menu):
     assert first[1][0] == pytest.approx(menu.cost(plan) / menu.cost(Plan()))
 
 
+@pytest.mark.slow
 def test_the_model_is_that_of_the_clock_and_what_was_timed_is_kept(menu, tmp_path):
     asked = []
 
@@ -93,6 +95,7 @@ def test_the_model_is_that_of_the_clock_and_what_was_timed_is_kept(menu, tmp_pat
         assert len(asked) == PROBES // TOGETHER
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["[1]", '["a", []]', json.dumps([1, [1]])], ids=["half", "words", "too few"])
 def test_what_is_no_result_is_timed_again(menu, tmp_path, text):
     with RunFolder(tmp_path, Identity.of) as kept:
@@ -102,6 +105,7 @@ def test_what_is_no_result_is_timed_again(menu, tmp_path, text):
             assert probed(menu, by_macs, seed=0, kept=kept) == found
 
 
+@pytest.mark.slow
 def test_real_files_in_turns(menu, monkeypatch):
     monkeypatch.setattr(latency_probes, "RUNS", 2)
     history = len(menu.network.history)
@@ -111,6 +115,7 @@ def test_real_files_in_turns(menu, monkeypatch):
     assert len(menu.network.history) == history
 
 
+@pytest.mark.slow
 def test_what_is_timed_in_8_bits_are_integers(menu, monkeypatch):
     weights = []
 
@@ -135,6 +140,7 @@ def test_ranges_come_from_a_few_whole_samples(fixed, count):
     assert [one[0].shape[0] for one, _ in ranged] == [count]
 
 
+@pytest.mark.slow
 def test_rounds_are_taken_at_their_best(menu, monkeypatch):
     class Timed:
         def __init__(self, latency_low_ms):

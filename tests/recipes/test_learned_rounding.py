@@ -40,6 +40,7 @@ def test_the_same_seed_gives_the_same_integers(recipe, tmp_path):
         assert torch.equal(first.quantizer.integers, second.quantizer.integers)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_the_deployed_model_has_the_simulations_integers(recipe, tmp_path):
     network, data = network_of()

@@ -103,6 +103,7 @@ class Counted:
         return self.attempt.make
 
 
+@pytest.mark.slow
 def test_the_first_within_the_drop_is_taken(network, reach):
     before = {name: value.clone() for name, value in network.state_dict().items()}
     history = list(network.history)
@@ -134,6 +135,7 @@ def test_the_report_shows_what_was_tried(reach, tmp_path):
     assert all(words in text for words in ("Attempts", "data-free", "Searched for the cheapest", "nothing was chosen"))
 
 
+@pytest.mark.slow
 def test_where_none_is_within_the_drop_the_least_is_taken(reach):
     result = reach(drop=-100, attempts=ATTEMPTS[:3])
     record = result.history[-1]
@@ -153,6 +155,7 @@ def test_of_equal_drops_the_lowest_cost_is_taken(reach, network):
     assert (record.chosen, record.cost_unit) == ("6 bits", "B")
 
 
+@pytest.mark.slow
 def test_what_the_network_does_not_allow_is_noted_and_passed_over(reach, tmp_path):
     def refused(*_):
         raise GraphError("block 1", "has no norm", remedy="use another")
@@ -167,6 +170,7 @@ def test_what_the_network_does_not_allow_is_noted_and_passed_over(reach, tmp_pat
         reach(attempts=attempts[:1])
 
 
+@pytest.mark.slow
 def test_no_score_is_the_worst(reach):
     class Empty(type(mj.zoo.metric("top1"))):
         asked = 0
@@ -199,6 +203,7 @@ def whole(network):
         return mj.reach(network, TEST, mj.zoo.metric("top1"), **given), calls.seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("stop", "before"), STOPS, ids=lambda value: value if isinstance(value, str) else str(value))
 def test_killed_anywhere_it_goes_on_and_computes_nothing_twice(whole, reach, tmp_path, monkeypatch, stop, before):
     expected, seen = whole
@@ -221,6 +226,7 @@ def test_killed_anywhere_it_goes_on_and_computes_nothing_twice(whole, reach, tmp
     assert again.history[-1] == result.history[-1]
 
 
+@pytest.mark.slow
 def test_another_drop_goes_on_in_the_same_folder(reach, tmp_path, monkeypatch):
     calls = Calls(monkeypatch)
     attempts, folder = calls.attempts(), tmp_path / "work"
@@ -237,6 +243,7 @@ def test_the_inputs_of_the_data_stand_in_for_calibration(network):
     assert same(result, mj.recipes.naive(network, images[:8], weights=4))
 
 
+@pytest.mark.slow
 def test_bad_input_is_refused(network, reach, tmp_path):
     metric = mj.zoo.metric("top1")
     with pytest.raises(SettingError, match="samples: is -1"):
@@ -331,6 +338,7 @@ def test_a_decision_says_how_sure_it_is():
     assert found(drop=record.confirmed.drop + 0.1).history[-1].met
 
 
+@pytest.mark.slow
 def test_a_metric_by_its_name_and_one_of_which_less_is_better(network):
     def errors(outputs, targets):
         return outputs.argmax(1) != targets

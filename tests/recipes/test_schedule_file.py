@@ -131,6 +131,7 @@ def test_a_missing_folder_is_found_before_the_search(tmp_path):
         schedule_file(branches(tmp_path), tmp_path / "none" / "small.onnx", watch=lambda *told: pytest.fail("searched"))
 
 
+@pytest.mark.slow
 def test_a_quantized_file_takes_a_quarter_of_the_one_in_floating_point(tmp_path):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 16, 3, padding=1), nn.ReLU())

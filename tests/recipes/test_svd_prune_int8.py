@@ -33,6 +33,7 @@ def exact(network, path, inputs):
         assert all(layer.equal_share == 1 for layer in record.layers)
 
 
+@pytest.mark.slow
 def test_half_the_work_in_integers_is_verified_layer_by_layer(network, labelled, tmp_path):
     made = svd_prune_int8(network, labelled, mj.zoo.metric("top1"), calibration=X, multiple=1)
     (record,) = (one for one in made.history if isinstance(one, Compressed))
@@ -48,6 +49,7 @@ def test_half_the_work_in_integers_is_verified_layer_by_layer(network, labelled,
     assert not network.quantizers
 
 
+@pytest.mark.slow
 def test_the_digits_network_is_verified_layer_by_layer(tmp_path):
     images = torch.stack([image for image, _ in mj.zoo.dataset("digits_train", limit=64)])
     test = mj.zoo.dataset("digits_test", limit=16)

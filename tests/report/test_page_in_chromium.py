@@ -69,6 +69,7 @@ def head(page, name):
     return page.locator("#layers thead th", has=page.get_by_role("button", name=name))
 
 
+@pytest.mark.slow
 def test_every_plot_is_drawn(page):
     plots = page.locator(".plot")
     assert plots.count() == 16
@@ -77,11 +78,13 @@ def test_every_plot_is_drawn(page):
         assert plot.bounding_box()["width"] > 900
 
 
+@pytest.mark.slow
 def test_names_from_a_model_run_nothing(page):
     assert page.evaluate("window.broken") is None
     assert page.locator("h1").inner_text().startswith("A run </script>")
 
 
+@pytest.mark.slow
 def test_a_click_sorts_by_number_and_another_turns_it_round(page):
     page.get_by_role("button", name="parameters").click()
     found = [int(text.replace(",", "")) for text in column(page, "#layers", 4)]
@@ -92,6 +95,7 @@ def test_a_click_sorts_by_number_and_another_turns_it_round(page):
     assert head(page, "parameters").get_attribute("aria-sort") == "ascending"
 
 
+@pytest.mark.slow
 def test_the_keyboard_sorts_too_and_one_column_is_sorted_at_a_time(page):
     page.get_by_role("button", name="parameters").click()
     page.locator("#layers thead button").first.focus()
@@ -102,6 +106,7 @@ def test_the_keyboard_sorts_too_and_one_column_is_sorted_at_a_time(page):
     assert head(page, "parameters").get_attribute("aria-sort") == "none"
 
 
+@pytest.mark.slow
 def test_a_missing_value_stays_last(page):
     for _ in range(2):
         page.locator("#accuracy").get_by_role("button", name="to FP32").click()
@@ -112,6 +117,7 @@ def background(page):
     return page.evaluate("getComputedStyle(document.body).backgroundColor")
 
 
+@pytest.mark.slow
 def test_the_theme_toggles_and_the_plots_follow(page):
     colour = "document.querySelector('#plot-errors .ytick text').style.fill"
     light, light_text = background(page), page.evaluate(colour)
@@ -126,12 +132,14 @@ def test_the_theme_toggles_and_the_plots_follow(page):
     assert page.evaluate(colour) == light_text
 
 
+@pytest.mark.slow
 def test_a_dark_system_gives_a_dark_page(page):
     light = background(page)
     page.emulate_media(color_scheme="dark")
     assert background(page) != light
 
 
+@pytest.mark.slow
 def test_choosing_a_layer_draws_it(page):
     heading = page.locator("#plot-weights .annotation").first
     assert "51×" in heading.text_content()
@@ -139,6 +147,7 @@ def test_choosing_a_layer_draws_it(page):
     assert "51×" not in heading.text_content()
 
 
+@pytest.mark.slow
 def test_a_step_opens_and_says_what_was_skipped(page):
     reason = page.get_by_text("the target computes it in floating point")
     assert not reason.is_visible()
@@ -146,6 +155,7 @@ def test_a_step_opens_and_says_what_was_skipped(page):
     assert reason.is_visible()
 
 
+@pytest.mark.slow
 def test_it_prints_and_is_as_before_afterwards(page, tmp_path):
     page.get_by_role("button", name="Dark theme").click()
     dark = background(page)
@@ -155,6 +165,7 @@ def test_it_prints_and_is_as_before_afterwards(page, tmp_path):
     assert page.locator("details[open]").count() == 0
 
 
+@pytest.mark.slow
 def test_a_telephone_scrolls_down_only(page):
     page.set_viewport_size({"width": 390, "height": 800})
     page.wait_for_function("document.querySelector('#plot-errors .main-svg').getBoundingClientRect().width < 390")

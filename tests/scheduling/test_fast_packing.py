@@ -12,6 +12,7 @@ compiled = pytest.mark.skipif(fast_packing.native is None, reason="_microjoule_p
 many = few_buffers(most=14, moments=9, largest=12).map(lambda buffers: [one for one in buffers if one.size_bytes])
 
 
+@pytest.mark.slow
 @compiled
 @settings(max_examples=500)
 @given(many, st.integers(-1, 4), st.integers(0, 60), st.randoms(use_true_random=False))

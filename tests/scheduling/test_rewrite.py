@@ -316,6 +316,7 @@ def test_with_many_choices_changes_of_one_and_two_are_tried(count, tried, monkey
     assert found.tried == tried
 
 
+@pytest.mark.slow
 def test_more_choices_are_never_worse():
     """Nine sums, the first of which is better left alone."""
     given = many_sums(9)

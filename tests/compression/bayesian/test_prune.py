@@ -99,6 +99,7 @@ def test_a_network_that_picks_computes_as_with_weights_at_0(trained, picking):
     assert network.layer("hidden").in_channels == 13
 
 
+@pytest.mark.slow
 def test_a_network_that_picks_computes_the_same_in_onnx_runtime(picking, tmp_path):
     network = picking[0]
     export(network, tmp_path / "pruned.onnx")

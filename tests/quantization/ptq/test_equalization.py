@@ -134,6 +134,7 @@ def test_a_second_time_changes_nothing(name):
         assert (low, high) == pytest.approx((1, 1), abs=1e-6)
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 2**31))
 def test_the_scales_of_a_depthwise_triplet_are_the_papers_cube_roots(seed):
     """Three ranges of a channel meet at their geometric mean, (r1 r2 r3)^(1/3), up to each layer's common factor."""

@@ -93,6 +93,7 @@ def test_equal_ranges_have_more_noise(name):
     assert equalize_noise(network, input_range=RANGE, steps=300).noise_after < by_ranges
 
 
+@pytest.mark.slow
 def test_it_finds_the_best_ratio_of_two_channels():
     """All ratios of two channels' scales, one by one."""
     module = nn.Sequential(nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 3))

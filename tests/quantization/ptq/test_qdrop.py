@@ -84,6 +84,7 @@ def test_a_network_is_nearer_to_floating_point_than_with_nearest_rounding(exampl
     assert any(new != old for new, old in scales)
 
 
+@pytest.mark.slow
 def test_it_starts_from_integers_that_are_held(example):
     network, x = example
     found = network.copy()
