@@ -61,9 +61,7 @@ def figures(data: Path) -> Iterator[Figure]:
         yield from told(tried(python, names(), folder))
 
 
-def tried(
-    python: Path, wanted: Sequence[str], folder: Path, processes: int = os.cpu_count() or 1
-) -> list[dict[str, Any]]:
+def tried(python: Path, wanted: Sequence[str], folder: Path) -> list[dict[str, Any]]:
     """What was found of each model, now or by an earlier run.
 
     Args:

@@ -82,7 +82,8 @@ class Binder:
 
     def _row(self, args: Sequence[Any], kwargs: Mapping[str, Any], *, left_out: bool) -> list[Tensor]:
         """The tensors; `left_out` says whether Python arguments are as at capture where they are not given."""
-        if (self._defaults or left_out) and self._direct and not kwargs and len(args) == len(self._types) and all(isinstance(a, Tensor) for a in args):
+        plain = self._direct and (self._defaults or left_out) and not kwargs
+        if plain and len(args) == len(self._types) and all(isinstance(one, Tensor) for one in args):
             return list(args)
         found: dict[int, Tensor] = {}
         for parameter, value in self._assigned(args, kwargs, left_out=left_out):
