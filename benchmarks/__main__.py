@@ -32,6 +32,7 @@ from benchmarks import (
     qdrop,
     random_networks,
     scheduling,
+    sixteen_bits,
 )
 from benchmarks.allocator import restart_tuned
 from benchmarks.environment import ROOT
@@ -50,6 +51,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "fitted_rounding": fitted_rounding,
     "fitting_memory": fitting_memory,
     "memory": memory,
+    "sixteen_bits": sixteen_bits,
     "coverage": coverage,
     "operators": operators,
     "random_networks": random_networks,

@@ -17,6 +17,7 @@ def operators(model):
     return Counter(node.op_type for node in model.graph)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_every_layer_reads_integers_of_32_bits_for_its_bias(name):
     network, _ = small(name, target="per-tensor")
@@ -29,6 +30,7 @@ def test_every_layer_reads_integers_of_32_bits_for_its_bias(name):
             assert [tensor.dtype.name for tensor in stored] == ["INT8", "INT32"][: len(stored)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_no_mark_is_left(name):
     model, *_ = onnx_model(small(name, target="per-tensor")[0])

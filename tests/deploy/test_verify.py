@@ -22,6 +22,7 @@ from microjoule.quantization.tie_free import avoid_ties
 from tests.deploy.networks import CASES, Function, images, quantized, small
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("settled", [False, True])
 def test_runtimes_are_at_most_a_step_from_the_simulation_and_equal_without_ties(name, settled, tmp_path):
