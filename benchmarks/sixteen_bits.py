@@ -4,18 +4,17 @@ Networks with labelled data are scored, the others compared by the SQNR of their
 the smallest and largest values of the inputs that are scored, so that nothing is clipped.
 """
 
-import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
 from torch.utils import _pytree as pytree
 
 import microjoule as mj
 from benchmarks.figure import Figure
 from benchmarks.subjects import drawn
+from microjoule.numerics.error import sqnr_db
 
 BITS = 16
 SAMPLES = 200
@@ -67,14 +66,3 @@ def _compared(name: str, data: Path) -> Figure:
 def _target() -> mj.Target:
     """What ONNX Runtime runs in integer, as if its kernels took every width."""
     return replace(mj.target("onnxruntime"), weight_bits=(BITS,), activation_bits=(BITS,), accumulator_bits=64)
-
-
-def sqnr_db(expected: Tensor, found: Tensor) -> float:
-    """Signal over noise in decibels; infinite where both are the same.
-
-    Args:
-        expected: any shape.
-        found: the same shape.
-    """
-    signal, noise = expected.double().square().sum(), (expected.double() - found.double()).square().sum()
-    return math.inf if noise == 0 else float(10 * torch.log10(signal / noise))

@@ -146,7 +146,7 @@ class _Looks:
         self, leaves: list[Any], tallies: dict[str, Tally], integers: dict[str, Tensor]
     ) -> Iterator[str]:
         apart = {name: tally for name, tally in tallies.items() if departs(tally.summary(name))}
-        noise = rounding_steps(self.network, leaves, {name: integers[name] for name in tallies}) if apart else {}
+        noise = rounding_steps(self.network, leaves, integers) if apart else {}
         for name, tally in apart.items():
             tally.rounding = noise.get(name, 0.0)
             found = tally.summary(name)

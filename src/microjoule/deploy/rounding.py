@@ -47,13 +47,7 @@ def in_float64(interpreter: Interpreter, node: Node) -> Tensor | None:
         interpreter: has run all nodes before this one.
         node: of its graph; a quantizer's module is none that computes so.
     """
-    args, kwargs = (
-        pytree.tree_map(_double, values)
-        for values in (
-            interpreter.map_nodes_to_values(node.args, node),
-            interpreter.map_nodes_to_values(node.kwargs, node),
-        )
-    )
+    args, kwargs = pytree.tree_map(_double, interpreter.fetch_args_kwargs_from_env(node))
     try:
         with torch.no_grad():
             if node.op == "call_module":

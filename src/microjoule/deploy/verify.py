@@ -31,6 +31,7 @@ from microjoule.deploy.integer_support import unsupported
 from microjoule.deploy.output_agreement import LEAST_DB, Limits, OutputTally
 from microjoule.deploy.qdq import QUANTIZED, stored_type
 from microjoule.deploy.regroup import Group, regrouped
+from microjoule.deploy.replay import quantizer_nodes
 from microjoule.deploy.rounding import rounding_steps
 from microjoule.deploy.session import RUNTIME, open_session, read_model, run_session
 from microjoule.errors import ExportError, GraphError, SettingError
@@ -169,8 +170,7 @@ def _compare(network: Network, chosen: "list[_Against]", source: Batches, fp32: 
 
 def _samples_at_once(network: Network) -> int:
     shapes = typed_shapes(network)
-    quantizers = {f"quantizers.{name}" for name in network.quantizers}
-    values = sum(torch.Size(shape).numel() for node, (shape, _) in shapes.items() if str(node.target) in quantizers)
+    values = sum(torch.Size(shapes[node][0]).numel() for node in quantizer_nodes(network).values() if node in shapes)
     return max(1, min(SAMPLES_AT_ONCE, VALUES_AT_ONCE // max(values, 1)))
 
 
@@ -217,8 +217,7 @@ class _Against:
         outputs = [OutputTally(name) for name in found.outputs]
         tallies = {name: Tally(int(network.quantizers[name].affine.zero_point.flatten()[0])) for name in runtime.values}
         self.comparison = Comparison(runtime.name, runtime.compared, tallies, outputs)
-        names = {f"quantizers.{name}": name for name in runtime.values}
-        self.places = {node: names[str(node.target)] for node in network.graph.nodes if str(node.target) in names}
+        self.places = {node: name for name, node in quantizer_nodes(network).items() if name in runtime.values}
 
     def update(self, group: Group, simulated: Any, fp32: list[Tensor]) -> None:
         """Take in one batch."""
